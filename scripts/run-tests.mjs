@@ -1,0 +1,39 @@
+/**
+ * Runs every test file in a temporary directory of its own and then looks whether something was left: a process that
+ * knows the directory, or a file in it. Arguments narrow the run to files whose path contains one of them.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+
+const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
+const flags = process.argv.slice(2).filter((arg) => arg.startsWith("--"));
+const files = (await Promise.all(["src", "test"].map((dir) => readdir(dir, { recursive: true }).then((names) => names.map((name) => join(dir, name))))))
+  .flat()
+  .filter((file) => file.endsWith(".test.ts") && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
+  .sort();
+
+// Short, because socket paths must fit into 107 bytes.
+const temporary = mkdtempSync("/tmp/rpbt-");
+const started = performance.now();
+const { status } = spawnSync(process.execPath, ["--import", "tsx", "--test", "--test-concurrency=2", "--test-timeout=120000", ...flags, ...files], {
+  stdio: "inherit",
+  env: { ...process.env, TMPDIR: temporary },
+});
+
+const files_left = readdirSync(temporary);
+const processes_left = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && environmentOf(pid).includes(temporary));
+rmSync(temporary, { recursive: true, force: true });
+for (const name of files_left) console.error(`left behind: ${join(temporary, name)}`);
+for (const pid of processes_left) console.error(`left behind: process ${pid}`);
+console.log(`${files.length} files in ${((performance.now() - started) / 1000).toFixed(1)} s, ${files_left.length + processes_left.length} things left behind`);
+process.exitCode = status !== 0 || files_left.length + processes_left.length > 0 ? 1 : 0;
+
+function environmentOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The first step of every backend: hold the endpoint. Order, and nothing in between that could be slow:
+ *
+ *   1. a listener was passed to us: adopt it; any fault ends the launch, nothing is ever bound a second time
+ *   2. otherwise bind
+ *   3. take the lock file `<endpoint>.lock` and write into it who holds it
+ *
+ * Invariant: a live socket file is removed only by the process that bound it, and only while it is still the same file.
+ *
+ * A socket file left by a crashed backend makes the bind fail. It is removed only once the lock is ours and a connect
+ * is refused: then neither a backend of this kind nor any other program listens there. Whoever checks that holds the
+ * lock for a moment without owning the endpoint, hence the short wait in step 3.
+ */
+import { Deadline } from "../base/clock.ts";
+import { BrokerError, hasCode } from "../base/errors.ts";
+import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
+import { type BackendAddress, backendAddress, backendLabels, inheritedListenerFd } from "./launch-environment.ts";
+
+export type ClaimPorts = Pick<Platform, "clock" | "transport" | "locks" | "files" | "processes">;
+
+export interface ClaimOptions<L> {
+  readonly platform: ClaimPorts;
+  readonly launchEnv: Env;
+  /** Address without a broker. */
+  readonly endpoint?: string | undefined;
+  /** Labels for the lock file; those of the launch environment win. */
+  readonly service?: string | undefined;
+  readonly version?: string | undefined;
+  bind(this: void, address: BackendAddress): L;
+  adopt(this: void, listener: Listener): L;
+  /** Closes what `bind` or `adopt` returned, when the endpoint cannot be held after all. */
+  discard(this: void, listener: L): void;
+}
+
+export interface EndpointClaim<L> {
+  readonly address: BackendAddress;
+  readonly listener: L;
+  /** Somebody else bound the endpoint: its socket file is not ours to remove. */
+  readonly adopted: boolean;
+  /** Removes the socket file, if we bound it, and lets the lock go. May be called again. */
+  release(): void;
+}
+
+/** How long a silent program at the path may keep us from finding out whether it is alive. */
+const STALE_CHECK_MS = 500;
+/** Longer than another process's stale check. */
+const LOCK_WAIT_MS = 2 * STALE_CHECK_MS;
+/** Lock files hold one line. */
+const MAX_LOCK_BYTES = 4096;
+
+/**
+ * @throws BrokerError LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE, FILE_INSECURE (the lock file), and
+ * whatever `bind` throws
+ */
+export async function claimEndpoint<L>(options: ClaimOptions<L>): Promise<EndpointClaim<L>> {
+  const { platform, launchEnv } = options;
+  const address = backendAddress(launchEnv, options.endpoint);
+  const fd = inheritedListenerFd(launchEnv, platform.processes.selfPid);
+  if (fd !== undefined) {
+    const listener = options.adopt(platform.transport.adoptListener(fd));
+    return lockAndHold(options, { address, listener, adopted: true });
+  }
+  const listener = bindUnlessTaken(options, address);
+  return listener instanceof BrokerError
+    ? bindOverLeftover(options, address, listener)
+    : lockAndHold(options, { address, listener, adopted: false });
+}
+
+/** The error instead of a listener when something is at the path; every other fault is thrown. */
+function bindUnlessTaken<L>(options: ClaimOptions<L>, address: BackendAddress): L | BrokerError {
+  try {
+    return options.bind(address);
+  } catch (error) {
+    if (hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE") return error;
+    throw error;
+  }
+}
+
+interface Held<L> {
+  readonly address: BackendAddress;
+  readonly listener: L;
+  readonly adopted: boolean;
+}
+
+async function bindOverLeftover<L>(
+  options: ClaimOptions<L>,
+  address: BackendAddress,
+  cause: BrokerError,
+): Promise<EndpointClaim<L>> {
+  const { files, locks } = options.platform;
+  const lock = locks.tryAcquire(lockPath(address));
+  if (lock === undefined) throw heldBySomebody(options, address);
+  try {
+    if (files.facts(address.path)?.kind !== "socket" || !(await isRefused(options.platform, address.path))) {
+      throw new BrokerError("ENDPOINT_IN_USE", `something else is at ${address.path}`, {
+        details: { path: address.path },
+        cause,
+      });
+    }
+    files.remove(address.path);
+    const listener = options.bind(address);
+    return hold(options, { address, listener, adopted: false }, lock, files.facts(address.path));
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function isRefused(platform: ClaimPorts, path: string): Promise<boolean> {
+  try {
+    (await platform.transport.connect(path, Deadline.after(platform.clock, STALE_CHECK_MS))).close();
+    return false;
+  } catch (error) {
+    return hasCode(error, "IO_FAILED") && error.details.errno === "ECONNREFUSED";
+  }
+}
+
+async function lockAndHold<L>(options: ClaimOptions<L>, held: Held<L>): Promise<EndpointClaim<L>> {
+  const { clock, files, locks } = options.platform;
+  const { address } = held;
+  // Read at once, before anybody can have replaced it: so we know our own file again when it is to be removed.
+  const bound = held.adopted ? undefined : files.facts(address.path);
+  try {
+    const lock = await locks.acquire(lockPath(address), Deadline.after(clock, LOCK_WAIT_MS));
+    return hold(options, held, lock, bound);
+  } catch (error) {
+    options.discard(held.listener);
+    removeOwn(files, address.path, bound);
+    throw hasCode(error, "DEADLINE_EXCEEDED") ? heldBySomebody(options, address) : error;
+  }
+}
+
+function hold<L>(
+  options: ClaimOptions<L>,
+  held: Held<L>,
+  lock: FileLock,
+  bound: FileFacts | undefined,
+): EndpointClaim<L> {
+  describe(options, lock);
+  let released = false;
+  return {
+    ...held,
+    release() {
+      if (released) return;
+      released = true;
+      removeOwn(options.platform.files, held.address.path, bound);
+      lock.release();
+    },
+  };
+}
+
+function removeOwn(files: Platform["files"], path: string, bound: FileFacts | undefined): void {
+  const now = bound && files.facts(path);
+  if (now && now.ino === bound.ino && now.dev === bound.dev) files.remove(path);
+}
+
+function lockPath(address: BackendAddress): string {
+  return `${address.path}.lock`;
+}
+
+function heldBySomebody(options: Pick<ClaimOptions<never>, "platform">, address: BackendAddress): BrokerError {
+  const path = lockPath(address);
+  const holder =
+    options.platform.files.read(path, MAX_LOCK_BYTES)?.bytes.toString() || "a process that has not said who it is";
+  return new BrokerError("ENDPOINT_IN_USE", `${address.path} is held by ${holder} (lock file ${path})`, {
+    details: { path },
+  });
+}
+
+/** For people who look. On a full disk the lock holds all the same. */
+function describe(options: Omit<ClaimOptions<never>, "bind" | "adopt" | "discard">, lock: FileLock): void {
+  const launched = backendLabels(options.launchEnv);
+  const holder = {
+    pid: options.platform.processes.selfPid,
+    service: launched.service ?? options.service ?? null,
+    version: launched.version ?? options.version ?? null,
+  };
+  try {
+    lock.describe(JSON.stringify(holder));
+  } catch {
+    // The text is a courtesy, the lock is what counts.
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * One client of the ready-made server. Reads messages, runs handlers concurrently, writes answers as they come.
+ *
+ * States:
+ *   serving       messages are read while fewer than the limit are in flight; an answer counts until it has left
+ *   finishing     the client ended its side, or the backend stops: nothing is read, what is in flight is still answered
+ *   handing-over  the next bytes are the legacy wire's: nothing is in flight, the state is waited for
+ *   handed-over   the socket belongs to the legacy wire; only `destroy` touches it
+ *   closed        for good: the socket is destroyed or about to be
+ *
+ * No timers run here: a client may keep its connection for as long as it likes, and costs what it has in flight.
+ */
+import type { Socket } from "node:net";
+import type { BackendIdentity } from "../model/identity.ts";
+import type { Frame } from "../wire/messages.ts";
+import { answerProbeAs } from "./answer-probe.ts";
+import { answerRequest, checkRequest } from "./answer-request.ts";
+import { createRequestSignals } from "./request-signals.ts";
+import type { BackendHandler, LegacyWire } from "./serve-options.ts";
+import { createWireReader, type StreamVerdict, type WireReader } from "./wire-reader.ts";
+
+/** What all connections of one backend share. */
+export interface ConnectionRules<S> {
+  readonly handlers: ReadonlyMap<number, BackendHandler<S>>;
+  readonly legacy: LegacyWire<S> | undefined;
+  readonly identity: Promise<BackendIdentity>;
+  /** Rejection ends the backend, and with it every connection; it is not reported here. */
+  readonly state: Promise<S>;
+  readonly maxInFlight: number;
+  report(error: unknown): void;
+}
+
+export interface BackendConnection {
+  /** Reads nothing more and ends the connection once nothing is in flight. */
+  finish(): void;
+  /** Ends it now, also in the hands of the legacy wire. */
+  destroy(): void;
+}
+
+/** Serves `socket`, which nobody has read from. Consumes it. `onClose` runs once, when the socket is closed. */
+export function serveConnection<S>(socket: Socket, rules: ConnectionRules<S>, onClose: () => void): BackendConnection {
+  return new ServedConnection(socket, rules, onClose);
+}
+
+const notLegacy = (): "not-legacy" => "not-legacy";
+
+class ServedConnection<S> implements BackendConnection {
+  private state: "serving" | "finishing" | "handing-over" | "handed-over" | "closed" = "serving";
+  private inFlight = 0;
+  private readonly reader: WireReader;
+  private readonly signals = createRequestSignals();
+  private readonly onData = (chunk: Buffer): void => {
+    this.reader.push(chunk);
+    this.readOn();
+  };
+  private readonly onEnd = (): void => this.receiveEnd();
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly rules: ConnectionRules<S>,
+    onClose: () => void,
+  ) {
+    this.reader = createWireReader({
+      served: rules.handlers,
+      detect: rules.legacy && (rules.legacy.detect ?? notLegacy),
+    });
+    socket.once("close", () => {
+      this.close();
+      onClose();
+    });
+    // A peer that vanishes is no fault of anybody here; "close" follows. Stays when the socket changes hands.
+    socket.on("error", () => {});
+    socket.on("end", this.onEnd);
+    socket.on("data", this.onData);
+  }
+
+  finish(): void {
+    switch (this.state) {
+      case "serving":
+        this.state = "finishing";
+        this.socket.pause();
+        this.endWhenIdle();
+        break;
+      case "handing-over":
+        this.destroy();
+        break;
+      case "handed-over":
+        this.signals.abandon("the backend stops");
+        break;
+      case "finishing":
+      case "closed":
+        break;
+    }
+  }
+
+  destroy(): void {
+    this.close();
+    this.socket.destroy();
+  }
+
+  private close(): void {
+    if (this.state === "closed") return;
+    this.state = "closed";
+    this.signals.abandon("the client's connection is closed");
+  }
+
+  private fail(error: unknown): void {
+    if (this.state === "closed") return;
+    this.rules.report(error);
+    this.destroy();
+  }
+
+  /** Takes messages until there is none, or no room for one. */
+  private readOn(): void {
+    while (this.state === "serving") {
+      if (this.inFlight >= this.rules.maxInFlight) {
+        this.socket.pause();
+        return;
+      }
+      let verdict: StreamVerdict;
+      try {
+        verdict = this.reader.next();
+      } catch (error) {
+        this.fail(error);
+        return;
+      }
+      switch (verdict.type) {
+        case "need-more":
+          this.socket.resume();
+          return;
+        case "legacy":
+          this.handOver();
+          return;
+        case "probe":
+          this.run(this.answerToProbe(verdict.frame));
+          break;
+        case "payload":
+          this.run(this.answerToRequest(verdict.frame));
+          break;
+      }
+    }
+  }
+
+  private async answerToProbe(request: Frame): Promise<Buffer> {
+    return answerProbeAs(await this.rules.identity, request);
+  }
+
+  private async answerToRequest(request: Frame): Promise<Buffer | undefined> {
+    checkRequest(request);
+    const state = await this.rules.state;
+    const handle = this.rules.handlers.get(request.payloadProtocol);
+    if (this.state === "closed" || handle === undefined) return undefined;
+    return answerRequest(request, handle, state, this.signals);
+  }
+
+  private run(answer: Promise<Buffer | undefined>): void {
+    this.inFlight++;
+    answer.then(
+      (bytes) => {
+        if (bytes !== undefined && this.state !== "closed") this.socket.write(bytes, this.leave);
+      },
+      (error) => {
+        // A handler that gives up because its client is gone has done what the signal is for.
+        if (this.signals.explains(error)) this.destroy();
+        else this.fail(error);
+      },
+    );
+  }
+
+  /** An answer has left, or never will. */
+  private readonly leave = (error?: Error | null): void => {
+    this.inFlight--;
+    if (error) this.destroy();
+    else if (this.state === "finishing") this.endWhenIdle();
+    else this.readOn();
+  };
+
+  private endWhenIdle(): void {
+    if (this.inFlight > 0) return;
+    this.close();
+    this.socket.destroySoon();
+  }
+
+  /** The client will send nothing more. It may still read, so what is in flight is answered; most clients are gone, so handlers are told. */
+  private receiveEnd(): void {
+    if (this.state !== "serving") return;
+    try {
+      this.reader.end();
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.state = "finishing";
+    this.signals.abandon("the client ended its side of the connection");
+    this.endWhenIdle();
+  }
+
+  private handOver(): void {
+    const { legacy, state } = this.rules;
+    this.socket.pause();
+    // Answers must not get between the bytes of the other wire; the last one to leave comes back here.
+    if (this.inFlight > 0 || legacy === undefined) return;
+    this.state = "handing-over";
+    this.socket.off("data", this.onData);
+    this.socket.off("end", this.onEnd);
+    const head = this.reader.takeRest();
+    state
+      .then((loaded) => {
+        if (this.state !== "handing-over") return;
+        this.state = "handed-over";
+        legacy.onSocket(this.socket, head, { state: loaded, signal: this.signals.open().signal() });
+      })
+      .catch((error: unknown) => this.fail(error));
+  }
+}

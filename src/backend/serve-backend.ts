@@ -1,0 +1,219 @@
+/**
+ * The ready-made server: fast bind, identity, probes, consumer frames, graceful stop.
+ *
+ *   claim endpoint -> accept, hash own executable, load (all three at once) -> stop
+ *
+ * Stop, in this order: sidecar gone, nothing accepted, socket and lock gone (a successor can start), requests in flight
+ * answered or the time is up, every connection closed, the daemon's own `onStop`.
+ */
+import type { Socket } from "node:net";
+import { Deadline } from "../base/clock.ts";
+import type { BackendIdentity } from "../model/identity.ts";
+import type { Listener } from "../platform/ports.ts";
+import { checkServedProtocols } from "../wire/payload-protocol.ts";
+import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
+import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
+import { startLoading } from "./contract.ts";
+import { removeIdentityFile, writeIdentityFile } from "./identity-file.ts";
+import { identifySelf } from "./self-identity.ts";
+import type {
+  BackendCloseReason,
+  BackendHandler,
+  RunningBackend,
+  ServeEnvironment,
+  ServeOptions,
+} from "./serve-options.ts";
+
+const STOP_TIMEOUT_MS = 10_000;
+const MAX_IN_FLIGHT = 256;
+/** What a stopped process with timers or watchers of its own gets before the signal it was sent ends it after all. */
+const LINGER_MS = 1_000;
+
+/**
+ * Holds the endpoint and serves it. Resolves as soon as clients can connect; `load` may still be running. An open
+ * backend keeps the process alive; a stopped one does not.
+ *
+ * After a stop by signal the process ends by itself with status 0 when nothing else keeps it alive, and by that
+ * signal one second later when something does.
+ *
+ * @throws BrokerError PAYLOAD_PROTOCOL_INVALID, LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE,
+ * PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE, IO_FAILED
+ */
+export async function serveBackend<S>(
+  options: ServeOptions<S>,
+  environment: ServeEnvironment,
+): Promise<RunningBackend> {
+  const handlers = handlersOf(options);
+  const { transport } = environment.platform;
+  const claim = await claimEndpoint<Listener>({
+    ...environment,
+    endpoint: options.endpoint,
+    service: options.service,
+    version: options.version,
+    bind: (address) => transport.listen(address.path),
+    adopt: (listener) => listener,
+    discard: (listener) => listener.close(),
+  });
+  return new BackendServer(options, environment, handlers, claim);
+}
+
+function handlersOf<S>(options: ServeOptions<S>): ReadonlyMap<number, BackendHandler<S>> {
+  const handlers = new Map<number, BackendHandler<S>>();
+  if (options.handle !== undefined) handlers.set(options.protocol, options.handle);
+  for (const [protocol, handle] of Object.entries(options.protocols ?? {})) handlers.set(Number(protocol), handle);
+  checkServedProtocols([...handlers.keys()]);
+  return handlers;
+}
+
+class BackendServer<S> implements RunningBackend {
+  readonly endpoint: string;
+  readonly identity: Promise<BackendIdentity>;
+  readonly closed: Promise<BackendCloseReason>;
+  private readonly open = new Set<BackendConnection>();
+  private readonly acceptor: { close(): Promise<void> };
+  private readonly signals: { dispose(): void } | undefined;
+  private readonly loading = new AbortController();
+  private readonly rules: ConnectionRules<S>;
+  private stopping: Promise<void> | undefined;
+  private published: BackendIdentity | undefined;
+  private whenEmpty: () => void = () => {};
+  private settle: { resolve(reason: BackendCloseReason): void; reject(error: unknown): void };
+
+  constructor(
+    private readonly options: ServeOptions<S>,
+    private readonly environment: ServeEnvironment,
+    handlers: ReadonlyMap<number, BackendHandler<S>>,
+    private readonly claim: EndpointClaim<Listener>,
+  ) {
+    this.endpoint = claim.address.path;
+    this.settle = { resolve() {}, reject() {} };
+    this.closed = new Promise((resolve, reject) => {
+      this.settle = { resolve, reject };
+    });
+    this.identity = identifySelf(environment.platform, claim.address);
+    this.identity.then((identity) => this.publish(identity)).catch((error: unknown) => this.report(error));
+    const state = startLoading(() => this.load());
+    // Before any connection sees the failure: they have nothing to add to it.
+    state.catch((error: unknown) => this.loadFailed(error));
+    this.rules = {
+      handlers,
+      legacy: options.legacy,
+      identity: this.identity,
+      state,
+      maxInFlight: options.maxInFlightPerConnection ?? MAX_IN_FLIGHT,
+      report: (error) => this.report(error),
+    };
+    this.acceptor = environment.platform.transport.serveSockets(claim.listener, (socket) => this.accept(socket));
+    if (options.handleSignals !== false)
+      this.signals = environment.onTerminationSignal?.((signal) => this.receiveSignal(signal));
+  }
+
+  get connections(): number {
+    return this.open.size;
+  }
+
+  stop(): Promise<void> {
+    return this.begin(() => this.settle.resolve("requested"));
+  }
+
+  private receiveSignal(signal: "SIGTERM" | "SIGINT"): void {
+    if (this.stopping !== undefined) {
+      this.destroyAll();
+      return;
+    }
+    void this.begin(() => {
+      this.settle.resolve("signal");
+      const { clock, processes } = this.environment.platform;
+      clock.schedule(LINGER_MS, () => processes.open(processes.selfPid)?.signal(signal), { weak: true });
+    });
+  }
+
+  private loadFailed(error: unknown): void {
+    this.destroyAll();
+    void this.begin(() => this.settle.reject(error));
+  }
+
+  /** The only way to the end; `settled` runs when everything is closed. */
+  private begin(settled: () => void): Promise<void> {
+    this.stopping ??= this.shutDown().then(settled);
+    return this.stopping;
+  }
+
+  private async shutDown(): Promise<void> {
+    const { options, environment, open } = this;
+    this.loading.abort();
+    this.unpublish();
+    const accepted = this.acceptor.close();
+    this.attempt(() => this.claim.release());
+    for (const connection of open) connection.finish();
+    const deadline = Deadline.after(environment.platform.clock, options.stopTimeoutMs ?? STOP_TIMEOUT_MS);
+    const timer = deadline.arm(() => this.destroyAll());
+    await new Promise<void>((resolve) => {
+      this.whenEmpty = resolve;
+      if (open.size === 0) resolve();
+    });
+    timer.cancel();
+    await accepted;
+    await this.runOnStop(deadline);
+    this.signals?.dispose();
+  }
+
+  private async runOnStop(deadline: Deadline): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = deadline.arm(resolve);
+      Promise.resolve(this.options.onStop?.())
+        .catch((error: unknown) => this.report(error))
+        .finally(() => {
+          timer.cancel();
+          resolve();
+        });
+    });
+  }
+
+  private accept(socket: Socket): void {
+    if (this.stopping !== undefined) {
+      socket.destroy();
+      return;
+    }
+    const connection = serveConnection(socket, this.rules, () => {
+      this.open.delete(connection);
+      if (this.open.size === 0) this.whenEmpty();
+    });
+    this.open.add(connection);
+  }
+
+  private destroyAll(): void {
+    for (const connection of this.open) connection.destroy();
+  }
+
+  private load(): S | Promise<S> {
+    // Without `load` nobody has a type for the state, so nobody can use it.
+    return this.options.load === undefined ? (undefined as S) : this.options.load({ signal: this.loading.signal });
+  }
+
+  private publish(identity: BackendIdentity): void {
+    const { sidecarPath } = this.options;
+    if (sidecarPath === undefined || this.stopping !== undefined) return;
+    writeIdentityFile(this.environment.platform.files, sidecarPath, identity);
+    this.published = identity;
+  }
+
+  private unpublish(): void {
+    const { sidecarPath } = this.options;
+    if (sidecarPath !== undefined && this.published !== undefined)
+      removeIdentityFile(this.environment.platform.files, sidecarPath, this.published);
+  }
+
+  /** Clean-up that fails must not keep the rest from being cleaned up. */
+  private attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  private report(error: unknown): void {
+    this.options.onError?.(error);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * Finding or launching the backend of a key. Single flight: the first Hello for a key that is not running launches it,
+ * later ones join that launch, and nobody waits for another key's.
+ */
+import type { Clock } from "../base/clock.ts";
+import { type BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import { type Refusal, refuse } from "../model/refusal.ts";
+import { createSpawnBudget, type SpawnBudgetRow } from "../model/spawn-budget.ts";
+import type { Backend, LaunchedBackend } from "./backend.ts";
+import type { BackendKey, LaunchRequest } from "./launcher.ts";
+
+export type Activated = { readonly backend: Backend } | { readonly refusal: Refusal };
+
+export interface Activation {
+  /** The backend of a key, launched if need be. Never rejects for what a backend does. */
+  activate(request: LaunchRequest): Promise<Activated>;
+  /** Adds one that was not launched here. */
+  register(backend: Backend): void;
+  /** Sorted by service, version, instance. */
+  backends(): readonly Backend[];
+  budgets(): readonly SpawnBudgetRow[];
+  /** Launches in progress. */
+  readonly launching: number;
+  /** Resolves when no launch is in progress. */
+  settled(): Promise<void>;
+  /**
+   * Launches nothing any more and ends what was launched: `launching` only what is not ready yet, `all` everything.
+   * Resolves when nothing is left of what was ended.
+   */
+  stop(what: "launching" | "all"): Promise<void>;
+}
+
+/** Where a launch makes itself known while it goes on. */
+export interface LaunchRegistry {
+  /** There is a process. */
+  started(backend: LaunchedBackend): void;
+  /** It may be handed out. */
+  publish(backend: LaunchedBackend): void;
+  /** It may not be handed out any more. */
+  unpublish(backend: LaunchedBackend): void;
+}
+
+export interface ActivationOptions {
+  readonly clock: Clock;
+  /** Absent in registered mode: nothing is launched. */
+  readonly bringUp?: (request: LaunchRequest, registry: LaunchRegistry) => Promise<LaunchedBackend>;
+}
+
+/** Hellos that may wait for one launch; a client that floods gets told to come back. */
+const MAX_JOINED = 4096;
+/** Launches in progress at one time, over all keys. */
+const MAX_LAUNCHING = 64;
+/** Hints for refused Hellos. Frozen. */
+const SPAWN_RETRY_MS = 1000;
+/** What of a backend's output goes into the reason text, for clients that drop the details. */
+const REASON_TAIL_CHARS = 400;
+
+export function createActivation(options: ActivationOptions): Activation {
+  return new SingleFlight(options);
+}
+
+interface Flight {
+  readonly result: Promise<Activated>;
+  joined: number;
+}
+
+class SingleFlight implements Activation {
+  private readonly running = new Map<string, Backend>();
+  private readonly flights = new Map<string, Flight>();
+  /** Every launched backend that is not gone yet, those that drain included. */
+  private readonly launched = new Set<LaunchedBackend>();
+  private readonly budget = createSpawnBudget();
+  private stopping = false;
+
+  constructor(private readonly options: ActivationOptions) {}
+
+  get launching(): number {
+    return this.flights.size;
+  }
+
+  async activate(request: LaunchRequest): Promise<Activated> {
+    const id = keyText(request.key);
+    const backend = this.running.get(id);
+    if (backend !== undefined) {
+      if (await backend.isServing()) return { backend };
+      this.dropStale(id, backend);
+    }
+    const flight = this.flights.get(id);
+    if (flight === undefined) return this.launch(id, request);
+    if (flight.joined >= MAX_JOINED)
+      return { refusal: refuse("RATE_LIMITED", "backend spawn already in progress", { retryAfterMs: SPAWN_RETRY_MS }) };
+    flight.joined++;
+    return flight.result;
+  }
+
+  register(backend: Backend): void {
+    this.running.set(keyText(backend.key), backend);
+  }
+
+  backends(): readonly Backend[] {
+    return [...this.running.values()].sort((a, b) => compareKeys(a.key, b.key));
+  }
+
+  budgets(): readonly SpawnBudgetRow[] {
+    return this.budget.rows(this.options.clock.monotonicMs());
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all([...this.flights.values()].map((flight) => flight.result));
+  }
+
+  async stop(what: "launching" | "all"): Promise<void> {
+    this.stopping = true;
+    const chosen = [...this.launched].filter((backend) => what === "all" || backend.state === "spawning");
+    for (const backend of chosen) backend.stop();
+    await Promise.all(chosen.map((backend) => backend.ended));
+    await this.settled();
+  }
+
+  private launch(id: string, request: LaunchRequest): Promise<Activated> {
+    const refusal = this.admit(id);
+    if (refusal !== undefined) return Promise.resolve({ refusal });
+    const result = this.fly(id, request).finally(() => this.flights.delete(id));
+    this.flights.set(id, { result, joined: 0 });
+    return result;
+  }
+
+  private admit(id: string): Refusal | undefined {
+    if (this.stopping) return refuse("SHUTTING_DOWN", "broker is shutting down");
+    if (this.options.bringUp === undefined)
+      return refuse("BACKEND_SPAWN_FAILED", "backend is not registered", { retryAfterMs: SPAWN_RETRY_MS });
+    if (this.flights.size >= MAX_LAUNCHING)
+      return refuse("RATE_LIMITED", `${MAX_LAUNCHING} backends are being launched already`, {
+        retryAfterMs: SPAWN_RETRY_MS,
+      });
+    const retryAfterMs = this.budget.begin(id, this.options.clock.monotonicMs());
+    return retryAfterMs === 0 ? undefined : refuse("RATE_LIMITED", "backend spawn budget exhausted", { retryAfterMs });
+  }
+
+  private async fly(id: string, request: LaunchRequest): Promise<Activated> {
+    const bringUp = this.options.bringUp as NonNullable<ActivationOptions["bringUp"]>;
+    try {
+      const backend = await bringUp(request, {
+        started: (started) => {
+          this.launched.add(started);
+          void started.ended.then(() => this.launched.delete(started));
+          if (this.stopping) started.stop();
+        },
+        publish: (published) => void this.running.set(id, published),
+        unpublish: (gone) => this.dropIfCurrent(id, gone),
+      });
+      this.budget.succeeded(id);
+      return { backend };
+    } catch (error) {
+      return { refusal: spawnRefusal(error) };
+    }
+  }
+
+  private dropStale(id: string, backend: Backend): void {
+    backend.retire();
+    this.dropIfCurrent(id, backend);
+  }
+
+  private dropIfCurrent(id: string, backend: Backend): void {
+    if (this.running.get(id) === backend) this.running.delete(id);
+  }
+}
+
+function keyText(key: BackendKey): string {
+  return `${key.instanceId} ${key.service} ${key.version}`;
+}
+
+function compareKeys(a: BackendKey, b: BackendKey): number {
+  return a.service < b.service
+    ? -1
+    : a.service > b.service
+      ? 1
+      : a.version < b.version
+        ? -1
+        : a.version > b.version
+          ? 1
+          : a.instanceId < b.instanceId
+            ? -1
+            : 1;
+}
+
+/** Whatever failed on the way up: the frozen prefix, the reason, and the backend's last words. */
+function spawnRefusal(error: unknown): Refusal {
+  const details: Record<string, string> = {};
+  if (isBrokerError(error)) Object.assign(details, spawnDetails(error));
+  const lastWords =
+    details.log_tail === undefined ? "" : `; last output: ${details.log_tail.slice(-REASON_TAIL_CHARS)}`;
+  return refuse("BACKEND_SPAWN_FAILED", `backend spawn failed: ${reasonOf(error)}${lastWords}`, {
+    retryAfterMs: SPAWN_RETRY_MS,
+    details,
+  });
+}
+
+function spawnDetails(error: BrokerError): Record<string, string> {
+  const { logTail, logPath, exit, check } = error.details;
+  return {
+    error: error.code,
+    ...(logTail !== undefined && logTail !== "" && { log_tail: logTail }),
+    ...(logPath !== undefined && { log_path: logPath }),
+    ...(exit !== undefined && { exit }),
+    ...(check !== undefined && { check }),
+  };
+}

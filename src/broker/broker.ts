@@ -1,0 +1,319 @@
+/**
+ * A running broker: claims its endpoint, accepts, serves every connection by itself, and ends in one way whatever the
+ * reason. This file only puts the parts together.
+ *
+ * Invariants: no connection waits for another; a peer can end nothing but its own connection; the socket file at the
+ * endpoint is ours or we are on our way out.
+ */
+import { posix } from "node:path";
+import { Deadline } from "../base/clock.ts";
+import { BrokerError, reasonOf } from "../base/errors.ts";
+import { createFdGuard, FD_PRESSURE_PAUSE_MS, FD_PRESSURE_RETRY_MS } from "../model/fd-guard.ts";
+import { instanceId } from "../model/names.ts";
+import { runtimeDirectory } from "../model/places.ts";
+import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
+import { type Refusal, refuse } from "../model/refusal.ts";
+import type { AcceptError, Connection } from "../platform/ports.ts";
+import { createDefinitionStore } from "../store/definition-store.ts";
+import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
+import { type Activation, createActivation } from "./activation.ts";
+import { handleAdmin } from "./admin-route.ts";
+import { bringUp } from "./backend.ts";
+import { createByteQuota } from "./byte-quota.ts";
+import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
+import { createConnections } from "./connections.ts";
+import { createBrokerEvents } from "./events.ts";
+import { createHelloRoute } from "./hello-route.ts";
+import { reapInterruptedLaunches } from "./launch-record.ts";
+import { createLauncher } from "./launcher.ts";
+import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
+import { verifyRegistered } from "./registered-backend.ts";
+import { type ServeOptions, serveConnection } from "./serve-connection.ts";
+import type { BrokerSnapshot } from "./status.ts";
+
+/** From accept to the last byte of the request; the reference's later versions use the same. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const REPLY_TIMEOUT_MS = 5_000;
+/** Work in flight when the broker ends. */
+const DRAIN_MS = 10_000;
+/** A peer that has connected but not asked yet when the broker ends. */
+const DRAIN_READING_MS = 250;
+/** Frames above the Hello limit held at one time: four of the largest. */
+const LARGE_FRAME_QUOTA_BYTES = 4 * MAX_FRAME_BODY_BYTES;
+
+/**
+ * Starts a broker and resolves once it accepts.
+ *
+ * @throws BrokerError OPTION_INVALID, BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG and others; nothing is left behind
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  if (
+    options.maxConnections !== undefined &&
+    !(Number.isInteger(options.maxConnections) && options.maxConnections > 0)
+  ) {
+    throw new BrokerError("OPTION_INVALID", "max_connections must be greater than zero");
+  }
+  const broker = new RunningBroker(options);
+  await broker.start();
+  return broker;
+}
+
+class RunningBroker implements Broker {
+  readonly endpoint: string;
+  readonly closed: Promise<CloseReason>;
+  private readonly platform: BrokerOptions["platform"];
+  private readonly startedMs: number;
+  private readonly connections;
+  private readonly fdGuard = createFdGuard();
+  private readonly events;
+  private readonly activation: Activation;
+  private readonly serve: ServeOptions;
+  private claim: EndpointClaim | undefined;
+  private watcher: { close(): void } | undefined;
+  private accepted = 0;
+  private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
+  private repairing = false;
+  private resolveClosed: (reason: CloseReason) => void = () => {};
+
+  constructor(private readonly options: BrokerOptions) {
+    const { platform } = options;
+    this.platform = platform;
+    this.endpoint = options.endpoint;
+    this.startedMs = platform.clock.monotonicMs();
+    this.connections = createConnections(platform.clock);
+    this.events = createBrokerEvents(options.onEvent ?? (() => {}));
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+    this.activation = this.createActivation();
+    this.serve = this.createServeOptions();
+  }
+
+  async start(): Promise<void> {
+    const { registered } = this.options;
+    if (registered !== undefined)
+      this.activation.register(await verifyRegistered(this.platform, this.definitions(), registered));
+    this.claim = await claimEndpoint(this.platform, this.endpoint);
+    const directory = runtimeDirectory(this.places());
+    if (directory !== undefined && registered === undefined) {
+      const reaped = reapInterruptedLaunches(this.platform, directory, this.endpoint);
+      if (reaped > 0) this.events.reaped(reaped);
+    }
+    this.beginAccepting();
+    this.watchEndpoint();
+    this.events.started(this.endpoint, this.instance());
+  }
+
+  stop(options: StopOptions): Promise<void> {
+    this.stopping ??= { reason: options.reason, done: this.shutDown(options) };
+    return this.stopping.done;
+  }
+
+  // ------------------------------------------------------------------------------------------------ composition
+
+  private createActivation(): Activation {
+    const { platform, registered } = this.options;
+    if (registered !== undefined) return createActivation({ clock: platform.clock });
+    const launcher = createLauncher({
+      platform,
+      env: this.options.env,
+      brokerEndpoint: this.endpoint,
+      logDirectory: this.options.logDirectory,
+      onLogFault: (key, path, fault) => this.events.logFault(key, path, fault),
+    });
+    return createActivation({
+      clock: platform.clock,
+      bringUp: async (request, registry) => {
+        this.events.launching(request.key);
+        const launch = await launcher.launch(request);
+        return bringUp({
+          platform,
+          key: request.key,
+          definition: request.definition,
+          launch,
+          registry,
+          onTransition: (backend, event, from) =>
+            this.events.backend(backend.key, launch.process.pid, event, from, backend.state, launch.process.exitStatus),
+        });
+      },
+    });
+  }
+
+  private createServeOptions(): ServeOptions {
+    const { clock, processes } = this.platform;
+    const requestTimeoutMs =
+      positiveInteger(this.options.env.RUNNING_PROCESS_BROKER_HELLO_TIMEOUT_MS) ?? REQUEST_TIMEOUT_MS;
+    const admin = {
+      snapshot: () => this.snapshot(),
+      onShutdown: ({ drainMs, withBackends }: { drainMs: number | undefined; withBackends: boolean }) =>
+        void this.stop({ reason: "requested", withBackends, ...(drainMs !== undefined && { drainMs }) }),
+    };
+    return {
+      hello: createHelloRoute({
+        clock,
+        activation: this.activation,
+        definitions: this.definitions(),
+        rateLimiter: createRateLimiter(this.options.hellosPerSecond ?? HELLOS_PER_SECOND),
+        instance: this.options.instance,
+      }),
+      admin: (frame) => handleAdmin(admin, frame),
+      closedToHellos: () => this.closedToHellos(),
+      owner: String(processes.selfUid),
+      largeFrames: createByteQuota(LARGE_FRAME_QUOTA_BYTES),
+      requestDeadline: () => Deadline.after(clock, requestTimeoutMs),
+      replyDeadline: () => Deadline.after(clock, REPLY_TIMEOUT_MS),
+      onRequest: (connection) => this.connections.markWorking(connection),
+      onOutcome: (outcome) => this.events.connection(outcome),
+    };
+  }
+
+  private definitions(): ReturnType<typeof createDefinitionStore> {
+    return createDefinitionStore(this.platform.files, this.options.definitionDirectory);
+  }
+
+  private places(): { os: "linux" | "darwin" | "win32"; env: BrokerOptions["env"]; uid: number; home: string } {
+    return { os: this.platform.host.os, env: this.options.env, uid: this.platform.processes.selfUid, home: "" };
+  }
+
+  private instance(): string {
+    const { instance, registered } = this.options;
+    if (instance !== undefined) return instanceId(instance);
+    return registered === undefined ? "launch" : (this.activation.backends()[0]?.key.instanceId ?? "launch");
+  }
+
+  // ------------------------------------------------------------------------------------------------ accepting
+
+  private beginAccepting(): void {
+    const { claim } = this;
+    claim?.listener.accept({
+      onConnection: (connection) => {
+        if (this.fdGuard.accepted()) this.events.fdRecovered();
+        this.take(connection);
+      },
+      onError: (error) => this.acceptFailed(error),
+    });
+  }
+
+  /** Tmp cleaners delete the sockets of long-running daemons. */
+  private watchEndpoint(): void {
+    this.watcher?.close();
+    this.watcher = this.platform.files.watch(posix.dirname(this.endpoint), () => void this.checkEndpoint());
+    // It may have gone before the watch began.
+    void this.checkEndpoint();
+  }
+
+  private take(connection: Connection): void {
+    this.connections.add(connection);
+    this.countAccepted();
+    void serveConnection(connection, this.serve).finally(() => this.connections.remove(connection));
+  }
+
+  /** Bounded mode counts accepts, dropped peers and exhausted ones included. */
+  private countAccepted(): void {
+    this.accepted++;
+    if (this.accepted !== this.options.maxConnections) return;
+    this.claim?.listener.pause();
+    void this.connections.idle().then(() => this.stop({ reason: "max-connections" }));
+  }
+
+  private acceptFailed(error: AcceptError): void {
+    if (!error.resource) return this.events.acceptFailed(error.errno);
+    if (this.fdGuard.exhausted()) this.events.fdExhausted(error.errno);
+    if (error.rejected !== undefined) this.take(error.rejected);
+    else this.countAccepted();
+    this.claim?.listener.pause();
+    this.platform.clock.schedule(FD_PRESSURE_PAUSE_MS, () => {
+      if (this.stopping === undefined && this.accepted !== this.options.maxConnections) this.beginAccepting();
+    });
+  }
+
+  private closedToHellos(): Refusal | undefined {
+    if (this.stopping !== undefined) return refuse("SHUTTING_DOWN", "broker is shutting down");
+    if (!this.fdGuard.demoted) return undefined;
+    this.fdGuard.countRefusal();
+    return refuse("FD_PRESSURE", "broker is low on file descriptors; retry shortly", {
+      retryAfterMs: FD_PRESSURE_RETRY_MS,
+    });
+  }
+
+  // ------------------------------------------------------------------------------------------------ self-repair
+
+  /** Binds again after the socket file was deleted or replaced; gives up when the place itself is gone or taken. */
+  private async checkEndpoint(): Promise<void> {
+    if (this.stopping !== undefined || this.repairing || this.claim === undefined || this.claim.isCurrent()) return;
+    this.repairing = true;
+    this.claim.release();
+    try {
+      if (!this.placeExists()) throw new BrokerError("IO_FAILED", `the directory of ${this.endpoint} was removed`);
+      this.claim = await claimEndpoint(this.platform, this.endpoint);
+      this.repairing = false;
+      if (this.stopping !== undefined) return this.claim.release();
+      this.beginAccepting();
+      this.watchEndpoint();
+      this.events.rebound(this.endpoint);
+    } catch (error) {
+      this.events.lostEndpoint(this.endpoint, reasonOf(error));
+      // Nobody can reach this broker or find its backends any more.
+      void this.stop({ reason: "lost-endpoint", withBackends: true });
+    }
+  }
+
+  /** A cleaner takes the socket and perhaps the two directories we made; more than that is the end of the place itself. */
+  private placeExists(): boolean {
+    const directory = posix.dirname(this.endpoint);
+    return [directory, posix.dirname(directory), posix.dirname(posix.dirname(directory))].some(
+      (path) => path !== "/" && this.platform.files.facts(path)?.kind === "directory",
+    );
+  }
+
+  // ------------------------------------------------------------------------------------------------ the end
+
+  private async shutDown(options: StopOptions): Promise<void> {
+    // Runs on after the current event, so that `this.stopping` is set before anything looks at it.
+    await undefined;
+    this.events.stopping(options.reason);
+    // Children and their deadlines do not keep a process alive; ending them properly must.
+    const alive = this.platform.clock.schedule(Number.POSITIVE_INFINITY, () => {});
+    const drainMs = options.drainMs ?? DRAIN_MS;
+    const launches = this.platform.clock.schedule(drainMs, () => void this.activation.stop("launching"));
+    await Promise.all([
+      this.connections.drain({ readingMs: DRAIN_READING_MS, totalMs: drainMs }),
+      this.activation.settled(),
+    ]);
+    launches.cancel();
+    this.watcher?.close();
+    this.claim?.release();
+    // Peers that came in while the rest was ending.
+    await this.connections.drain({ readingMs: 0, totalMs: DRAIN_READING_MS });
+    await this.activation.stop(options.withBackends ? "all" : "launching");
+    this.events.stopped(
+      options.reason,
+      this.activation.backends().map((backend) => backend.identity.pid),
+    );
+    alive.cancel();
+    this.resolveClosed(options.reason);
+  }
+
+  private snapshot(): BrokerSnapshot {
+    const { clock, host, processes } = this.platform;
+    return {
+      nowUnixMs: clock.wallMs(),
+      instance: this.instance(),
+      pid: processes.selfPid,
+      endpoint: this.endpoint,
+      uptimeMs: clock.monotonicMs() - this.startedMs,
+      acceptingHello: !this.fdGuard.demoted && this.stopping === undefined,
+      shuttingDown: this.stopping !== undefined,
+      connectionsOpen: this.connections.count,
+      launching: this.activation.launching,
+      fdDemoted: this.fdGuard.demoted,
+      inodes: host.inodeUsage(posix.dirname(this.endpoint)),
+      backends: this.activation.backends(),
+    };
+  }
+}
+
+function positiveInteger(text: string | undefined): number | undefined {
+  const number = text === undefined || !/^\s*\d{1,9}\s*$/.test(text) ? 0 : Number(text);
+  return number > 0 ? number : undefined;
+}

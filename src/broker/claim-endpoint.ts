@@ -1,0 +1,83 @@
+/**
+ * Being the only broker at an address. The lock file beside the socket is held for life; only its holder may remove a
+ * socket file that nobody listens on, and only when it is a socket of ours (spec: launch §12, recommendation). A broker
+ * of another make takes no lock, so a socket that accepts is left alone even by the holder.
+ */
+import { posix } from "node:path";
+import { BrokerError, hasCode } from "../base/errors.ts";
+import { acceptsConnections } from "../exchange/accepts-connections.ts";
+import { checkEndpointLength } from "../model/places.ts";
+import type { FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
+
+export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport">;
+
+export interface EndpointClaim {
+  readonly path: string;
+  readonly listener: Listener;
+  /** Is the socket file at the path still the one that was bound? */
+  isCurrent(): boolean;
+  /** Removes the socket file when it is still ours, stops listening, and lets the next broker in. */
+  release(): void;
+}
+
+/**
+ * @throws BrokerError BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE (what
+ * is at the path is not a socket of ours), IO_FAILED
+ */
+export async function claimEndpoint(platform: ClaimPorts, path: string): Promise<EndpointClaim> {
+  if (!posix.isAbsolute(path))
+    throw new BrokerError("ENDPOINT_INVALID", `broker endpoint ${JSON.stringify(path)} is not an absolute path`, {
+      details: { path },
+    });
+  checkEndpointLength(platform.host.os, path);
+  platform.files.ensurePrivateDirectory(posix.dirname(path));
+  const lock = platform.locks.tryAcquire(`${path}.lock`);
+  if (lock === undefined) throw alreadyRunning(path);
+  try {
+    lock.describe(`${platform.processes.selfPid}\n`);
+    await removeStaleSocket(platform, path);
+    const listener = platform.transport.listen(path);
+    return createClaim(platform, path, lock, listener);
+  } catch (error) {
+    lock.release();
+    throw hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE" ? alreadyRunning(path) : error;
+  }
+}
+
+async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<void> {
+  const facts = platform.files.facts(path);
+  if (facts === undefined) return;
+  if (facts.kind !== "socket" || facts.uid !== platform.processes.selfUid) {
+    throw new BrokerError(
+      "FILE_INSECURE",
+      `cannot listen on ${path}: there is a ${facts.kind} of uid ${facts.uid}, not a socket of ours`,
+      { details: { path } },
+    );
+  }
+  if (await acceptsConnections(platform, path)) throw alreadyRunning(path);
+  platform.files.remove(path);
+}
+
+function createClaim(platform: ClaimPorts, path: string, lock: FileLock, listener: Listener): EndpointClaim {
+  const bound = platform.files.facts(path);
+  const isCurrent = (): boolean => sameFile(bound, platform.files.facts(path));
+  return {
+    path,
+    listener,
+    isCurrent,
+    release() {
+      // The file goes first: whoever connects from now on finds nothing instead of a listener about to vanish.
+      if (isCurrent()) platform.files.remove(path);
+      listener.close();
+      lock.release();
+    },
+  };
+}
+
+function sameFile(a: FileFacts | undefined, b: FileFacts | undefined): boolean {
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
+}
+
+function alreadyRunning(path: string): BrokerError {
+  return new BrokerError("BROKER_ALREADY_RUNNING", `another broker is running at ${path}`, { details: { path } });
+}

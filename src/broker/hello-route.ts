@@ -1,0 +1,164 @@
+/**
+ * One Hello, from decoded frame to reply (spec: server §6). The order is: shape, rate, definition, version, instance,
+ * backend. Only the last costs anything, and only it waits.
+ */
+import type { Clock } from "../base/clock.ts";
+import { hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { type Instance, instanceId } from "../model/names.ts";
+import { checkHelloShape, checkVersionPolicy, PROTOCOL_VERSION } from "../model/negotiate.ts";
+import type { RateLimiter } from "../model/rate-limit.ts";
+import { type Refusal, refuse, wireNumber } from "../model/refusal.ts";
+import { instanceOf, type ServiceDefinition } from "../model/service-definition.ts";
+import type { PeerCredentials } from "../platform/ports.ts";
+import type { DefinitionStore } from "../store/definition-store.ts";
+import { decodeMessage, encodeMessage } from "../wire/codec.ts";
+import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
+import { DEFAULT_KEEPALIVE_SECS } from "../wire/limits.ts";
+import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from "../wire/messages.ts";
+import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import type { Activation } from "./activation.ts";
+import type { Backend } from "./backend.ts";
+
+export interface HelloOutcome {
+  /** Encoded HelloReply. */
+  readonly reply: Uint8Array;
+  readonly hello: Hello | undefined;
+  readonly refusal: Refusal | undefined;
+  readonly connectionId: bigint;
+}
+
+export interface HelloRouteOptions {
+  readonly clock: Clock;
+  readonly activation: Activation;
+  readonly definitions: DefinitionStore;
+  readonly rateLimiter: RateLimiter;
+  /** Serve only this instance; undefined: all. */
+  readonly instance: Instance | undefined;
+}
+
+export interface HelloRoute {
+  /** Never rejects for what a peer or backend does. */
+  handle(frame: Frame, peer: PeerCredentials): Promise<HelloOutcome>;
+}
+
+export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
+  let lastConnectionId = 0n;
+  return {
+    async handle(frame, peer) {
+      const hello = decodeHello(frame);
+      const chosen = "refusal" in hello ? hello : await choose(options, frame, hello, peer);
+      lastConnectionId++;
+      const known = "refusal" in hello ? undefined : hello;
+      if ("refusal" in chosen)
+        return {
+          reply: encodeRefused(chosen.refusal),
+          hello: known,
+          refusal: chosen.refusal,
+          connectionId: lastConnectionId,
+        };
+      chosen.backend.lastActiveUnixMs = Math.round(options.clock.wallMs());
+      return {
+        reply: encodeNegotiated(chosen.backend, known as Hello, lastConnectionId),
+        hello: known,
+        refusal: undefined,
+        connectionId: lastConnectionId,
+      };
+    },
+  };
+}
+
+/** Frozen texts for each envelope field. */
+const ENVELOPE_REFUSALS: Record<EnvelopeFault, Refusal> = {
+  envelope_version: refuse("VERSION_UNSUPPORTED", "frame envelope_version is not v1"),
+  kind: refuse("PEER_REJECTED", "Hello frame kind must be REQUEST"),
+  payload_protocol: refuse("PEER_REJECTED", "Hello frame payload_protocol must be control-plane"),
+  payload_encoding: refuse("PEER_REJECTED", "Hello payload must not be compressed"),
+};
+
+function decodeHello(frame: Frame): Hello | { refusal: Refusal } {
+  const fault = envelopeFault(frame, { kind: FrameKind.REQUEST, payloadProtocol: PAYLOAD_PROTOCOL.control });
+  if (fault !== undefined) return { refusal: ENVELOPE_REFUSALS[fault] };
+  try {
+    return decodeMessage(HelloSchema, frame.payload);
+  } catch (error) {
+    if (!isBrokerError(error)) throw error;
+    return { refusal: refuse("PEER_REJECTED", "malformed Hello payload") };
+  }
+}
+
+async function choose(
+  options: HelloRouteOptions,
+  frame: Frame,
+  hello: Hello,
+  peer: PeerCredentials,
+): Promise<{ backend: Backend } | { refusal: Refusal }> {
+  const shape = checkHelloShape(hello, peer.pid);
+  if (shape !== undefined) return { refusal: shape };
+  // A peer whose pid the kernel cannot name is counted with all others of its user.
+  const waitMs = options.rateLimiter.take(peer.pid === 0 ? `uid:${peer.uid}` : peer.pid, options.clock.monotonicMs());
+  if (waitMs > 0) return { refusal: refuse("RATE_LIMITED", "Hello rate limit exceeded", { retryAfterMs: waitMs }) };
+  const definition = loadDefinition(options.definitions, hello.serviceName);
+  if ("refusal" in definition) return definition;
+  const version = checkVersionPolicy(definition, hello.wantedVersion);
+  if (version !== undefined) return { refusal: version };
+  const owner = instanceId(instanceOf(definition));
+  if (options.instance !== undefined && owner !== instanceId(options.instance)) {
+    return {
+      refusal: refuse(
+        "SERVICE_UNKNOWN",
+        `service ${JSON.stringify(hello.serviceName)} belongs to broker instance "${owner}", this one is "${instanceId(options.instance)}"`,
+      ),
+    };
+  }
+  return options.activation.activate({
+    key: { instanceId: owner, service: hello.serviceName, version: hello.wantedVersion },
+    definition,
+    traceparent: frame.traceparent,
+    tracestate: frame.tracestate,
+  });
+}
+
+function loadDefinition(definitions: DefinitionStore, service: string): ServiceDefinition | { refusal: Refusal } {
+  try {
+    return definitions.load(service);
+  } catch (error) {
+    if (!isBrokerError(error)) throw error;
+    if (hasCode(error, "DEFINITION_NOT_FOUND"))
+      return {
+        refusal: refuse("SERVICE_UNKNOWN", "service definition was not found", { details: { error: error.message } }),
+      };
+    return { refusal: refuse("SERVICE_UNKNOWN", `service definition could not be loaded: ${reasonOf(error)}`) };
+  }
+}
+
+function encodeNegotiated(backend: Backend, hello: Hello, connectionId: bigint): Uint8Array {
+  return encodeMessage(HelloReplySchema, {
+    result: {
+      case: "negotiated",
+      value: {
+        negotiatedProtocol: PROTOCOL_VERSION,
+        daemonVersion: backend.key.version,
+        backendPipe: backend.identity.endpoint.path,
+        keepaliveIntervalSecs: hello.clientKeepaliveSecs === 0n ? DEFAULT_KEEPALIVE_SECS : hello.clientKeepaliveSecs,
+        connectionId,
+      },
+    },
+  });
+}
+
+/** The reply for every refusal, also those that come before a Hello could be read. */
+export function encodeRefused(refusal: Refusal): Uint8Array {
+  return encodeMessage(HelloReplySchema, {
+    result: {
+      case: "refused",
+      value: {
+        reason: refusal.reason,
+        daemonMinProtocol: PROTOCOL_VERSION,
+        daemonMaxProtocol: PROTOCOL_VERSION,
+        code: wireNumber(refusal.code),
+        details: { ...refusal.details },
+        retryAfterMs: BigInt(refusal.retryAfterMs),
+      },
+    },
+  });
+}

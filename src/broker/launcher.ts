@@ -1,0 +1,243 @@
+/**
+ * One launch: endpoint, binary, log, listener, process, readiness (spec: launch §1; design: broker-owned bind). The
+ * caller decides whether to launch; this file does it and, when any step fails, undoes the earlier ones.
+ */
+import { posix } from "node:path";
+import { Deadline } from "../base/clock.ts";
+import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { expandArgs } from "../model/exec-settings.ts";
+import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
+import { launchEnvironment } from "../model/launch-environment.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
+import type { Env, Platform, SpawnedProcess } from "../platform/ports.ts";
+import { type BackendLog, openBackendLog } from "./backend-log.ts";
+import { type Binary, resolveBinary } from "./binary.ts";
+import { createEndpointAllocator } from "./endpoint-allocator.ts";
+import { type LaunchRecord, removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
+import { awaitReadiness } from "./readiness.ts";
+
+/** What a backend is known by; everything that happens to one is counted under it. */
+export interface BackendKey {
+  readonly instanceId: string;
+  readonly service: string;
+  readonly version: string;
+}
+
+export interface LaunchRequest {
+  readonly key: BackendKey;
+  readonly definition: ServiceDefinition;
+  readonly traceparent: string;
+  readonly tracestate: string;
+}
+
+/** A started backend that is not known to be ready yet. */
+export interface Launch {
+  readonly endpoint: BackendEndpoint;
+  readonly process: SpawnedProcess;
+  readonly log: BackendLog;
+  /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
+  ready(signal: AbortSignal): Promise<BackendIdentity>;
+  /** The launch is over, well or not: its record goes. */
+  settle(): void;
+  /** Removes the endpoint and lets the log go. The process must have ended or never be reached again. */
+  cleanUp(): void;
+}
+
+export interface Launcher {
+  /** @throws BrokerError SPAWN_FAILED and others, with the frozen text of the step; nothing is left behind */
+  launch(request: LaunchRequest): Promise<Launch>;
+}
+
+export interface LauncherOptions {
+  readonly platform: Platform;
+  readonly env: Env;
+  /** The broker's own address, for launch records. */
+  readonly brokerEndpoint: string;
+  readonly logDirectory: string;
+  readonly onLogFault: (key: BackendKey, path: string, fault: string) => void;
+}
+
+/** First descriptor a child gets beyond the standard three. */
+const FIRST_INHERITED_FD = 3;
+/** Told to a backend and recorded; nothing enforces it. Frozen. */
+const IDLE_TIMEOUT_SECS = 30;
+
+export function createLauncher(options: LauncherOptions): Launcher {
+  const { platform } = options;
+  const places = { os: platform.host.os, env: options.env, uid: platform.processes.selfUid, home: "" };
+  const allocator = createEndpointAllocator(platform, places);
+
+  return {
+    async launch(request) {
+      const { key, definition } = request;
+      const binary = resolveBinary(platform.files, definition, key.version);
+      const endpoint: BackendEndpoint = { namespaceId: key.instanceId, path: allocator.allocate() };
+      const log = openBackendLog({
+        ...platform,
+        directory: options.logDirectory,
+        service: key.service,
+        version: key.version,
+        maxBytes: definition.exec.logMaxBytes,
+      });
+      if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
+      let record: LaunchRecord | undefined;
+      const cleanUp = (): void => {
+        log.close();
+        removeEndpointFiles(platform.files, endpoint.path);
+        record?.remove();
+        allocator.release(endpoint.path);
+      };
+      try {
+        record = writeLaunchRecord(platform.files, endpoint.path, options.brokerEndpoint);
+        const startedAtMs = Math.round(platform.clock.wallMs());
+        const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
+        const child = await spawn(options, request, { binary, endpoint, log });
+        log.handedOver();
+        return {
+          endpoint,
+          process: child,
+          log,
+          ready: (signal) => ready(platform, { request, binary, endpoint, child, log, startedAtMs, deadline, signal }),
+          settle: () => record?.remove(),
+          cleanUp,
+        };
+      } catch (error) {
+        cleanUp();
+        throw error;
+      }
+    },
+  };
+}
+
+interface Prepared {
+  readonly binary: Binary;
+  readonly endpoint: BackendEndpoint;
+  readonly log: BackendLog;
+}
+
+async function spawn(options: LauncherOptions, request: LaunchRequest, prepared: Prepared): Promise<SpawnedProcess> {
+  const { platform } = options;
+  const { exec } = request.definition;
+  const { binary, endpoint, log } = prepared;
+  const listener = exec.bind === "broker" ? platform.transport.listen(endpoint.path) : undefined;
+  try {
+    const env = launchEnvironment(options.env, {
+      ...request.key,
+      endpoint,
+      traceparent: request.traceparent,
+      tracestate: request.tracestate,
+      ...(listener !== undefined && { listenerFd: FIRST_INHERITED_FD }),
+      extra: exec.env,
+    });
+    const args = expandArgs(exec.args, {
+      endpoint: endpoint.path,
+      version: request.key.version,
+      service: request.key.service,
+    });
+    return await platform.processes.spawn({
+      ...(exec.ready === "listen" ? throughListenFds(binary.path, args, env) : { file: binary.path, args, env }),
+      cwd: exec.cwd,
+      ...(log.fd !== undefined && { outputFd: log.fd }),
+      inherit: listener === undefined ? [] : [listener.fd],
+    });
+  } catch (error) {
+    throw hasCode(error, "SPAWN_FAILED")
+      ? new BrokerError("SPAWN_FAILED", `backend daemon spawn failed: ${error.details.errno}`, {
+          details: error.details,
+          cause: error,
+        })
+      : error;
+  } finally {
+    // The child has its own; while ours were open, a dead backend's endpoint would still accept connections.
+    listener?.close();
+  }
+}
+
+/**
+ * sd_listen_fds(3) wants LISTEN_PID to be the pid of the process itself, which only that process knows before it runs:
+ * a shell that replaces itself by the daemon keeps its pid.
+ */
+function throughListenFds(
+  file: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): { file: string; args: string[]; env: Record<string, string> } {
+  return {
+    file: "/bin/sh",
+    args: ["-c", 'LISTEN_PID=$$ exec "$0" "$@"', file, ...args],
+    env: { ...env, LISTEN_FDS: "1", LISTEN_FDNAMES: "connection" },
+  };
+}
+
+interface ReadyOptions extends Prepared {
+  readonly request: LaunchRequest;
+  readonly child: SpawnedProcess;
+  readonly startedAtMs: number;
+  readonly deadline: Deadline;
+  readonly signal: AbortSignal;
+}
+
+async function ready(platform: Platform, options: ReadyOptions): Promise<BackendIdentity> {
+  const { binary, endpoint, child, log } = options;
+  try {
+    // Hashing runs while the child starts.
+    const expected: BackendIdentity = {
+      pid: child.pid,
+      exePath: binary.path,
+      sha256: await platform.files.sha256Executable(binary.path),
+      endpoint,
+      startedAtUnixMs: options.startedAtMs,
+      bootId: platform.host.bootId(),
+      idleTimeoutSecs: IDLE_TIMEOUT_SECS,
+    };
+    await awaitReadiness(platform, {
+      expected,
+      exec: options.request.definition.exec,
+      deadline: options.deadline,
+      signal: options.signal,
+    });
+    checkUnchanged(platform, binary);
+    return expected;
+  } catch (error) {
+    throw withContext(error, child, log);
+  }
+}
+
+/** The file that was checked, the one that was run and the one that was hashed must be the same. */
+function checkUnchanged(platform: Pick<Platform, "files">, binary: Binary): void {
+  const now = platform.files.facts(binary.path);
+  if (
+    now !== undefined &&
+    now.ino === binary.stamp.ino &&
+    now.dev === binary.stamp.dev &&
+    now.mtimeNs === binary.stamp.mtimeNs &&
+    now.size === binary.stamp.size
+  )
+    return;
+  throw new BrokerError(
+    "IDENTITY_MISMATCH",
+    `backend binary ${JSON.stringify(binary.path)} was changed while it was being launched`,
+    { details: { check: "binary" } },
+  );
+}
+
+/** What a client needs to see: how the process ended and what it said last. */
+function withContext(error: unknown, child: SpawnedProcess, log: BackendLog): unknown {
+  if (!isBrokerError(error)) return error;
+  const status = child.exitStatus;
+  const ended =
+    status === undefined ? undefined : status.signal !== null ? `signal ${status.signal}` : `status ${status.code}`;
+  const what =
+    ended === undefined || hasCode(error, "IDENTITY_MISMATCH")
+      ? reasonOf(error)
+      : `backend exited with ${ended} before it was ready`;
+  return new BrokerError(error.code, what, {
+    details: {
+      ...error.details,
+      logTail: log.tail(),
+      ...(log.fault === undefined && { logPath: posix.normalize(log.path) }),
+      ...(ended !== undefined && { exit: ended }),
+    },
+    cause: error,
+  });
+}

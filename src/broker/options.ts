@@ -1,0 +1,63 @@
+/** What a broker is started with, and what it says while it runs. */
+
+import type { BackendIdentity } from "../model/identity.ts";
+import type { Instance } from "../model/names.ts";
+import type { Env, Platform } from "../platform/ports.ts";
+
+export interface BrokerOptions {
+  readonly platform: Platform;
+  /** Environment that launched backends inherit and that settings are read from. */
+  readonly env: Env;
+  /** Address to listen on. Its directory is created private. */
+  readonly endpoint: string;
+  /** Serve only services of this instance. Default: serve all, and report the instance as `launch`. */
+  readonly instance?: Instance;
+  readonly definitionDirectory: string;
+  /** Where that choice came from, for the `config` verb: `flag:--service-def-dir`, `env:…` or `platform-default`. */
+  readonly definitionDirectorySource: string;
+  /** Directory of backend logs. */
+  readonly logDirectory: string;
+  /** End after this many accepted connections. Default: no end. Sane: 1 and up. */
+  readonly maxConnections?: number;
+  /** Registered mode: one running backend, nothing is launched. */
+  readonly registered?: RegisteredBackend;
+  /** Hellos one process may send in a second; 0 turns the limit off. Default 256. */
+  readonly hellosPerSecond?: number;
+  /** Diagnostics. Must not throw. */
+  readonly onEvent?: (event: BrokerEvent) => void;
+}
+
+export interface RegisteredBackend {
+  readonly service: string;
+  readonly version: string;
+  readonly endpoint: string;
+  /** Default: what the backend answers to a probe, once the kernel confirms it. */
+  readonly expected?: BackendIdentity;
+}
+
+/** Why a broker ended; shown by `status` while it ends and in the last log line. */
+export type CloseReason = "requested" | "signal" | "max-connections" | "lost-endpoint";
+
+export interface StopOptions {
+  readonly reason: CloseReason;
+  /** Also stop the backends this broker launched. Default false: they keep running. */
+  readonly withBackends?: boolean;
+  /** How long work in flight may go on. Default 10 s, like systemd's TimeoutStopSec. */
+  readonly drainMs?: number;
+}
+
+export interface Broker {
+  readonly endpoint: string;
+  /** Resolves when the broker has ended: socket and lock removed, no connection open. */
+  readonly closed: Promise<CloseReason>;
+  /** Ends it. Later calls join the first. */
+  stop(options: StopOptions): Promise<void>;
+}
+
+/** One thing the broker says. `level` is pino's; `type` is stable, the rest depends on it. */
+export interface BrokerEvent {
+  readonly type: string;
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly message: string;
+  readonly [field: string]: unknown;
+}

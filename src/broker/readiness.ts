@@ -1,0 +1,87 @@
+/**
+ * From spawn to ready. Whatever "ready" means for a definition, the process must be the intended binary by the kernel's
+ * word; with `probe` it must also answer a fresh challenge as such.
+ *
+ * Failures are of two kinds: "not yet" (nothing listens, no answer, the shebang's `env` still runs) is tried again with
+ * back-off until the deadline; an answer that proves another identity is final at once.
+ */
+import { type Deadline, sleep } from "../base/clock.ts";
+import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { PROBE_TIMEOUT_MS } from "../exchange/probe-endpoint.ts";
+import { type VerifyPorts, verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
+import type { ExecSettings } from "../model/exec-settings.ts";
+import type { BackendIdentity } from "../model/identity.ts";
+
+/** A Node program needs 40 ms to bind, a native one 2: looking early is cheap, looking often is not. */
+const BACKOFF_MS = { first: 2, factor: 1.5, most: 200 };
+
+export interface ReadinessOptions {
+  readonly expected: BackendIdentity;
+  readonly exec: Pick<ExecSettings, "bind" | "ready">;
+  readonly deadline: Deadline;
+  /** Fires when the process ended or the launch was given up. */
+  readonly signal: AbortSignal;
+}
+
+/** @throws BrokerError IDENTITY_MISMATCH, DEADLINE_EXCEEDED (naming the last thing that was in the way), ABORTED */
+export async function awaitReadiness(platform: VerifyPorts, options: ReadinessOptions): Promise<void> {
+  for (
+    let wait = BACKOFF_MS.first, last = "nothing was tried";
+    ;
+    wait = Math.min(wait * BACKOFF_MS.factor, BACKOFF_MS.most)
+  ) {
+    try {
+      return await check(platform, options);
+    } catch (error) {
+      if (!isBrokerError(error) || isFinal(error, options)) throw error;
+      last = reasonOf(error);
+    }
+    if (options.deadline.passed()) throw new BrokerError("DEADLINE_EXCEEDED", `backend was not ready in time: ${last}`);
+    await sleep(platform.clock, Math.min(wait, options.deadline.remainingMs()), options.signal);
+  }
+}
+
+async function check(platform: VerifyPorts, options: ReadinessOptions): Promise<void> {
+  const { expected, exec, deadline } = options;
+  switch (exec.ready) {
+    case "probe":
+      // A listener of ours is connectable before its process reads anything, so one challenge waits for the answer;
+      // a backend that binds itself gets the frozen time per try.
+      await verifyBackend(platform, {
+        expected,
+        deadline: exec.bind === "broker" ? deadline : deadline.within(PROBE_TIMEOUT_MS),
+        signal: options.signal,
+      });
+      return;
+    case "listen":
+      await verifyProcess(platform, expected);
+      return;
+    case "connect": {
+      const connection = await platform.transport.connect(expected.endpoint.path, deadline);
+      const listenerPid = connection.peer.pid;
+      connection.close();
+      checkListener(platform, expected, listenerPid);
+      await verifyProcess(platform, expected);
+      return;
+    }
+  }
+}
+
+/** Whoever listens must be the backend or a process of its session, such as a worker it forked. */
+function checkListener(platform: Pick<VerifyPorts, "processes">, expected: BackendIdentity, listenerPid: number): void {
+  if (listenerPid === expected.pid || platform.processes.inspect(listenerPid)?.sessionId === expected.pid) return;
+  throw new BrokerError(
+    "IDENTITY_MISMATCH",
+    `backend identity mismatch: its endpoint is served by process ${listenerPid}, expected ${expected.pid}`,
+    { details: { check: "listener" } },
+  );
+}
+
+function isFinal(error: BrokerError, options: ReadinessOptions): boolean {
+  if (hasCode(error, "ABORTED")) return true;
+  if (!hasCode(error, "IDENTITY_MISMATCH")) return false;
+  // Until exec is through, the kernel shows the shell or `env` that leads to the binary.
+  const execPending =
+    error.details.check === "exe_path" || error.details.check === "interpreter" || error.details.check === "argv";
+  return !(execPending && options.exec.ready !== "probe");
+}

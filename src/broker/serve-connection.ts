@@ -1,0 +1,151 @@
+/**
+ * One connection: who is it, one frame in, one reply out, close (spec: server §5). Whatever happens here concerns this
+ * connection only: every failure ends in a reply where the protocol has one, and in a close in any case.
+ */
+import type { Deadline } from "../base/clock.ts";
+import { hasCode, isBrokerError } from "../base/errors.ts";
+import { readFrameLength } from "../exchange/frame-io.ts";
+import { type Refusal, refuse } from "../model/refusal.ts";
+import type { Connection } from "../platform/ports.ts";
+import { type Correlation, decodeFrame, encodeResponse, NO_CORRELATION } from "../wire/envelope.ts";
+import { frameTruncated } from "../wire/framing.ts";
+import { MAX_FRAME_BODY_BYTES, MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
+import type { Frame } from "../wire/messages.ts";
+import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import type { AdminOutcome } from "./admin-route.ts";
+import type { ByteQuota } from "./byte-quota.ts";
+import { encodeRefused, type HelloRoute } from "./hello-route.ts";
+
+export interface ServeOptions {
+  readonly hello: HelloRoute;
+  /** @throws BrokerError for a frame that gets no reply */
+  readonly admin: (frame: Frame) => AdminOutcome;
+  /** Why no Hello can be taken right now; admin verbs are answered all the same. */
+  readonly closedToHellos: () => Refusal | undefined;
+  /** The identity that may talk to us. */
+  readonly owner: string;
+  /** Bytes of frames above the Hello limit that may be held at one time, over all connections. */
+  readonly largeFrames: ByteQuota;
+  /** For the whole request, from accept to its last byte. */
+  readonly requestDeadline: () => Deadline;
+  readonly replyDeadline: () => Deadline;
+  /** The request is complete; from here on it counts as work in flight. */
+  readonly onRequest: (connection: Connection) => void;
+  readonly onOutcome: (outcome: ConnectionOutcome) => void;
+}
+
+/** How a connection ended, for events and counters. */
+export type ConnectionOutcome =
+  | { readonly type: "peer-rejected"; readonly pid: number; readonly identity: string }
+  | {
+      readonly type: "hello";
+      readonly service: string;
+      readonly version: string;
+      readonly pid: number;
+      readonly refusal: Refusal | undefined;
+      readonly connectionId: bigint;
+    }
+  | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
+  | { readonly type: "admin"; readonly pid: number }
+  | { readonly type: "dropped"; readonly error: unknown };
+
+/** Consumes the connection. Never rejects. */
+export async function serveConnection(connection: Connection, options: ServeOptions): Promise<void> {
+  try {
+    await converse(connection, options);
+  } catch (error) {
+    options.onOutcome({ type: "dropped", error });
+  } finally {
+    connection.close();
+  }
+}
+
+async function converse(connection: Connection, options: ServeOptions): Promise<void> {
+  const { peer } = connection;
+  if (peer.identity === "" || peer.identity !== options.owner) {
+    options.onOutcome({ type: "peer-rejected", pid: peer.pid, identity: peer.identity });
+    return;
+  }
+  const request = await readRequest(connection, options);
+  if ("refusal" in request) {
+    options.onOutcome({ type: "unreadable", pid: peer.pid, refusal: request.refusal });
+    return reply(connection, options, request.correlation, PAYLOAD_PROTOCOL.control, encodeRefused(request.refusal));
+  }
+  options.onRequest(connection);
+  const { frame } = request;
+  if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) {
+    const outcome = options.admin(frame);
+    await reply(connection, options, frame, PAYLOAD_PROTOCOL.admin, outcome.reply);
+    options.onOutcome({ type: "admin", pid: peer.pid });
+    outcome.afterReply?.();
+    return;
+  }
+  const closed = options.closedToHellos();
+  if (closed !== undefined) {
+    options.onOutcome({ type: "unreadable", pid: peer.pid, refusal: closed });
+    return reply(connection, options, frame, PAYLOAD_PROTOCOL.control, encodeRefused(closed));
+  }
+  const outcome = await options.hello.handle(frame, peer);
+  await reply(connection, options, frame, PAYLOAD_PROTOCOL.control, outcome.reply);
+  const { refusal, connectionId } = outcome;
+  options.onOutcome({
+    type: "hello",
+    service: outcome.hello?.serviceName ?? "",
+    version: outcome.hello?.wantedVersion ?? "",
+    pid: peer.pid,
+    refusal,
+    connectionId,
+  });
+}
+
+function reply(
+  connection: Connection,
+  options: ServeOptions,
+  correlation: Correlation,
+  payloadProtocol: number,
+  payload: Uint8Array,
+): Promise<void> {
+  return connection.writeAll(encodeResponse(correlation, { payloadProtocol, payload }), options.replyDeadline());
+}
+
+type Request = { readonly frame: Frame } | { readonly refusal: Refusal; readonly correlation: Correlation };
+
+/** Frozen reactions to a first frame that cannot be taken (spec: server §5.1). */
+const UNREADABLE = {
+  framing: refuse("VERSION_UNSUPPORTED", "unsupported framing version"),
+  tooLarge: refuse("PEER_REJECTED", "initial Hello frame exceeds 64 KiB"),
+  incomplete: refuse("PEER_REJECTED", "incomplete Hello frame"),
+  malformed: refuse("PEER_REJECTED", "malformed broker Frame"),
+} as const;
+
+async function readRequest(connection: Connection, options: ServeOptions): Promise<Request> {
+  const deadline = options.requestDeadline();
+  try {
+    const length = await readFrameLength(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
+    const large = length > MAX_HELLO_BODY_BYTES ? length : 0;
+    if (!options.largeFrames.take(large)) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
+    try {
+      return await readFrame(connection, length, deadline);
+    } finally {
+      options.largeFrames.giveBack(large);
+    }
+  } catch (error) {
+    if (!isBrokerError(error)) throw error;
+    if (hasCode(error, "FRAMING_VERSION_UNSUPPORTED"))
+      return { refusal: UNREADABLE.framing, correlation: NO_CORRELATION };
+    if (hasCode(error, "FRAME_TOO_LARGE")) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
+    if (hasCode(error, "MESSAGE_MALFORMED")) return { refusal: UNREADABLE.malformed, correlation: NO_CORRELATION };
+    // A peer that is gone gets no reply; one that only fell silent or closed its writing side does.
+    if (hasCode(error, "IO_FAILED")) throw error;
+    return { refusal: UNREADABLE.incomplete, correlation: NO_CORRELATION };
+  }
+}
+
+async function readFrame(connection: Connection, length: number, deadline: Deadline): Promise<Request> {
+  const body = await connection.readExactly(length, deadline);
+  if (body.length < length) throw frameTruncated("frame body");
+  const frame = decodeFrame(body);
+  if (length > MAX_HELLO_BODY_BYTES && frame.payloadProtocol !== PAYLOAD_PROTOCOL.admin)
+    return { refusal: UNREADABLE.tooLarge, correlation: frame };
+  return { frame };
+}

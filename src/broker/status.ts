@@ -1,0 +1,61 @@
+/** What a broker knows about itself at one moment, and its frozen renderings (spec: admin §3.1). */
+import type { Backend } from "./backend.ts";
+
+export interface BrokerSnapshot {
+  readonly nowUnixMs: number;
+  /** Instance id, or `launch` for a broker that serves all. */
+  readonly instance: string;
+  readonly pid: number;
+  readonly endpoint: string;
+  readonly uptimeMs: number;
+  readonly acceptingHello: boolean;
+  readonly shuttingDown: boolean;
+  readonly connectionsOpen: number;
+  readonly launching: number;
+  readonly fdDemoted: boolean;
+  readonly inodes: { readonly total: bigint; readonly free: bigint } | undefined;
+  readonly backends: readonly Backend[];
+}
+
+export function renderStatusText(snapshot: BrokerSnapshot): string {
+  return `broker_instance: ${snapshot.instance}\naccepting_hello: ${snapshot.acceptingHello}\n`;
+}
+
+/** The frozen keys, then ours (`endpoint`, `launching`, `shutting_down`). */
+export function renderStatusJson(snapshot: BrokerSnapshot): object {
+  return {
+    schema_version: 1,
+    command: "status",
+    generated_at_unix_ms: Math.round(snapshot.nowUnixMs),
+    broker_instance: snapshot.instance,
+    broker_pid: snapshot.pid,
+    uptime_seconds: Math.round(snapshot.uptimeMs) / 1000,
+    accepting_hello: snapshot.acceptingHello,
+    connections_open: snapshot.connectionsOpen,
+    fd_pressure: { demoted: snapshot.fdDemoted },
+    inode_pressure: inodePressure(snapshot.inodes),
+    backends: snapshot.backends.map((backend) => ({
+      service_name: backend.key.service,
+      service_version: backend.key.version,
+      pid: backend.identity.pid,
+      backend_pipe: backend.identity.endpoint.path,
+      last_active_unix_ms: backend.lastActiveUnixMs,
+      state: backend.state === "running" ? "running" : "stale",
+    })),
+    endpoint: snapshot.endpoint,
+    launching: snapshot.launching,
+    shutting_down: snapshot.shuttingDown,
+  };
+}
+
+function inodePressure(inodes: BrokerSnapshot["inodes"]): object {
+  if (inodes === undefined) return { supported: false, detail: "inode accounting not applicable on this filesystem" };
+  const used = inodes.total - inodes.free;
+  return {
+    supported: true,
+    inodes_total: Number(inodes.total),
+    inodes_free: Number(inodes.free),
+    inodes_used: Number(used),
+    used_ratio: Math.round((Number(used) / Number(inodes.total)) * 10_000) / 10_000,
+  };
+}

@@ -1,0 +1,51 @@
+/** What a broker says, as lines on stderr: JSON for machines, or readable in a terminal. */
+import { type LevelWithSilent, pino } from "pino";
+import { isBrokerError } from "../base/errors.ts";
+import type { BrokerEvent } from "../broker/options.ts";
+import type { ProcessIo } from "./process-io.ts";
+
+export const LOG_FORMATS = ["json", "pretty"] as const;
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const satisfies readonly LevelWithSilent[];
+
+export interface BrokerLogOptions {
+  /** Default: `pretty` in a terminal, else `json`. */
+  readonly format?: (typeof LOG_FORMATS)[number];
+  /** Default `info`. */
+  readonly level?: (typeof LOG_LEVELS)[number];
+}
+
+export type BrokerLog = (event: BrokerEvent) => void;
+
+/** `pid` is the broker's and becomes `broker_pid`; an event's own `pid` is the process it is about. */
+export async function createBrokerLog(
+  io: Pick<ProcessIo, "err" | "stderrIsTerminal">,
+  pid: number,
+  options: BrokerLogOptions,
+): Promise<BrokerLog> {
+  const format =
+    (options.format ?? (io.stderrIsTerminal ? "pretty" : "json")) === "pretty"
+      ? await prettyLine(io.stderrIsTerminal)
+      : (line: string) => line;
+  const logger = pino(
+    {
+      level: options.level ?? "info",
+      base: { broker_pid: pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (line: string) => io.err(format(line)) },
+  );
+  return ({ level, message, ...fields }) =>
+    logger[level](Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)])), message);
+}
+
+/** pino-pretty is loaded only when a person looks on. */
+async function prettyLine(colorize: boolean): Promise<(line: string) => string> {
+  const { prettyFactory } = await import("pino-pretty");
+  return prettyFactory({ colorize, translateTime: "SYS:HH:MM:ss.l", ignore: "broker_pid,type" });
+}
+
+function plain(value: unknown): unknown {
+  if (isBrokerError(value)) return { code: value.code, message: value.reason, ...value.details };
+  return value instanceof Error ? (value.stack ?? value.message) : value;
+}

@@ -1,0 +1,39 @@
+/**
+ * What each verb may do to processes, as data. Verbs get their row handed and pass it on to whatever could start or
+ * stop something; nothing else grants it. Verbs that read have neither.
+ */
+export type Verb =
+  | "serve"
+  | "connect"
+  | "status"
+  | "healthz"
+  | "readyz"
+  | "stop"
+  | "service add"
+  | "service list"
+  | "service show"
+  | "service check"
+  | "service remove";
+
+export interface Permission {
+  /** A broker or a backend may come to life. */
+  readonly mayStart: boolean;
+  /** A broker or a backend may be ended. */
+  readonly mayStop: boolean;
+}
+
+const READS: Permission = { mayStart: false, mayStop: false };
+
+export const PERMISSIONS: Readonly<Record<Verb, Permission>> = {
+  serve: { mayStart: true, mayStop: true },
+  connect: { mayStart: true, mayStop: false },
+  status: READS,
+  healthz: READS,
+  readyz: READS,
+  stop: { mayStart: false, mayStop: true },
+  "service add": READS,
+  "service list": READS,
+  "service show": READS,
+  "service check": READS,
+  "service remove": READS,
+};

@@ -1,0 +1,77 @@
+/**
+ * What a command line touches of its own process, as one object: verbs get it handed and are run in tests without a
+ * process of their own. Only this file and the two entry files name `process`.
+ */
+// biome-ignore lint/plugin: our own standard output is what this file is about.
+import { closeSync, openSync } from "node:fs";
+// biome-ignore lint/plugin: as above.
+import { devNull } from "node:os";
+import type { Readable, Writable } from "node:stream";
+import { onTerminationSignal, processEnv, tolerateOutputErrors } from "../platform/platform.ts";
+import type { Env } from "../platform/ports.ts";
+
+export interface ProcessIo {
+  /** Arguments without interpreter and script. */
+  readonly args: readonly string[];
+  readonly env: Env;
+  readonly cwd: string;
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stdoutIsTerminal: boolean;
+  readonly stderrIsTerminal: boolean;
+  /** Never throws, also when nobody reads any more. */
+  out(text: string): void;
+  /** The same; what a reader that stalls has not taken beyond 1 MiB is dropped, so that a daemon's log cannot eat its memory. */
+  err(text: string): void;
+  /** Calls back on each SIGTERM and SIGINT until disposed. */
+  onTermination(callback: (signal: "SIGTERM" | "SIGINT") => void): { dispose(): void };
+  /** Ends stdout for whoever reads it, once everything is written; later output goes nowhere. */
+  endOutput(): Promise<void>;
+  /** Ends the process as soon as its output is written, or cannot be. */
+  exit(code: number): Promise<never>;
+}
+
+export function createProcessIo(): ProcessIo {
+  tolerateOutputErrors();
+  return {
+    args: process.argv.slice(2),
+    env: processEnv(),
+    // A daemon may have been started in a directory that is gone; only relative paths need it.
+    get cwd(): string {
+      return process.cwd();
+    },
+    // Getters: touching stdin or stdout opens them, which `serve` has no use for.
+    get stdin(): Readable {
+      return process.stdin;
+    },
+    get stdout(): Writable {
+      return process.stdout;
+    },
+    stdoutIsTerminal: process.stdout.isTTY === true,
+    stderrIsTerminal: process.stderr.isTTY === true,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => {
+      if (process.stderr.writableLength < MAX_BACKLOG_BYTES) process.stderr.write(text);
+    },
+    onTermination: onTerminationSignal,
+    endOutput,
+    exit: async (code) => {
+      await Promise.all([flush(process.stdout), flush(process.stderr)]);
+      return process.exit(code);
+    },
+  };
+}
+
+/** Node never closes its standard streams by itself. The null device takes the number, so that no socket gets it. */
+async function endOutput(): Promise<void> {
+  await flush(process.stdout);
+  closeSync(STDOUT_FD);
+  openSync(devNull, "w");
+}
+
+const STDOUT_FD = 1;
+const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+function flush(stream: Writable): Promise<void> {
+  return new Promise((resolve) => stream.write("", () => resolve()));
+}

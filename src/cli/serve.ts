@@ -1,0 +1,148 @@
+/** `rpb serve`: a broker in the foreground. */
+import { type Command, Option } from "commander";
+import { BrokerError } from "../base/errors.ts";
+import type { BrokerOptions, RegisteredBackend } from "../broker/options.ts";
+import type { BackendIdentity } from "../model/identity.ts";
+import { decodeIdentitySidecar } from "../model/identity-sidecar.ts";
+import { type Instance, parseInstanceId } from "../model/names.ts";
+import { logDirectory } from "../model/places.ts";
+import { instanceOf } from "../model/service-definition.ts";
+import type { DefinitionStore } from "../store/definition-store.ts";
+import { type BrokerLogOptions, createBrokerLog, LOG_FORMATS, LOG_LEVELS } from "./broker-log.ts";
+import type { CliContext } from "./context.ts";
+import { openDefinitions } from "./open-definitions.ts";
+import { absolutePath, parseCount, parseInstance, parseNonEmpty, parsePositiveCount } from "./option-parsers.ts";
+import { checkPrivilege } from "./privilege-gate.ts";
+import { runBroker } from "./run-broker.ts";
+import { instanceEndpoint } from "./select-broker.ts";
+
+interface ServeFlags {
+  readonly socket?: string;
+  readonly instance?: string;
+  readonly serviceDefDir?: string;
+  readonly maxConnections?: number;
+  readonly helloRate?: number;
+  readonly service?: string;
+  readonly version?: string;
+  readonly backendEndpoint?: string;
+  readonly backendIdentity?: string;
+  readonly logFormat?: NonNullable<BrokerLogOptions["format"]>;
+  readonly logLevel?: NonNullable<BrokerLogOptions["level"]>;
+}
+
+const HELP = `
+Launching mode (the default) starts backends as clients ask for them; they outlive the broker. With --instance (or
+without --socket) only services of that instance are served; with --socket alone, all are.
+Registered mode serves one backend that runs already and launches nothing; --service, --version and
+--backend-endpoint go together. It must answer the identity probe; --backend-identity says who it must be.
+
+Prints "ready <endpoint>" as the first line on stdout when it accepts; logs go to stderr. SIGTERM or SIGINT ends it,
+a second one at once. Clients start a broker by themselves: this verb is for supervisors and for looking on.
+Exit 0 ended, 74 its socket was taken away for good, 75 another broker has the endpoint, 77 run as root or in a
+directory that is not private.
+
+Examples:
+  rpb serve
+  rpb serve --instance private:demo --log-level debug
+  rpb serve --service demo --version 1.2.0 --backend-endpoint /run/user/1000/demo.sock`;
+
+export function register(program: Command, context: CliContext): void {
+  program
+    .command("serve")
+    .description("Run a broker in the foreground.")
+    .option("--socket <endpoint>", "where to listen (default: the address of --instance)", parseNonEmpty)
+    .option("--instance <id>", "serve this instance: shared (default), private:SERVICE or explicit:NAME", parseInstance)
+    .option("--service-def-dir <directory>", "where service definitions are (default: the user's own)", parseNonEmpty)
+    .option("--max-connections <n>", "end after this many connections", parsePositiveCount)
+    .option("--hello-rate <n>", "Hellos one process may send in a second, 0 for no limit (default: 256)", parseCount)
+    .option("--service <name>", "registered mode: the service", parseNonEmpty)
+    .option("--version <version>", "registered mode: its version", parseNonEmpty)
+    .option("--backend-endpoint <endpoint>", "registered mode: where the backend listens", parseNonEmpty)
+    .option("--backend-identity <file>", "registered mode: its identity sidecar (JSON)", parseNonEmpty)
+    .addOption(
+      new Option("--log-format <format>", "default: pretty in a terminal, else json").choices([...LOG_FORMATS]),
+    )
+    .addOption(new Option("--log-level <level>", "default: info").choices([...LOG_LEVELS]))
+    .addHelpText("after", HELP)
+    .action((flags: ServeFlags) => context.run(() => serve(context, flags)));
+}
+
+async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
+  const { io } = context;
+  const platform = await context.platform();
+  checkPrivilege(platform, io.env);
+  const log = await createBrokerLog(io, platform.processes.selfPid, {
+    ...(flags.logFormat && { format: flags.logFormat }),
+    ...(flags.logLevel && { level: flags.logLevel }),
+  });
+  const broker = await brokerOptions(context, flags);
+  return runBroker({ io, log, broker, onReady: (endpoint) => io.out(`ready ${endpoint}\n`) });
+}
+
+async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Omit<BrokerOptions, "onEvent">> {
+  const { io, places } = context;
+  const { store, source } = await openDefinitions(context, flags.serviceDefDir);
+  const registered = await registeredBackend(context, flags);
+  const instance = instanceToServe(flags, registered, store);
+  return {
+    platform: await context.platform(),
+    env: io.env,
+    endpoint:
+      flags.socket === undefined
+        ? await instanceEndpoint(context, instance ?? { kind: "shared" })
+        : absolutePath(flags.socket, io.cwd),
+    ...(instance !== undefined && { instance }),
+    definitionDirectory: store.directory,
+    definitionDirectorySource: source,
+    logDirectory: logDirectory(places),
+    ...(flags.maxConnections !== undefined && { maxConnections: flags.maxConnections }),
+    ...(flags.helloRate !== undefined && { hellosPerSecond: flags.helloRate }),
+    ...(registered !== undefined && { registered }),
+  };
+}
+
+/** Undefined: all, which takes an address of its own. */
+function instanceToServe(
+  flags: ServeFlags,
+  registered: RegisteredBackend | undefined,
+  store: DefinitionStore,
+): Instance | undefined {
+  if (flags.instance !== undefined) return parseInstanceId(flags.instance);
+  if (flags.socket !== undefined) return undefined;
+  return registered === undefined ? { kind: "shared" } : instanceOf(store.load(registered.service));
+}
+
+async function registeredBackend(context: CliContext, flags: ServeFlags): Promise<RegisteredBackend | undefined> {
+  const needed = {
+    "--service": flags.service,
+    "--version": flags.version,
+    "--backend-endpoint": flags.backendEndpoint,
+  };
+  const missing = Object.entries(needed).filter(([, value]) => value === undefined);
+  if (missing.length === Object.keys(needed).length && flags.backendIdentity === undefined) return undefined;
+  const { service, version, backendEndpoint: endpoint } = flags;
+  if (service === undefined || version === undefined || endpoint === undefined) {
+    throw new BrokerError(
+      "OPTION_INVALID",
+      `registered mode also needs ${missing.map(([name]) => name).join(" and ")}; leave --service, --version, --backend-endpoint and --backend-identity out for launching mode`,
+    );
+  }
+  const expected = flags.backendIdentity === undefined ? undefined : await readIdentity(context, flags.backendIdentity);
+  return {
+    service,
+    version,
+    endpoint: absolutePath(endpoint, context.io.cwd),
+    ...(expected !== undefined && { expected }),
+  };
+}
+
+/** A sidecar has a few hundred bytes. */
+const MAX_SIDECAR_BYTES = 64 * 1024;
+
+async function readIdentity(context: CliContext, file: string): Promise<BackendIdentity> {
+  const path = absolutePath(file, context.io.cwd);
+  const found = (await context.platform()).files.read(path, MAX_SIDECAR_BYTES);
+  if (found === undefined)
+    throw new BrokerError("OPTION_INVALID", `there is no identity file ${path}`, { details: { path } });
+  return decodeIdentitySidecar(found.bytes.toString("utf8"));
+}

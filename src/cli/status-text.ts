@@ -1,0 +1,82 @@
+/** The admin STATUS body (spec: admin §3.1) as text for people. Fields that another implementation leaves out are left out here. */
+
+/** What is shown of a status body; everything may be missing. */
+interface StatusBody {
+  readonly broker_instance?: unknown;
+  readonly broker_pid?: unknown;
+  readonly uptime_seconds?: unknown;
+  readonly accepting_hello?: unknown;
+  readonly connections_open?: unknown;
+  readonly backends?: unknown;
+}
+
+interface BackendRow {
+  readonly service_name?: unknown;
+  readonly service_version?: unknown;
+  readonly pid?: unknown;
+  readonly state?: unknown;
+  readonly backend_pipe?: unknown;
+}
+
+export function statusText(endpoint: string, body: StatusBody): string {
+  const facts = [
+    `broker ${text(body.broker_instance)}`,
+    `pid ${text(body.broker_pid)}`,
+    `up ${formatUptime(body.uptime_seconds)}`,
+    body.accepting_hello === true ? "accepting" : "not accepting",
+    ...(typeof body.connections_open === "number"
+      ? [`${body.connections_open} open connection${body.connections_open === 1 ? "" : "s"}`]
+      : []),
+  ];
+  const backends = Array.isArray(body.backends) ? (body.backends as BackendRow[]) : [];
+  const rows = backends.map((row) => [
+    text(row.service_name),
+    text(row.service_version),
+    text(row.pid),
+    text(row.state),
+    text(row.backend_pipe),
+  ]);
+  const table =
+    rows.length === 0
+      ? ["  no backends"]
+      : alignColumns([["SERVICE", "VERSION", "PID", "STATE", "ENDPOINT"], ...rows]).map((line) => `  ${line}`);
+  return [facts.join(", "), `  ${endpoint}`, ...table].map((line) => `${line}\n`).join("");
+}
+
+/** Columns as wide as their widest cell, two blanks apart. */
+export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+function text(value: unknown): string {
+  // A broker is ours, but its bytes still do not get to steer a terminal.
+  return typeof value === "string" || typeof value === "number"
+    ? String(value).replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?")
+    : "?";
+}
+
+export function formatUptime(seconds: unknown): string {
+  if (typeof seconds !== "number" || !Number.isFinite(seconds)) return "?";
+  const whole = Math.floor(seconds);
+  const parts = [
+    [Math.floor(whole / 86_400), "d"],
+    [Math.floor(whole / 3600) % 24, "h"],
+    [Math.floor(whole / 60) % 60, "min"],
+    [whole % 60, "s"],
+  ] as const;
+  const first = parts.findIndex(([count]) => count > 0);
+  return first < 0
+    ? "0 s"
+    : parts
+        .slice(first, first + 2)
+        .map(([count, unit]) => `${count} ${unit}`)
+        .join(" ");
+}

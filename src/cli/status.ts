@@ -1,0 +1,112 @@
+/** `rpb status`: what runs. With a selecting option or --json one broker, else all of this user. */
+import type { Command } from "commander";
+import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { AdminVerb } from "../wire/messages.ts";
+import { askBroker } from "./admin-access.ts";
+import type { CliContext } from "./context.ts";
+import { describeFailure, failureToJson, reportFailure } from "./exit.ts";
+import { listBrokers } from "./list-brokers.ts";
+import { parseDuration } from "./option-parsers.ts";
+import { PERMISSIONS } from "./permissions.ts";
+import { addSelectorOptions, type BrokerSelector, namesOneBroker, selectBroker } from "./select-broker.ts";
+import { statusText } from "./status-text.ts";
+
+interface StatusOptions extends BrokerSelector {
+  readonly json?: boolean;
+  readonly all?: boolean;
+  readonly timeout?: number;
+}
+
+const HELP = `
+Starts nothing and stops nothing. Without a selecting option all brokers of this user are asked, and sockets
+that a dead broker left behind are named; --json asks one broker (that of RUNNING_PROCESS_BROKER_V1_SOCKET, else
+the shared one) and prints its answer as it is, --all --json prints {"brokers": [{"endpoint", "status" | "error"}]}.
+Exit 69 when no broker answers.
+
+Examples:
+  rpb status
+  rpb status --service demo
+  rpb status --json --socket /run/user/1000/running-process/broker/rpb-v1-…-shared.sock`;
+
+export function register(program: Command, context: CliContext): void {
+  addSelectorOptions(program.command("status").description("Show what runs: brokers, and the backends of each."))
+    .option("--all", "all brokers of this user (the default without --json)")
+    .option("--json", "JSON for programs")
+    .option("--timeout <duration>", "how long to wait for each answer (default: 30s)", parseDuration)
+    .addHelpText("after", HELP)
+    .action((options: StatusOptions) => context.run(() => status(context, options), options));
+}
+
+async function status(context: CliContext, options: StatusOptions): Promise<number> {
+  const all = options.all === true || (options.json !== true && !namesOneBroker(context, options));
+  return all ? statusOfAll(context, options) : statusOfOne(context, options);
+}
+
+async function statusOfOne(context: CliContext, options: StatusOptions): Promise<number> {
+  const endpoint = await selectBroker(context, options);
+  const answer = await ask(context, endpoint, options);
+  context.io.out(options.json ? `${answer.body.trimEnd()}\n` : statusText(endpoint, answer.status));
+  return answer.exitCode;
+}
+
+async function statusOfAll(context: CliContext, options: StatusOptions): Promise<number> {
+  const endpoints = await listBrokers(context);
+  const results = await Promise.all(endpoints.map((endpoint) => outcome(context, endpoint, options)));
+  if (options.json)
+    context.io.out(
+      `${JSON.stringify({ brokers: results.map(({ endpoint, status, error }) => (status === undefined ? { endpoint, error: failureToJson(error) } : { endpoint, status })) })}\n`,
+    );
+  else context.io.out(results.map(outcomeText).join(""));
+  if (results.some(({ status }) => status !== undefined)) return 0;
+  // Not thrown: with --json the list is the whole output.
+  return reportFailure(context.io, new BrokerError("BROKER_UNAVAILABLE", "no broker of this user is running"));
+}
+
+interface Outcome {
+  readonly endpoint: string;
+  readonly status?: Record<string, unknown>;
+  readonly error?: BrokerError;
+}
+
+async function outcome(context: CliContext, endpoint: string, options: StatusOptions): Promise<Outcome> {
+  try {
+    return { endpoint, status: (await ask(context, endpoint, options)).status };
+  } catch (error) {
+    if (isBrokerError(error)) return { endpoint, error };
+    throw error;
+  }
+}
+
+function outcomeText({ endpoint, status, error }: Outcome): string {
+  if (status !== undefined) return statusText(endpoint, status);
+  if (hasCode(error, "BROKER_UNAVAILABLE"))
+    return `stale socket, nobody listens (the next broker there replaces it)\n  ${endpoint}\n`;
+  return `broker does not answer\n  ${endpoint}\n  ${describeFailure(error)[0]}\n`;
+}
+
+async function ask(
+  context: CliContext,
+  endpoint: string,
+  options: StatusOptions,
+): Promise<{ body: string; status: Record<string, unknown>; exitCode: number }> {
+  const answer = await askBroker(
+    context,
+    PERMISSIONS.status,
+    endpoint,
+    { verb: AdminVerb.STATUS, json: true },
+    { ...(options.timeout !== undefined && { timeoutMs: options.timeout }) },
+  );
+  return { body: answer.body, status: parseStatus(answer.body, endpoint), exitCode: answer.exitCode };
+}
+
+function parseStatus(body: string, endpoint: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(body);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Reported below, like JSON of another shape.
+  }
+  throw new BrokerError("MESSAGE_MALFORMED", `the broker on ${endpoint} answered a status that is no JSON object`, {
+    details: { path: endpoint },
+  });
+}

@@ -1,0 +1,25 @@
+/** The verbs of `rpb`, each in a module of its own that is loaded when the verb is used: a short command stays fast. */
+import type { Command } from "commander";
+import type { CliContext } from "./context.ts";
+
+export interface VerbModule {
+  /** Adds the verb with its options, examples and action to `program`. */
+  register(program: Command, context: CliContext): void;
+}
+
+export interface VerbEntry {
+  /** One line for `rpb --help`. */
+  readonly summary: string;
+  load(): Promise<VerbModule>;
+}
+
+/** In the order of `rpb --help`. */
+export const VERBS: Readonly<Record<string, VerbEntry>> = {
+  connect: { summary: "reach a service in a version, starting what is missing", load: () => import("./connect.ts") },
+  status: { summary: "what runs: brokers and their backends (starts nothing)", load: () => import("./status.ts") },
+  stop: { summary: "end a broker, and with --with-backends what it launched", load: () => import("./stop.ts") },
+  service: { summary: "add, list, show, check, remove service definitions", load: () => import("./service.ts") },
+  healthz: { summary: "does a broker answer? (for supervisors)", load: () => import("./healthz.ts") },
+  readyz: { summary: "does a broker take new work? (for supervisors)", load: () => import("./readyz.ts") },
+  serve: { summary: "run a broker in the foreground", load: () => import("./serve.ts") },
+};

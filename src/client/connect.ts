@@ -1,0 +1,94 @@
+/**
+ * The public calls, given the system. Whatever needs the operating system (or protobuf) is loaded only once it is sure
+ * to be used: a tool that runs with the broker turned off pays for this file and the tables it names, nothing else.
+ */
+import type { Socket } from "node:net";
+import type { Clock } from "../base/clock.ts";
+import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import type { PlaceInputs } from "../model/places.ts";
+import type { Env, Platform } from "../platform/ports.ts";
+import { checkNotDisabled } from "./disable-env.ts";
+import { type Connected, type ConnectOptions, checkConnectOptions, DEFAULT_TIMEOUT_MS } from "./options.ts";
+import type { Session, SessionOptions } from "./session.ts";
+import { createTimeBox } from "./time-box.ts";
+
+export interface Client {
+  /**
+   * Connects to a running backend of exactly the wanted version, which is launched when need be. The socket is the
+   * caller's: raw, for a protocol of its own, and nobody has read from it.
+   *
+   * @throws BrokerError (always one, unless the caller's fallback throws something else): the codes of docs/errors.md
+   * that concern the client, and the broker's refusals. `code` says which, `details` carries what is known.
+   */
+  connect(options: ConnectOptions): Promise<Connected>;
+  /**
+   * Connects like `connect` and speaks frames on the connection.
+   *
+   * @throws BrokerError as `connect`
+   */
+  openSession(options: SessionOptions): Promise<Session>;
+}
+
+/** What the entry file knows about the system without loading it. */
+export interface ClientSystem {
+  readonly clock: Clock;
+  env(): Env;
+  places(env: Env): PlaceInputs;
+  loadPlatform(): Promise<Platform>;
+}
+
+export function createClient(system: ClientSystem): Client {
+  return {
+    connect: (options) => open(system, options, async () => (connected) => connected),
+    openSession: (options) =>
+      open(system, options, async () => {
+        const { createSession } = await import("./session.ts");
+        return (connected) => createSession(connected, system.clock, options);
+      }),
+  };
+}
+
+/** Turns a connected socket into what the caller gets. Runs at once: a socket that fails must not be without a listener. */
+type Finish<T> = (connected: Connected) => T;
+
+async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: () => Promise<Finish<T>>): Promise<T> {
+  checkConnectOptions(options);
+  const { clock } = system;
+  const env = options.env ?? system.env();
+  const box = createTimeBox(clock, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal);
+  const startedAt = clock.monotonicMs();
+  try {
+    checkNotDisabled(env);
+    const load = (): Promise<[Platform, typeof import("./connect-with.ts"), Finish<T>]> =>
+      Promise.all([system.loadPlatform(), import("./connect-with.ts"), prepare()]);
+    const [platform, { connectWith }, finish] = await box.run("loading the client", load);
+    return finish(await connectWith({ platform, places: system.places(env), box }, options));
+  } catch (error) {
+    const { fallback } = options;
+    if (fallback === undefined || !isBrokerError(error) || hasCode(error, ...NO_FALLBACK)) throw error;
+    const finish = await prepare();
+    const socket = await takeFallback(fallback, error, { clock, signal: options.signal });
+    return finish({
+      route: "fallback",
+      fallbackReason: error,
+      timings: { totalMs: clock.monotonicMs() - startedAt },
+      socket,
+    });
+  }
+}
+
+/** The caller's own decision, and a setting that somebody must mend: neither says that the broker cannot help. */
+const NO_FALLBACK = ["ABORTED", "DISABLE_ENV_INVALID"] as const;
+
+/** Without the call's time limit, which may be what ended the broker's path; the signal still counts. */
+function takeFallback(
+  fallback: NonNullable<ConnectOptions["fallback"]>,
+  reason: BrokerError,
+  at: { clock: Clock; signal: AbortSignal | undefined },
+): Promise<Socket> {
+  return createTimeBox(at.clock, Number.POSITIVE_INFINITY, at.signal).run(
+    "waiting for the caller's own path",
+    async () => fallback(reason),
+    (late) => late.destroy(),
+  );
+}

@@ -1,0 +1,289 @@
+/**
+ * Requests and responses on one connection to a backend. Any number of requests may be in flight; a response finds its
+ * request by id, in whatever order the backend answers.
+ *
+ * Two kinds of failure are kept apart. What concerns one request (its time was up, its answer has the wrong protocol)
+ * ends that request only: frames are matched by id, so the stream stays in step. What makes the stream itself doubtful
+ * (a broken frame, an id nobody asked for, the end of it) ends the connection and every request on it.
+ *
+ * States: open, then broken for good, with the error that did it (or none, when `close` did).
+ */
+import type { Socket } from "node:net";
+import { type Clock, Deadline, type Timer } from "../base/clock.ts";
+import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
+import { createFrameDecoder } from "../wire/frame-decoder.ts";
+import { type Frame, FrameKind } from "../wire/messages.ts";
+import { checkConsumerProtocol, formatProtocol } from "../wire/payload-protocol.ts";
+import { createAbortFanout } from "./abort-fanout.ts";
+import { createPendingRequests, type PendingRequests } from "./pending-requests.ts";
+import { createSendQueue, type SendQueue } from "./send-queue.ts";
+
+export interface RequestOptions {
+  /** Gives up waiting; a request that is already on the wire may still be carried out by the backend. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds until DEADLINE_EXCEEDED. Default: no limit, as the time of a request is the backend's business. */
+  readonly timeoutMs?: number;
+  /** W3C trace context, carried in the frame. Default: none. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+}
+
+/** A frame the backend sent on its own. */
+export interface BackendEvent {
+  readonly protocol: number;
+  readonly payload: Uint8Array;
+}
+
+export interface FrameClientOptions {
+  /** Called for each EVENT frame, in order. Default: they are dropped. What it throws is an uncaught exception. */
+  readonly onEvent?: (event: BackendEvent) => void;
+}
+
+export interface FrameClient {
+  /**
+   * Sends `payload` and resolves with the payload of the response. `payload` must not change until then. `protocol`
+   * is a number for consumers: 0x7000-0x7EFF or 0xF000-0xFFFF.
+   *
+   * @throws BrokerError PAYLOAD_PROTOCOL_INVALID, OPTION_INVALID, TOO_MANY_REQUESTS (1024 in flight), FRAME_TOO_LARGE
+   * (above 16 MiB), DEADLINE_EXCEEDED, ABORTED, CONNECTION_CLOSED; FRAME_UNEXPECTED, FRAME_TOO_LARGE,
+   * FRAMING_VERSION_UNSUPPORTED or MESSAGE_MALFORMED for what the backend sent
+   */
+  request(protocol: number, payload: Uint8Array, options?: RequestOptions): Promise<Uint8Array>;
+  /** Requests that wait for their response. */
+  readonly inFlight: number;
+  /** Resolves when the connection is over: with what broke it, or with undefined after `close`. Never rejects. */
+  readonly closed: Promise<BrokerError | undefined>;
+  /** Ends the connection; requests in flight fail with CONNECTION_CLOSED. May be called again. */
+  close(): Promise<void>;
+  /** Lets the process end while the connection is open. An open connection keeps it alive by default. */
+  unref(): void;
+  ref(): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Takes over a connected socket nobody has read from. `firstRequestId` is for tests. */
+export function createFrameClient(
+  socket: Socket,
+  clock: Clock,
+  options: FrameClientOptions & { firstRequestId?: bigint } = {},
+): FrameClient {
+  return new SocketFrameClient(socket, clock, options);
+}
+
+interface Waiting {
+  readonly protocol: number;
+  readonly resolve: (payload: Uint8Array) => void;
+  readonly reject: (error: BrokerError) => void;
+  /** Timer and abort listener. */
+  readonly disarm: () => void;
+}
+
+class SocketFrameClient implements FrameClient {
+  readonly closed: Promise<BrokerError | undefined>;
+  private readonly decoder = createFrameDecoder();
+  private readonly aborts = createAbortFanout();
+  private readonly pending: PendingRequests<Waiting>;
+  private readonly queue: SendQueue;
+  private readonly socketClosed: Promise<void>;
+  private state: "open" | { readonly brokenBy: BrokerError | undefined } = "open";
+  private settleClosed: (fault: BrokerError | undefined) => void = () => {};
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly clock: Clock,
+    private readonly options: FrameClientOptions & { firstRequestId?: bigint },
+  ) {
+    this.pending = createPendingRequests(
+      options.firstRequestId === undefined ? {} : { firstId: options.firstRequestId },
+    );
+    this.queue = createSendQueue(socket);
+    this.closed = new Promise((resolve) => {
+      this.settleClosed = resolve;
+    });
+    this.socketClosed = new Promise((resolve) => {
+      socket.once("close", () => {
+        this.break(closedByBackend("the connection was closed"));
+        resolve();
+      });
+    });
+    socket.on("data", (chunk: Buffer) => this.receive(chunk));
+    socket.once("end", () => this.receiveEnd());
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      this.break(closedByBackend(`the connection failed: ${error.code ?? error.message}`, error)),
+    );
+  }
+
+  get inFlight(): number {
+    return this.pending.size;
+  }
+
+  async request(protocol: number, payload: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
+    checkConsumerProtocol(protocol);
+    checkTimeout(options.timeoutMs);
+    if (options.signal?.aborted) throw aborted(protocol, options.signal);
+    if (this.state !== "open") throw afterTheEnd(this.state.brokenBy);
+    return new Promise<Uint8Array>((resolve, reject) => {
+      const id = this.pending.add({ protocol, resolve, reject, disarm: () => disarm() });
+      const disarm = this.armLimits(id, protocol, options);
+      this.queue.push(id, () => this.encode(id, protocol, payload, options));
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.state === "open") {
+      this.state = { brokenBy: undefined };
+      this.failAll(new BrokerError("CONNECTION_CLOSED", "the session was closed by its owner"));
+      this.socket.destroy();
+      this.settleClosed(undefined);
+    }
+    await this.socketClosed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  unref(): void {
+    this.socket.unref();
+  }
+
+  ref(): void {
+    this.socket.ref();
+  }
+
+  private encode(id: bigint, protocol: number, payload: Uint8Array, options: RequestOptions): Uint8Array | undefined {
+    try {
+      const { traceparent = "", tracestate = "" } = options;
+      return encodeRequest({ payloadProtocol: protocol, payload, requestId: id, traceparent, tracestate });
+    } catch (error) {
+      // Nothing of it was sent, so nothing can answer it.
+      this.fail(id, asBrokerError(error), { abandoned: false });
+      return undefined;
+    }
+  }
+
+  private armLimits(id: bigint, protocol: number, options: RequestOptions): () => void {
+    const { signal, timeoutMs } = options;
+    const giveUp = (error: BrokerError): void => this.fail(id, error, { abandoned: !this.queue.withdraw(id) });
+    const timer: Timer | undefined =
+      timeoutMs === undefined
+        ? undefined
+        : Deadline.after(this.clock, timeoutMs).arm(() => giveUp(expired(protocol, timeoutMs)));
+    const deaf = signal && this.aborts.on(signal, () => giveUp(aborted(protocol, signal)));
+    return () => {
+      timer?.cancel();
+      deaf?.();
+    };
+  }
+
+  private receive(chunk: Buffer): void {
+    if (this.state !== "open") return;
+    try {
+      this.decoder.push(chunk);
+      for (let body = this.decoder.next(); body !== undefined; body = this.decoder.next())
+        this.handle(decodeFrame(body));
+    } catch (error) {
+      this.break(asBrokerError(error));
+    }
+  }
+
+  private receiveEnd(): void {
+    try {
+      this.decoder.end();
+      this.break(closedByBackend("the backend closed the connection"));
+    } catch (error) {
+      this.break(closedByBackend(`the backend closed the connection inside a frame: ${reasonOf(error)}`, error));
+    }
+  }
+
+  private handle(frame: Frame): void {
+    if (frame.kind === FrameKind.EVENT) {
+      this.deliver({ protocol: frame.payloadProtocol, payload: frame.payload });
+      return;
+    }
+    const id = frame.requestId;
+    const waiting = this.pending.get(id);
+    if (waiting === undefined) {
+      if (this.pending.isLateAnswer(id)) return;
+      throw frameUnexpected("request_id", `request_id ${id}, which no request is waiting for`);
+    }
+    try {
+      checkEnvelope(frame, { kind: FrameKind.RESPONSE, payloadProtocol: waiting.protocol });
+    } catch (error) {
+      this.fail(id, asBrokerError(error), { abandoned: true });
+      return;
+    }
+    this.pending.remove(id, { abandoned: false });
+    waiting.disarm();
+    waiting.resolve(frame.payload);
+  }
+
+  /** On its own stack: a listener that throws is its owner's fault and must not look like a broken stream. */
+  private deliver(event: BackendEvent): void {
+    const { onEvent } = this.options;
+    if (onEvent !== undefined) queueMicrotask(() => onEvent(event));
+  }
+
+  private fail(id: bigint, error: BrokerError, options: { abandoned: boolean }): void {
+    const waiting = this.pending.get(id);
+    if (waiting === undefined) return;
+    this.pending.remove(id, options);
+    waiting.disarm();
+    waiting.reject(error);
+  }
+
+  private break(fault: BrokerError): void {
+    if (this.state !== "open") return;
+    this.state = { brokenBy: fault };
+    this.socket.destroy();
+    this.failAll(fault);
+    this.settleClosed(fault);
+  }
+
+  private failAll(error: BrokerError): void {
+    this.queue.clear();
+    for (const waiting of this.pending.takeAll()) {
+      waiting.disarm();
+      waiting.reject(error);
+    }
+  }
+}
+
+function checkTimeout(timeoutMs: number | undefined): void {
+  if (timeoutMs === undefined || timeoutMs > 0) return;
+  throw new BrokerError("OPTION_INVALID", `timeoutMs is ${timeoutMs}, expected a number of milliseconds above 0`, {
+    details: { check: "timeoutMs" },
+  });
+}
+
+function expired(protocol: number, timeoutMs: number): BrokerError {
+  return new BrokerError(
+    "DEADLINE_EXCEEDED",
+    `${timeoutMs} ms were up while waiting for the response to a request of protocol ${formatProtocol(protocol)}`,
+  );
+}
+
+function aborted(protocol: number, signal: AbortSignal | undefined): BrokerError {
+  return new BrokerError(
+    "ABORTED",
+    `aborted by the caller while waiting for the response to a request of protocol ${formatProtocol(protocol)}`,
+    { cause: signal?.reason },
+  );
+}
+
+function closedByBackend(what: string, cause?: unknown): BrokerError {
+  const errno = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return new BrokerError("CONNECTION_CLOSED", what, { ...(errno?.startsWith("E") && { details: { errno } }), cause });
+}
+
+function afterTheEnd(fault: BrokerError | undefined): BrokerError {
+  if (fault === undefined) return new BrokerError("CONNECTION_CLOSED", "the session was closed by its owner");
+  return new BrokerError("CONNECTION_CLOSED", `the session is over: ${fault.reason}`, { cause: fault });
+}
+
+/** Whatever the codec throws is coded; anything else is a fault of ours and goes to the process as it is. */
+function asBrokerError(error: unknown): BrokerError {
+  if (isBrokerError(error)) return error;
+  throw error;
+}

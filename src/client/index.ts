@@ -1,0 +1,31 @@
+/** Entry `running-process-broker/client`: what a tool needs to reach its backend. Light: see connect.ts. */
+// biome-ignore lint/style/noRestrictedImports: the clock alone, without which even a call that needs no system cannot wait.
+import { systemClock } from "../platform/node/clock.ts";
+import { loadPlatform, placeInputs, processEnv } from "../platform/platform.ts";
+import { type Client, createClient } from "./connect.ts";
+
+const client: Client = createClient({ clock: systemClock, env: processEnv, places: placeInputs, loadPlatform });
+
+// For users.
+/** @see Client.connect */
+export const connect: Client["connect"] = client.connect;
+/** @see Client.openSession */
+export const openSession: Client["openSession"] = client.openSession;
+export type { BrokerErrorCode, ErrorDetails } from "../base/errors.ts";
+export { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+export type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
+export type { Client } from "./connect.ts";
+export type { BackendEvent, FrameClient, FrameClientOptions, RequestOptions } from "./frame-client.ts";
+export type {
+  BrokerOptions,
+  Connected,
+  ConnectOptions,
+  FallbackRoute,
+  NegotiatedFacts,
+  NegotiatedRoute,
+  Route,
+  SkipRoute,
+  StartCommand,
+  Timings,
+} from "./options.ts";
+export type { Session, SessionOptions } from "./session.ts";

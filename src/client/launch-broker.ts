@@ -1,0 +1,129 @@
+/**
+ * Starts one broker and waits for its word: `ready ENDPOINT` as the first line of its stdout. Its stderr goes to a log
+ * file, whose end is what a failed start has to show. The broker is detached and outlives this process.
+ */
+import { posix } from "node:path";
+import { Deadline } from "../base/clock.ts";
+import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
+import type { Platform, SpawnedProcess } from "../platform/ports.ts";
+import type { BrokerStart } from "./start-command.ts";
+
+export type LaunchPorts = Pick<Platform, "clock" | "files" | "processes">;
+
+/** From spawn to ready. Not cut short by the caller's own limit: a broker once begun serves the next caller. */
+export const BROKER_READY_LIMIT_MS = 10_000;
+/** For a process that has closed its stdout to end. */
+const EXIT_LIMIT_MS = 2_000;
+const LOG_ROTATE_BYTES = 1024n * 1024n;
+const LOG_TAIL_BYTES = 4096;
+
+/**
+ * `already-running`: the broker found another one and ended.
+ *
+ * @throws BrokerError BROKER_START_FAILED with `logTail`, `logPath`, `exit` as far as known; nothing is left running
+ */
+export async function launchBroker(platform: LaunchPorts, start: BrokerStart): Promise<"ready" | "already-running"> {
+  const log = openLog(platform, start.logPath);
+  try {
+    return await launch(platform, start, log?.fd);
+  } catch (error) {
+    if (!isBrokerError(error)) throw error;
+    const tail = log?.tail() ?? "";
+    const lastLine = tail === "" ? "" : `: ${tail.slice(tail.lastIndexOf("\n") + 1)}`;
+    throw new BrokerError("BROKER_START_FAILED", `${error.reason}${lastLine}`, {
+      details: {
+        ...error.details,
+        ...(tail !== "" && { logTail: tail }),
+        ...(log !== undefined && { logPath: start.logPath }),
+      },
+      cause: error,
+    });
+  } finally {
+    if (log !== undefined) platform.files.closeFd(log.fd);
+  }
+}
+
+async function launch(
+  platform: LaunchPorts,
+  start: BrokerStart,
+  outputFd: number | undefined,
+): Promise<"ready" | "already-running"> {
+  const { file, args, env, endpoint } = start;
+  const options = { file, args, env, cwd: "/", ...(outputFd !== undefined && { outputFd }) };
+  const { child, line } = await awaitLine(platform, options);
+  try {
+    if (line === `ready ${endpoint}`) return "ready";
+    if (line !== undefined)
+      throw failed(`the started broker said ${JSON.stringify(line)} instead of "ready ${endpoint}"`, child);
+    await exitOf(child, Deadline.after(platform.clock, EXIT_LIMIT_MS));
+    if (child.exitStatus?.code === ERROR_TABLE.BROKER_ALREADY_RUNNING.exit) return "already-running";
+    throw failed(`the started broker ended before it was ready (${describeExit(child)})`, child);
+  } catch (error) {
+    child.signal("SIGKILL");
+    throw error;
+  } finally {
+    child.close();
+  }
+}
+
+async function awaitLine(
+  platform: LaunchPorts,
+  options: Parameters<LaunchPorts["processes"]["spawnAndAwaitLine"]>[0],
+): ReturnType<LaunchPorts["processes"]["spawnAndAwaitLine"]> {
+  try {
+    return await platform.processes.spawnAndAwaitLine(options, Deadline.after(platform.clock, BROKER_READY_LIMIT_MS));
+  } catch (error) {
+    if (!hasCode(error, "DEADLINE_EXCEEDED")) throw error;
+    throw new BrokerError(
+      "BROKER_START_FAILED",
+      `the started broker was not ready within ${BROKER_READY_LIMIT_MS} ms and was ended`,
+      { details: error.details, cause: error },
+    );
+  }
+}
+
+/** Resolves when the child has ended or the deadline has passed. */
+function exitOf(child: SpawnedProcess, deadline: Deadline): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = deadline.arm(resolve);
+    child.onExit(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}
+
+function describeExit(child: SpawnedProcess): string {
+  const { exitStatus } = child;
+  if (exitStatus === undefined) return "it closed its output but did not exit";
+  return exitStatus.signal === null ? `exit status ${exitStatus.code}` : `signal ${exitStatus.signal}`;
+}
+
+function failed(what: string, child: SpawnedProcess): BrokerError {
+  const { exitStatus } = child;
+  const exit = exitStatus && (exitStatus.signal ?? String(exitStatus.code));
+  return new BrokerError("BROKER_START_FAILED", what, {
+    details: { pid: child.pid, ...(exit !== undefined && { exit }) },
+  });
+}
+
+/** Undefined when there is no log to be had: a broker without one is better than none. */
+function openLog(platform: LaunchPorts, path: string): { fd: number; tail(): string } | undefined {
+  const { files } = platform;
+  try {
+    files.ensurePrivateDirectory(posix.dirname(path));
+    if ((files.facts(path)?.size ?? 0n) > LOG_ROTATE_BYTES) files.rotateLog(path);
+    const fd = files.openLog(path);
+    const before = files.facts(path)?.size ?? 0n;
+    return {
+      fd,
+      tail() {
+        const grown = Number((files.facts(path)?.size ?? 0n) - before);
+        // One byte more than was written: the tail starts after the first line end in it, which is the old log's last.
+        return grown <= 0 ? "" : files.tail(path, Math.min(grown + 1, LOG_TAIL_BYTES)).trimEnd();
+      },
+    };
+  } catch {
+    return undefined;
+  }
+}

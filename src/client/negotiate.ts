@@ -1,0 +1,149 @@
+/**
+ * One Hello and its reply on a fresh connection (spec: client §2 and §3). The checks of the reply run in the frozen
+ * order, and one is ours: the reply must be to our request.
+ *
+ * A reply to a Hello that the broker could not or would not read has request id 0; only a refusal can be that.
+ */
+import { BrokerError, codeOfWire, hasCode } from "../base/errors.ts";
+import { readFrameBody } from "../exchange/frame-io.ts";
+import type { Connection } from "../platform/ports.ts";
+import { decodeMessage, encodeMessage } from "../wire/codec.ts";
+import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
+import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
+import {
+  FrameKind,
+  type HelloReply,
+  HelloReplySchema,
+  HelloSchema,
+  type Negotiated,
+  type Refused,
+} from "../wire/messages.ts";
+import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import { LIBRARY_NAME, LIBRARY_VERSION } from "./library.ts";
+import type { ConnectOptions, NegotiatedFacts } from "./options.ts";
+import type { TimeBox } from "./time-box.ts";
+
+const CONTROL = { payloadProtocol: PAYLOAD_PROTOCOL.control } as const;
+const PROTOCOL_VERSION = 1;
+const HELLO_REQUEST_ID = 1n;
+/** The text in the Hello message, not the frame's id. */
+const HELLO_REQUEST_NAME = "hello";
+
+export interface Negotiation {
+  readonly endpoint: string;
+  readonly facts: NegotiatedFacts;
+}
+
+/**
+ * Borrows the connection, which is of no use afterwards.
+ *
+ * @throws BrokerError the code of a refusal; CONNECTION_CLOSED, FRAME_UNEXPECTED, MESSAGE_MALFORMED, FRAME_TOO_LARGE,
+ * FRAMING_VERSION_UNSUPPORTED, ENDPOINT_INVALID, DEADLINE_EXCEEDED, ABORTED, IO_FAILED
+ */
+export async function negotiate(
+  connection: Connection,
+  options: ConnectOptions & { pid: number },
+  box: TimeBox,
+): Promise<Negotiation> {
+  const hello = encodeHello(options);
+  const body = await box.run("waiting for the broker to answer the Hello", (deadline) =>
+    exchange(connection, hello, deadline),
+  );
+  const reply = decodeReply(body);
+  if (reply.result.case === "refused") throw refusal(reply.result.value);
+  if (reply.result.case === undefined)
+    throw new BrokerError("MESSAGE_MALFORMED", "the broker's HelloReply is neither negotiated nor refused", {
+      details: { check: "result" },
+    });
+  const negotiated = reply.result.value;
+  // A reply with HANDLE_PASSING among its capabilities and a token would announce that this very connection becomes the
+  // backend's. We offer no such capability, so no broker may answer with it, and its endpoint is dialled like any other.
+  if (negotiated.backendPipe === "")
+    throw new BrokerError("ENDPOINT_INVALID", "the broker named an empty backend endpoint", {
+      details: { check: "backend_pipe" },
+    });
+  return { endpoint: negotiated.backendPipe, facts: factsOf(negotiated) };
+}
+
+function encodeHello(options: ConnectOptions & { pid: number }): Buffer {
+  const payload = encodeMessage(HelloSchema, {
+    clientMinProtocol: PROTOCOL_VERSION,
+    clientMaxProtocol: PROTOCOL_VERSION,
+    serviceName: options.service,
+    wantedVersion: options.version,
+    clientVersion: options.clientVersion ?? "",
+    clientCapabilities: 0n,
+    requestId: HELLO_REQUEST_NAME,
+    peerPid: options.pid,
+    clientLibName: options.libName ?? LIBRARY_NAME,
+    clientLibVersion: options.libVersion ?? LIBRARY_VERSION,
+    clientKeepaliveSecs: BigInt(options.keepaliveSecs ?? 0),
+  });
+  return encodeRequest({
+    ...CONTROL,
+    payload,
+    requestId: HELLO_REQUEST_ID,
+    ...(options.traceparent !== undefined && { traceparent: options.traceparent }),
+    ...(options.tracestate !== undefined && { tracestate: options.tracestate }),
+  });
+}
+
+async function exchange(connection: Connection, hello: Buffer, deadline: TimeBox["deadline"]): Promise<Buffer> {
+  try {
+    await send(connection, hello, deadline);
+    return await readFrameBody(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
+  } catch (error) {
+    if (!isClosed(error)) throw error;
+    throw new BrokerError("CONNECTION_CLOSED", "the broker closed the connection before it answered the Hello", {
+      cause: error,
+    });
+  }
+}
+
+/** A broker that refuses without reading has closed its side already; what it said is still there to be read. */
+async function send(connection: Connection, hello: Buffer, deadline: TimeBox["deadline"]): Promise<void> {
+  try {
+    await connection.writeAll(hello, deadline);
+  } catch (error) {
+    if (!isClosed(error)) throw error;
+  }
+}
+
+function isClosed(error: unknown): boolean {
+  return (
+    hasCode(error, "FRAME_TRUNCATED") ||
+    (hasCode(error, "IO_FAILED") && ["EPIPE", "ECONNRESET"].includes(error.details.errno ?? ""))
+  );
+}
+
+function decodeReply(body: Buffer): HelloReply {
+  const frame = decodeFrame(body);
+  checkEnvelope(frame, { kind: FrameKind.RESPONSE, ...CONTROL });
+  const wrongId = frameUnexpected("request_id", `request_id ${frame.requestId}, expected ${HELLO_REQUEST_ID}`);
+  if (frame.requestId !== HELLO_REQUEST_ID && frame.requestId !== 0n) throw wrongId;
+  const reply = decodeMessage(HelloReplySchema, frame.payload);
+  if (frame.requestId === 0n && reply.result.case !== "refused") throw wrongId;
+  return reply;
+}
+
+function refusal(refused: Refused): BrokerError {
+  const { log_tail: logTail, log_path: logPath } = refused.details;
+  return new BrokerError(codeOfWire(refused.code), refused.reason || `the broker refused with code ${refused.code}`, {
+    details: {
+      ...(refused.retryAfterMs > 0n && { retryAfterMs: Number(refused.retryAfterMs) }),
+      ...(logTail && { logTail }),
+      ...(logPath && { logPath }),
+    },
+  });
+}
+
+function factsOf(negotiated: Negotiated): NegotiatedFacts {
+  return {
+    protocol: negotiated.negotiatedProtocol,
+    daemonVersion: negotiated.daemonVersion,
+    warnings: negotiated.warnings,
+    serverCapabilities: negotiated.serverCapabilities,
+    keepaliveSecs: Number(negotiated.keepaliveIntervalSecs),
+    connectionId: negotiated.connectionId,
+  };
+}

@@ -1,0 +1,183 @@
+/** What a caller says and what it gets. Checked here before anything is loaded, dialled or started. */
+import type { Socket } from "node:net";
+import { isAbsolute } from "node:path";
+import { BrokerError } from "../base/errors.ts";
+import type { BackendIdentity } from "../model/identity.ts";
+import { checkName, checkVersion } from "../model/names.ts";
+import type { Env } from "../platform/ports.ts";
+import { MAX_CLIENT_LIB_BYTES, MAX_CLIENT_VERSION_BYTES, MAX_WANTED_VERSION_BYTES } from "../wire/limits.ts";
+
+/** Time for a whole call when the caller sets none. Milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 30_000;
+
+export interface ConnectOptions {
+  /** Name of the service: 1 to 64 of a-z, 0-9 and '-'. */
+  readonly service: string;
+  /** Exactly this version: MAJOR.MINOR.PATCH with an optional -prerelease of a-z, 0-9 and '.'. */
+  readonly version: string;
+  /** Default: the broker of the instance that the service's definition names, started when it does not run. */
+  readonly broker?: BrokerOptions;
+  /** The caller's own version. The cached endpoint is used only when it equals `version`. Default: `version`. */
+  readonly selfVersion?: string;
+  /** `endpoint` of an earlier result, tried before any broker. Default: the endpoint of `verifyCached`, else none. */
+  readonly cachedEndpoint?: string;
+  /** Who must be at the cached endpoint; it is probed and compared with the kernel's view first. Default: only its uid counts. */
+  readonly verifyCached?: BackendIdentity;
+  /** Informational, at most 128 bytes. Default: empty. */
+  readonly clientVersion?: string;
+  /** Name and version of the library that connects, for telemetry; at most 64 bytes each. Default: ours. */
+  readonly libName?: string;
+  readonly libVersion?: string;
+  /** Proposed keepalive in seconds. Default 0: the broker's (1800). */
+  readonly keepaliveSecs?: number;
+  /** W3C trace context; a launched backend finds it in its environment. Default: none. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+  /**
+   * Total milliseconds for everything up to the connected socket: cached endpoint, start of a broker, launch of the
+   * backend, all retries. The caller's `fallback` is not part of it. Default 30 000. Sane: 100 to 120 000.
+   */
+  readonly timeoutMs?: number;
+  /** Ends the call with ABORTED. */
+  readonly signal?: AbortSignal;
+  /** Environment to read settings from and to start a broker with. Default: this process's. */
+  readonly env?: Env;
+  /** Directory of service definitions, absolute. Default: RUNNING_PROCESS_SERVICE_DEF_DIR, else the user's. */
+  readonly definitionDirectory?: string;
+  /**
+   * The caller's own way to a backend, used when the broker is turned off or cannot help, whatever the reason (`error`
+   * says it). Not used when the caller aborted or RUNNING_PROCESS_DISABLE is malformed. What it throws is passed on.
+   */
+  readonly fallback?: (error: BrokerError) => Promise<Socket>;
+}
+
+export interface BrokerOptions {
+  /** Socket path. Default: RUNNING_PROCESS_BROKER_V1_SOCKET, else that of the instance the service's definition names. */
+  readonly endpoint?: string;
+  /** Start a broker when none listens. Default true; RUNNING_PROCESS_BROKER_AUTOSTART=0 turns it off as well. */
+  readonly autoStart?: boolean;
+  /** The program that is given `serve --socket …`. Default: this package's `rpb` under the running Node. */
+  readonly startCommand?: StartCommand;
+}
+
+export interface StartCommand {
+  /** Absolute path, or a name to be found in PATH. */
+  readonly file: string;
+  /** Placed before `serve`. */
+  readonly args: readonly string[];
+}
+
+/** Milliseconds, from the last attempt where a step ran more than once. */
+export interface Timings {
+  readonly totalMs: number;
+  /** Connecting to the broker, starting it included. */
+  readonly brokerMs?: number;
+  /** From the Hello to its reply: includes the launch of a backend. */
+  readonly helloMs?: number;
+  /** Connecting to the backend. */
+  readonly dialMs?: number;
+}
+
+/** What the broker answered. */
+export interface NegotiatedFacts {
+  readonly protocol: number;
+  readonly daemonVersion: string;
+  readonly warnings: readonly string[];
+  readonly serverCapabilities: bigint;
+  readonly keepaliveSecs: number;
+  /** Unique for the broker's life; logs and events name it. */
+  readonly connectionId: bigint;
+}
+
+interface SomeRoute {
+  readonly timings: Timings;
+}
+
+/** The cached endpoint took the connection; no broker was asked. */
+export interface SkipRoute extends SomeRoute {
+  readonly route: "skip";
+  readonly endpoint: string;
+  /** The backend proved its identity (`verifyCached`). */
+  readonly verified: boolean;
+}
+
+/** The broker named the endpoint. */
+export interface NegotiatedRoute extends SomeRoute {
+  readonly route: "negotiated";
+  /** To be given as `cachedEndpoint` next time. */
+  readonly endpoint: string;
+  readonly negotiated: NegotiatedFacts;
+  /** Hellos it took. */
+  readonly attempts: number;
+  /** This call started the broker. */
+  readonly startedBroker: boolean;
+  /** Why the cached endpoint was not used, when there was one. */
+  readonly cachedError?: BrokerError;
+}
+
+/** The caller's own path. */
+export interface FallbackRoute extends SomeRoute {
+  readonly route: "fallback";
+  /** Why the broker path was not taken: to be shown to somebody. */
+  readonly fallbackReason: BrokerError;
+}
+
+export type Route = SkipRoute | NegotiatedRoute | FallbackRoute;
+
+/** A connected socket nobody has read from, and how it was reached. The socket is the caller's. */
+export type Connected = Route & { readonly socket: Socket };
+
+/** @throws BrokerError OPTION_INVALID (`details.check` names the option), NAME_INVALID, VERSION_INVALID */
+export function checkConnectOptions(options: ConnectOptions): void {
+  requireText("service", options.service);
+  checkName("service name", options.service);
+  requireText("version", options.version, MAX_WANTED_VERSION_BYTES);
+  checkVersion("wanted version", options.version);
+  for (const name of ["selfVersion", "cachedEndpoint", "traceparent", "tracestate", "definitionDirectory"] as const)
+    optionalText(name, options[name]);
+  optionalText("clientVersion", options.clientVersion, MAX_CLIENT_VERSION_BYTES);
+  optionalText("libName", options.libName, MAX_CLIENT_LIB_BYTES);
+  optionalText("libVersion", options.libVersion, MAX_CLIENT_LIB_BYTES);
+  optionalText("broker.endpoint", options.broker?.endpoint);
+  checkDirectory(options);
+  checkNumbers(options);
+  checkCached(options);
+}
+
+/** A broker that is started with it has another working directory. */
+function checkDirectory({ definitionDirectory }: ConnectOptions): void {
+  if (definitionDirectory === undefined || isAbsolute(definitionDirectory)) return;
+  throw invalid("definitionDirectory", definitionDirectory, "an absolute path");
+}
+
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+function checkNumbers({ keepaliveSecs = 0, timeoutMs = DEFAULT_TIMEOUT_MS }: ConnectOptions): void {
+  if (!Number.isSafeInteger(keepaliveSecs) || keepaliveSecs < 0)
+    throw invalid("keepaliveSecs", keepaliveSecs, "a whole number of seconds, 0 or more");
+  if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS))
+    throw invalid("timeoutMs", timeoutMs, `milliseconds above 0, at most ${MAX_TIMEOUT_MS}`);
+}
+
+function checkCached({ cachedEndpoint, verifyCached }: ConnectOptions): void {
+  if (cachedEndpoint === undefined || verifyCached === undefined || verifyCached.endpoint.path === cachedEndpoint)
+    return;
+  throw invalid("cachedEndpoint", cachedEndpoint, `the endpoint of verifyCached, ${verifyCached.endpoint.path}`);
+}
+
+function optionalText(name: string, value: unknown, maxBytes?: number): void {
+  if (value !== undefined) requireText(name, value, maxBytes);
+}
+
+function requireText(name: string, value: unknown, maxBytes = Number.POSITIVE_INFINITY): void {
+  if (typeof value !== "string") throw invalid(name, value, "a string");
+  const bytes = Buffer.byteLength(value);
+  if (bytes > maxBytes) throw invalid(name, value, `at most ${maxBytes} bytes, and it has ${bytes}`);
+}
+
+function invalid(name: string, got: unknown, expected: string): BrokerError {
+  const shown = typeof got === "string" ? JSON.stringify(got.slice(0, 100)) : String(got);
+  return new BrokerError("OPTION_INVALID", `option ${name} is ${shown}, expected ${expected}`, {
+    details: { check: name },
+  });
+}

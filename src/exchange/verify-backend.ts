@@ -1,0 +1,177 @@
+/**
+ * Is the process at an endpoint the one it should be? Three witnesses must agree: the record that was expected, what
+ * the endpoint itself answers to a fresh challenge, and what the kernel shows (spec: identity §4, §5).
+ *
+ * For a `#!` script the record names the script; the kernel must then show the interpreter of its first line as the
+ * executable and the script in the argument vector.
+ */
+import { posix } from "node:path";
+import type { Deadline } from "../base/clock.ts";
+import { BrokerError } from "../base/errors.ts";
+import { type BackendIdentity, identityDifference } from "../model/identity.ts";
+import type { Platform, ProcessFacts } from "../platform/ports.ts";
+import { probeEndpoint } from "./probe-endpoint.ts";
+
+export type VerifyPorts = Pick<Platform, "clock" | "transport" | "processes" | "files" | "host">;
+
+/** @see probeEndpoint */
+export interface ProbeLimits {
+  readonly deadline?: Deadline | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Probes `expected.endpoint` and checks the answer against `expected` and the kernel. Returns what the backend answered.
+ * The probe comes first: whoever answers has finished its exec, so the kernel's view is the final one.
+ *
+ * @throws BrokerError IDENTITY_MISMATCH (`details.check` names the field), PROCESS_EXITED, and what `probeEndpoint` throws
+ */
+export async function verifyBackend(
+  platform: VerifyPorts,
+  options: { expected: BackendIdentity } & ProbeLimits,
+): Promise<BackendIdentity> {
+  const { expected } = options;
+  const { identity, listener } = await probeEndpoint(platform, expected.endpoint.path, options);
+  listener?.close();
+  const field = identityDifference(await withCommonHash(platform, expected, identity), identity);
+  if (field !== undefined) throw mismatch(field, describe(expected, field), describe(identity, field));
+  await verifyProcess(platform, expected);
+  return identity;
+}
+
+/**
+ * Asks the endpoint who it is and believes the answer only as far as the kernel confirms it: for a backend that was not
+ * launched here and for which no record exists.
+ *
+ * @throws as `verifyBackend`
+ */
+export async function discoverBackend(
+  platform: VerifyPorts,
+  path: string,
+  limits: ProbeLimits = {},
+): Promise<BackendIdentity> {
+  const { identity, listener } = await probeEndpoint(platform, path, limits);
+  listener?.close();
+  if (identity.endpoint.path !== path) throw mismatch("ipc_endpoint", path, identity.endpoint.path);
+  await verifyProcess(platform, identity);
+  return identity;
+}
+
+/**
+ * The kernel's part: same boot, process alive, executable and its content as recorded.
+ *
+ * @throws BrokerError PROCESS_EXITED, IDENTITY_MISMATCH, IO_FAILED
+ */
+export async function verifyProcess(
+  platform: Pick<Platform, "processes" | "files" | "host">,
+  expected: BackendIdentity,
+): Promise<ProcessFacts> {
+  const bootId = platform.host.bootId();
+  if (expected.bootId !== "" && expected.bootId !== bootId) throw mismatch("boot_id", expected.bootId, bootId);
+  const facts = platform.processes.inspect(expected.pid);
+  if (facts === undefined)
+    throw new BrokerError("PROCESS_EXITED", `process ${expected.pid} is not running`, {
+      details: { pid: expected.pid },
+    });
+  checkExecutable(platform, expected, facts);
+  await checkHashes(platform, expected);
+  return facts;
+}
+
+function checkExecutable(platform: Pick<Platform, "files">, expected: BackendIdentity, facts: ProcessFacts): void {
+  const exePath = canonical(platform, expected.exePath);
+  if (facts.exePath === exePath) return;
+  const interpreter = interpreterOf(platform, exePath);
+  if (interpreter === undefined) throw mismatch("exe_path", exePath, facts.exePath);
+  if (!runsUnder(platform, interpreter, facts)) throw mismatch("interpreter", interpreter.join(" "), facts.exePath);
+  // The script can be a relative path or behind a link; what counts is where it leads.
+  const named = facts.argv
+    .slice(1)
+    .some((arg) => arg === exePath || (posix.isAbsolute(arg) && canonical(platform, arg) === exePath));
+  if (!named) throw mismatch("argv", exePath, facts.argv.join(" "));
+}
+
+function interpreterOf(platform: Pick<Platform, "files">, script: string): string[] | undefined {
+  const line = platform.files.interpreterLine(script);
+  return line === undefined ? undefined : line.split(/[ \t]+/).filter((word) => word !== "");
+}
+
+/** `#!/usr/bin/env NAME` names the interpreter only by its file name; every other line by its path. */
+function runsUnder(platform: Pick<Platform, "files">, interpreter: readonly string[], facts: ProcessFacts): boolean {
+  const [program = "", ...rest] = interpreter;
+  if (canonical(platform, program) === facts.exePath) return true;
+  if (posix.basename(program) !== "env") return false;
+  const name = rest.find((word) => !word.startsWith("-") && !word.includes("="));
+  if (name === undefined) return false;
+  return posix.isAbsolute(name) ? canonical(platform, name) === facts.exePath : nameMatches(name, facts.exePath);
+}
+
+/** python3 may lead to python3.11: the name must be the file's name up to a version suffix. */
+function nameMatches(name: string, exePath: string): boolean {
+  const file = posix.basename(exePath);
+  return file === name || (file.startsWith(name) && /^[-.\d]+$/.test(file.slice(name.length)));
+}
+
+async function checkHashes(platform: Pick<Platform, "files">, expected: BackendIdentity): Promise<void> {
+  if (expected.sha256 !== undefined)
+    compareHash("exe_sha256", expected.sha256, await platform.files.sha256Executable(expected.exePath));
+  // One agreeing hash is proof; the slower one is computed only when it is the only one there is.
+  else if (expected.blake3 !== undefined)
+    compareHash("exe_hash", expected.blake3, await platform.files.blake3Executable(expected.exePath));
+}
+
+function compareHash(field: string, expected: Uint8Array, actual: Uint8Array): void {
+  if (Buffer.compare(expected, actual) !== 0) throw mismatch(field, hex(expected), hex(actual));
+}
+
+/** `expected` with a hash that `answer` has too; taken from the file, which `verifyProcess` has found to be the recorded one. */
+async function withCommonHash(
+  platform: Pick<Platform, "files">,
+  expected: BackendIdentity,
+  answer: BackendIdentity,
+): Promise<BackendIdentity> {
+  if (answer.sha256 !== undefined)
+    return expected.sha256 !== undefined
+      ? expected
+      : { ...expected, sha256: await platform.files.sha256Executable(expected.exePath) };
+  return expected.blake3 !== undefined
+    ? expected
+    : { ...expected, blake3: await platform.files.blake3Executable(expected.exePath) };
+}
+
+function canonical(platform: Pick<Platform, "files">, path: string): string {
+  try {
+    return platform.files.realpath(path);
+  } catch {
+    return path;
+  }
+}
+
+function hex(hash: Uint8Array | undefined): string {
+  return hash === undefined ? "none" : Buffer.from(hash).toString("hex");
+}
+
+function describe(identity: BackendIdentity, field: string): string {
+  switch (field) {
+    case "pid":
+      return String(identity.pid);
+    case "exe_path":
+      return identity.exePath;
+    case "exe_sha256":
+      return hex(identity.sha256);
+    case "exe_hash":
+      return hex(identity.blake3);
+    case "boot_id":
+      return identity.bootId;
+    default:
+      return `${identity.endpoint.namespaceId} ${identity.endpoint.path}`;
+  }
+}
+
+function mismatch(check: string, expected: string, actual: string): BrokerError {
+  return new BrokerError(
+    "IDENTITY_MISMATCH",
+    `backend identity mismatch: ${check} is ${JSON.stringify(actual)}, expected ${JSON.stringify(expected)}`,
+    { details: { check } },
+  );
+}

@@ -1,0 +1,181 @@
+/**
+ * How to run a backend: the settings that the frozen ServiceDefinition has no field for, kept in its labels. LABELS is
+ * the list of known keys; docs/operations.md shows it and `rpb service check` warns about others that look like them.
+ */
+import { BrokerError } from "../base/errors.ts";
+
+/** Who binds the backend's endpoint. */
+export type BindMode = "broker" | "backend";
+/**
+ * When a launched backend counts as ready: it answers the identity probe; it runs and inherited its listener by the
+ * LISTEN_FDS protocol; its endpoint accepts a connection.
+ */
+export type Readiness = "probe" | "listen" | "connect";
+
+export interface ExecSettings {
+  /** Arguments; `{endpoint}`, `{version}` and `{service}` in them are replaced. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute; empty: the root directory, so that no mount or project is kept busy. */
+  readonly cwd: string;
+  readonly bind: BindMode;
+  readonly ready: Readiness;
+  /** From spawn to ready, like systemd's TimeoutStartSec. */
+  readonly readyTimeoutMs: number;
+  /** From SIGTERM to SIGKILL, like systemd's TimeoutStopSec. */
+  readonly stopTimeoutMs: number;
+  /** Size at which the backend's log is rotated; one older file is kept. */
+  readonly logMaxBytes: number;
+}
+
+export const DEFAULT_READY_TIMEOUT_MS = 15_000;
+export const DEFAULT_STOP_TIMEOUT_MS = 10_000;
+export const DEFAULT_LOG_MAX_BYTES = 1024 * 1024;
+const MAX_TIMEOUT_MS = 10 * 60_000;
+
+export interface LabelRow {
+  readonly key: string;
+  readonly value: string;
+  readonly fallback: string;
+  readonly about: string;
+}
+
+/** Keys ending in `.` stand for a family. */
+export const LABELS: readonly LabelRow[] = [
+  {
+    key: "exec.args",
+    value: "JSON array of strings",
+    fallback: "[]",
+    about: "arguments; {endpoint}, {version} and {service} are replaced",
+  },
+  { key: "exec.env.", value: "text", fallback: "", about: "exec.env.NAME sets the variable NAME" },
+  { key: "exec.cwd", value: "absolute path", fallback: "/", about: "working directory" },
+  {
+    key: "exec.bind",
+    value: "broker | backend",
+    fallback: "backend (our tools write broker)",
+    about: "who binds the endpoint",
+  },
+  {
+    key: "exec.ready",
+    value: "probe | listen | connect",
+    fallback: "probe",
+    about: "when the backend counts as ready",
+  },
+  { key: "exec.ready_timeout", value: "duration", fallback: "15s", about: "from start to ready" },
+  { key: "exec.stop_timeout", value: "duration", fallback: "10s", about: "from SIGTERM to SIGKILL" },
+  { key: "log.max_bytes", value: "bytes", fallback: "1048576", about: "size at which the log is rotated" },
+];
+
+/**
+ * Reads the labels this version knows; unknown keys are ignored.
+ *
+ * @throws BrokerError DEFINITION_INVALID naming the label, what it holds and what it may hold.
+ */
+export function parseExecSettings(labels: Readonly<Record<string, string>>): ExecSettings {
+  const bind = oneOf(labels, "exec.bind", ["backend", "broker"] as const);
+  const ready = oneOf(labels, "exec.ready", ["probe", "listen", "connect"] as const);
+  if (ready === "listen" && bind !== "broker")
+    throw invalid("exec.ready", "listen", `"listen" only together with exec.bind = "broker"`);
+  if (ready === "connect" && bind === "broker")
+    throw invalid("exec.ready", "connect", `"connect" only together with exec.bind = "backend"`);
+  return {
+    args: parseArgs(labels["exec.args"]),
+    env: parseEnv(labels),
+    cwd: parseCwd(labels["exec.cwd"]),
+    bind,
+    ready,
+    readyTimeoutMs: parseDuration(labels, "exec.ready_timeout", DEFAULT_READY_TIMEOUT_MS),
+    stopTimeoutMs: parseDuration(labels, "exec.stop_timeout", DEFAULT_STOP_TIMEOUT_MS),
+    logMaxBytes: parseBytes(labels, "log.max_bytes", DEFAULT_LOG_MAX_BYTES),
+  };
+}
+
+/** The arguments with `{endpoint}`, `{version}` and `{service}` filled in. */
+export function expandArgs(
+  args: readonly string[],
+  values: { endpoint: string; version: string; service: string },
+): string[] {
+  return args.map((arg) =>
+    arg.replace(/\{(endpoint|version|service)\}/g, (_, key: keyof typeof values) => values[key]),
+  );
+}
+
+function parseArgs(text: string | undefined): readonly string[] {
+  if (text === undefined) return [];
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid("exec.args", text, "a JSON array of strings");
+  }
+  if (!Array.isArray(value) || value.some((item) => typeof item !== "string" || item.includes("\0")))
+    throw invalid("exec.args", text, "a JSON array of strings");
+  return value as string[];
+}
+
+const ENV_PREFIX = "exec.env.";
+
+function parseEnv(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const env: [string, string][] = [];
+  for (const [key, value] of Object.entries(labels)) {
+    if (!key.startsWith(ENV_PREFIX)) continue;
+    const name = key.slice(ENV_PREFIX.length);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw invalid(key, value, "a key of the form exec.env.NAME");
+    if (name.startsWith("RUNNING_PROCESS_BROKER_"))
+      throw invalid(key, value, "a variable that the broker does not set itself");
+    if (value.includes("\0")) throw invalid(key, value, "text without NUL bytes");
+    env.push([name, value]);
+  }
+  // Unlike assignment, this also keeps a variable called __proto__.
+  return Object.fromEntries(env);
+}
+
+function parseCwd(text: string | undefined): string {
+  if (text === undefined || text === "") return "/";
+  if (!text.startsWith("/") || text.includes("\0")) throw invalid("exec.cwd", text, "an absolute path");
+  return text;
+}
+
+function oneOf<T extends string>(
+  labels: Readonly<Record<string, string>>,
+  key: string,
+  allowed: readonly [T, ...T[]],
+): T {
+  const text = labels[key];
+  if (text === undefined) return allowed[0];
+  if (!(allowed as readonly string[]).includes(text))
+    throw invalid(key, text, allowed.map((word) => `"${word}"`).join(", "));
+  return text as T;
+}
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
+
+function parseDuration(labels: Readonly<Record<string, string>>, key: string, fallbackMs: number): number {
+  const text = labels[key];
+  if (text === undefined) return fallbackMs;
+  const match = /^(\d{1,9})(ms|s|m)$/.exec(text);
+  const ms = match === null ? Number.NaN : Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  if (!(ms >= 1 && ms <= MAX_TIMEOUT_MS))
+    throw invalid(key, text, `a duration such as "500ms", "10s" or "2m", at most ${MAX_TIMEOUT_MS / 60_000}m`);
+  return ms;
+}
+
+const LOG_BYTES = { min: 4096, max: 1024 ** 3 };
+
+function parseBytes(labels: Readonly<Record<string, string>>, key: string, fallback: number): number {
+  const text = labels[key];
+  if (text === undefined) return fallback;
+  const bytes = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(bytes >= LOG_BYTES.min && bytes <= LOG_BYTES.max))
+    throw invalid(key, text, `a number of bytes from ${LOG_BYTES.min} to ${LOG_BYTES.max}`);
+  return bytes;
+}
+
+function invalid(key: string, got: string, expected: string): BrokerError {
+  return new BrokerError(
+    "DEFINITION_INVALID",
+    `label ${key} is ${JSON.stringify(got.slice(0, 200))}, expected ${expected}`,
+    { details: { check: key } },
+  );
+}

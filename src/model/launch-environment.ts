@@ -1,0 +1,52 @@
+/** The environment of a launched backend (spec: launch §3): the broker's own, minus what was true only for the broker, plus the launch. */
+import type { BackendEndpoint } from "./identity.ts";
+
+export interface LaunchFacts {
+  readonly service: string;
+  readonly version: string;
+  readonly endpoint: BackendEndpoint;
+  readonly instanceId: string;
+  /** Of the Hello that caused the launch; empty when it had none. */
+  readonly traceparent: string;
+  readonly tracestate: string;
+  /** Number of the inherited listening descriptor; absent when the backend binds. */
+  readonly listenerFd?: number;
+  /** From the definition's labels. */
+  readonly extra: Readonly<Record<string, string>>;
+}
+
+/** A value in the broker's own environment that would be a lie in a backend's. */
+const NOT_INHERITED =
+  /^(RUNNING_PROCESS_BROKER_V1_.*|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE)$/;
+
+/** The part of `env` that a process started by us may inherit. */
+export function inheritableEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env))
+    if (value !== undefined && !NOT_INHERITED.test(name)) kept[name] = value;
+  return kept;
+}
+
+export function launchEnvironment(
+  own: Readonly<Record<string, string | undefined>>,
+  launch: LaunchFacts,
+): Record<string, string> {
+  const prefix = "RUNNING_PROCESS_BROKER_V1_";
+  return {
+    ...inheritableEnvironment(own),
+    ...launch.extra,
+    [`${prefix}SERVICE_NAME`]: launch.service,
+    [`${prefix}SERVICE_VERSION`]: launch.version,
+    [`${prefix}BACKEND_PIPE`]: launch.endpoint.path,
+    [`${prefix}BACKEND_NAMESPACE`]: launch.endpoint.namespaceId,
+    [`${prefix}INSTANCE`]: launch.instanceId,
+    ...(launch.traceparent !== "" && { [`${prefix}TRACEPARENT`]: launch.traceparent }),
+    ...(launch.tracestate !== "" && { [`${prefix}TRACESTATE`]: launch.tracestate }),
+    ...(launch.listenerFd !== undefined && { RUNNING_PROCESS_BROKER_LISTENER_FD: String(launch.listenerFd) }),
+  };
+}
+
+/** The environment entry by which every descendant of a launch is known: its endpoint's random path. */
+export function launchMarker(endpoint: BackendEndpoint): string {
+  return `RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE=${endpoint.path}`;
+}

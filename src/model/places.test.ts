@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { hasCode } from "../base/errors.ts";
+import { backendName, brokerName } from "./names.ts";
+import {
+  checkEndpointLength,
+  definitionDirectory,
+  endpointPath,
+  hash16,
+  logDirectory,
+  manifestDirectory,
+  type PlaceInputs,
+  runtimeDirectory,
+} from "./places.ts";
+
+const HASH = "deadbeefdeadbeef";
+
+describe("the user hash", () => {
+  for (const [input, hash] of [
+    ["alice:machine-1", "0c156653d434bf60"],
+    ["bob:machine-1", "a0e150100bdf40c2"],
+    ["1000:0123456789abcdef0123456789abcdef", "9bfab56ad37b16cc"],
+    ["501:11111111-2222-3333-4444-555555555555", "9ec127e6ccb7af50"],
+    ["windows-sid:010500000000000515000000010000000200000003000000e9030000", "d0c4fd2be270ad43"],
+    ["windows-sid:010100000000000512000000", "c19ee48dcd9f5d3b"],
+  ] as const) {
+    test(`of ${input}`, () => assert.equal(hash16(input), hash));
+  }
+});
+
+describe("the directory of sockets", () => {
+  const rows: readonly (readonly [string, Partial<PlaceInputs>, string | undefined])[] = [
+    [
+      "Linux with XDG_RUNTIME_DIR",
+      linux({ XDG_RUNTIME_DIR: "/run/user/1000" }),
+      "/run/user/1000/running-process/broker",
+    ],
+    [
+      "Linux with a slash at its end",
+      linux({ XDG_RUNTIME_DIR: "/run/user/1000/" }),
+      "/run/user/1000/running-process/broker",
+    ],
+    [
+      "Linux with dots in it, which stay",
+      linux({ XDG_RUNTIME_DIR: "/run/link/../x" }),
+      "/run/link/../x/running-process/broker",
+    ],
+    ["Linux without", linux({}), "/tmp/running-process-1000/broker"],
+    ["Linux with an empty one", linux({ XDG_RUNTIME_DIR: "" }), "/tmp/running-process-1000/broker"],
+    ["macOS with TMPDIR", darwin({ TMPDIR: "/var/folders/ab/T/" }), "/var/folders/ab/T/.rp-1000"],
+    ["macOS without", darwin({}), "/tmp/.rp-1000"],
+    ["macOS with an empty one", darwin({ TMPDIR: "" }), "/tmp/.rp-1000"],
+    ["macOS, whose XDG_RUNTIME_DIR does not count", darwin({ XDG_RUNTIME_DIR: "/x" }), "/tmp/.rp-1000"],
+    ["Windows", win32({ TMPDIR: "/x" }), undefined],
+  ];
+  for (const [name, at, path] of rows) test(name, () => assert.equal(runtimeDirectory(inputs(at)), path));
+});
+
+describe("the address of a name", () => {
+  test("on Linux is the name in that directory", () => {
+    assert.equal(
+      endpointPath(inputs(linux({ XDG_RUNTIME_DIR: "/run/user/1000" })), brokerName(HASH, { kind: "shared" })),
+      `/run/user/1000/running-process/broker/rpb-v1-${HASH}-shared.sock`,
+    );
+  });
+
+  for (const [bare, leaf] of [
+    [brokerName(HASH, { kind: "shared" }), "ca2bb7f9ae4dff58.sock"],
+    [brokerName(HASH, { kind: "private", service: "zccache" }), "c5c53accdf467d45.sock"],
+    [brokerName(HASH, { kind: "explicit", name: "ci-trusted" }), "3b25b61fbc1a0cc7.sock"],
+    [backendName(HASH, Buffer.alloc(16, 0xab)), "5d51db7f30d685be.sock"],
+  ] as const) {
+    test(`on macOS the leaf of ${bare} is its hash`, () => {
+      assert.equal(endpointPath(inputs(darwin({})), bare), `/tmp/.rp-1000/${leaf}`);
+    });
+  }
+
+  test("on Windows is a pipe name", () => {
+    assert.equal(endpointPath(inputs(win32({})), "rpb-v1-x"), "\\\\.\\pipe\\rpb-v1-x");
+  });
+
+  test("of a backend always fits below /run/user/1000, with 102 bytes", () => {
+    const path = endpointPath(
+      inputs(linux({ XDG_RUNTIME_DIR: "/run/user/1000" })),
+      backendName(HASH, Buffer.alloc(16)),
+    );
+    assert.equal(Buffer.byteLength(path), 102);
+  });
+
+  test("below /run/user/1000 leaves 36 letters for a service and 35 for an instance", () => {
+    const at = inputs(linux({ XDG_RUNTIME_DIR: "/run/user/1000" }));
+    for (const [instance, fits] of [
+      [{ kind: "private", service: "s".repeat(36) }, true],
+      [{ kind: "private", service: "s".repeat(37) }, false],
+      [{ kind: "explicit", name: "s".repeat(35) }, true],
+      [{ kind: "explicit", name: "s".repeat(36) }, false],
+    ] as const) {
+      const bare = brokerName(HASH, instance);
+      if (fits) assert.equal(Buffer.byteLength(endpointPath(at, bare)), 107);
+      else
+        assert.throws(
+          () => endpointPath(at, bare),
+          (error) => hasCode(error, "PATH_TOO_LONG"),
+        );
+    }
+  });
+});
+
+describe("the length of an address", () => {
+  for (const [os, max, label] of [
+    ["linux", 107, "Linux sun_path"],
+    ["darwin", 103, "macOS sun_path"],
+    ["win32", 260, "Windows MAX_PATH"],
+  ] as const) {
+    test(`is at most ${max} bytes on ${os}`, () => {
+      assert.equal(checkEndpointLength(os, "x".repeat(max)), "x".repeat(max));
+      assert.throws(
+        () => checkEndpointLength(os, "x".repeat(max + 1)),
+        (error) =>
+          hasCode(error, "PATH_TOO_LONG") &&
+          error.message.includes(label) &&
+          error.message.includes(`${max + 1} bytes`) &&
+          error.message.includes(`holds ${max}`) &&
+          error.details.path === "x".repeat(max + 1),
+      );
+    });
+  }
+
+  test("counts bytes, not letters", () => {
+    assert.throws(
+      () => checkEndpointLength("linux", "é".repeat(54)),
+      (error) => hasCode(error, "PATH_TOO_LONG"),
+    );
+  });
+});
+
+describe("the directories of definitions, manifests and logs", () => {
+  const rows: readonly (readonly [string, Partial<PlaceInputs>, string, string, string])[] = [
+    [
+      "Linux",
+      linux({}),
+      "/home/u/.config/running-process/services",
+      "/home/u/.local/share/running-process/manifests",
+      "/home/u/.local/state/running-process/logs",
+    ],
+    [
+      "Linux with XDG directories",
+      linux({ XDG_CONFIG_HOME: "/c", XDG_DATA_HOME: "/d/", XDG_STATE_HOME: "/s" }),
+      "/c/running-process/services",
+      "/d/running-process/manifests",
+      "/s/running-process/logs",
+    ],
+    [
+      "Linux with empty variables",
+      linux({
+        XDG_CONFIG_HOME: "",
+        XDG_DATA_HOME: "",
+        XDG_STATE_HOME: "",
+        RUNNING_PROCESS_SERVICE_DEF_DIR: "",
+        RUNNING_PROCESS_MANIFEST_DIR: "",
+        RUNNING_PROCESS_BROKER_LOG_DIR: "",
+      }),
+      "/home/u/.config/running-process/services",
+      "/home/u/.local/share/running-process/manifests",
+      "/home/u/.local/state/running-process/logs",
+    ],
+    [
+      "macOS",
+      darwin({ XDG_CONFIG_HOME: "/c" }),
+      "/home/u/Library/Application Support/running-process/services",
+      "/home/u/Library/Application Support/running-process/manifests",
+      "/home/u/Library/Application Support/running-process/logs",
+    ],
+    [
+      "Windows",
+      win32({ APPDATA: "C:\\Users\\u\\AppData\\Roaming", LOCALAPPDATA: "C:\\Users\\u\\AppData\\Local" }),
+      "C:\\Users\\u\\AppData\\Roaming\\running-process\\services",
+      "C:\\Users\\u\\AppData\\Roaming\\running-process\\manifests",
+      "C:\\Users\\u\\AppData\\Local\\running-process\\logs",
+    ],
+    [
+      "Windows without known folders",
+      win32({}),
+      "C:\\ProgramData\\running-process\\services",
+      "C:\\ProgramData\\running-process\\manifests",
+      "C:\\ProgramData\\running-process\\logs",
+    ],
+  ];
+  for (const [name, at, definitions, manifests, logs] of rows) {
+    test(name, () => {
+      assert.deepEqual(definitionDirectory(inputs(at)), { path: definitions, source: "platform-default" });
+      assert.equal(manifestDirectory(inputs(at)), manifests);
+      assert.equal(logDirectory(inputs(at)), logs);
+    });
+  }
+
+  for (const system of [linux, darwin, win32]) {
+    test(`are taken verbatim from their own variables on ${system({}).os}`, () => {
+      const at = inputs(
+        system({
+          RUNNING_PROCESS_SERVICE_DEF_DIR: "rel//a/",
+          RUNNING_PROCESS_MANIFEST_DIR: "b/../c",
+          RUNNING_PROCESS_BROKER_LOG_DIR: "/l/",
+        }),
+      );
+      assert.deepEqual(definitionDirectory(at), { path: "rel//a/", source: "env:RUNNING_PROCESS_SERVICE_DEF_DIR" });
+      assert.equal(manifestDirectory(at), "b/../c");
+      assert.equal(logDirectory(at), "/l/");
+    });
+  }
+});
+
+type Env = PlaceInputs["env"];
+
+function linux(env: Env): Partial<PlaceInputs> {
+  return { os: "linux", env };
+}
+
+function darwin(env: Env): Partial<PlaceInputs> {
+  return { os: "darwin", env };
+}
+
+function win32(env: Env): Partial<PlaceInputs> {
+  return { os: "win32", env };
+}
+
+function inputs(at: Partial<PlaceInputs>): PlaceInputs {
+  return { os: "linux", env: {}, uid: 1000, home: "/home/u", ...at };
+}

@@ -1,0 +1,71 @@
+/**
+ * How often one backend may be launched (spec: launch §7.1): three attempts in a fixed window of 30 s, a success clears
+ * the count. Unlike the reference, the end of a window never lets a second launch start beside a running one: that is
+ * single flight's business, not the budget's.
+ */
+export const SPAWN_ATTEMPTS_PER_WINDOW = 3;
+export const SPAWN_WINDOW_MS = 30_000;
+/** Keys kept before those whose window is over are swept. */
+const SWEEP_AT = 1024;
+
+export interface SpawnBudgetRow {
+  readonly key: string;
+  readonly attemptsUsed: number;
+  readonly remaining: number;
+  /** Set when nothing remains. */
+  readonly retryAfterMs?: number;
+}
+
+export interface SpawnBudget {
+  /** Counts an attempt. 0 when it may go ahead, else milliseconds until the window ends (at least 1). */
+  begin(key: string, nowMs: number): number;
+  succeeded(key: string): void;
+  rows(nowMs: number): SpawnBudgetRow[];
+}
+
+export function createSpawnBudget(options: { attempts?: number; windowMs?: number } = {}): SpawnBudget {
+  const attempts = Math.max(1, options.attempts ?? SPAWN_ATTEMPTS_PER_WINDOW);
+  const windowMs = Math.max(1, options.windowMs ?? SPAWN_WINDOW_MS);
+  const windows = new Map<string, { startedMs: number; used: number }>();
+  const current = (key: string, nowMs: number): { startedMs: number; used: number } | undefined => {
+    const window = windows.get(key);
+    if (window !== undefined && nowMs - window.startedMs >= windowMs) {
+      windows.delete(key);
+      return undefined;
+    }
+    return window;
+  };
+  const remainingMs = (startedMs: number, nowMs: number): number =>
+    Math.max(1, Math.ceil(startedMs + windowMs - nowMs));
+  return {
+    begin(key, nowMs) {
+      const window = current(key, nowMs);
+      if (window === undefined) {
+        if (windows.size >= SWEEP_AT) for (const old of windows.keys()) current(old, nowMs);
+        windows.set(key, { startedMs: nowMs, used: 1 });
+        return 0;
+      }
+      if (window.used >= attempts) return remainingMs(window.startedMs, nowMs);
+      window.used++;
+      return 0;
+    },
+    succeeded(key) {
+      windows.delete(key);
+    },
+    rows(nowMs) {
+      return [...windows.keys()].sort().flatMap((key) => {
+        const window = current(key, nowMs);
+        if (window === undefined) return [];
+        const remaining = attempts - window.used;
+        return [
+          {
+            key,
+            attemptsUsed: window.used,
+            remaining,
+            ...(remaining === 0 && { retryAfterMs: remainingMs(window.startedMs, nowMs) }),
+          },
+        ];
+      });
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * A connected Unix stream as a raw, non-blocking descriptor. Reads are tried at once and wait for readiness only when
+ * nothing is there: after accept the first frame usually is. Nothing is read ahead, because what follows a frame may
+ * belong to the process that is handed the connection.
+ *
+ * States: open (at most one pending read and one pending write, each with its own watch and timer), closed or released
+ * (none). `dispose` is the only way out of open.
+ */
+import { Socket } from "node:net";
+import type { Deadline, Timer } from "../../base/clock.ts";
+import { BrokerError } from "../../base/errors.ts";
+import { ioFailed } from "../errno.ts";
+import type { Connection, PeerCredentials, ProcessHandle } from "../ports.ts";
+import { close, lastErrno, MSG_NOSIGNAL, recv, SO_PEERCRED, SO_PEERPIDFD, send, socketOption } from "./libc.ts";
+import { createProcessHandle } from "./process-handle.ts";
+import { onceReady, type ReadinessWatch } from "./readiness.ts";
+
+/** Bodies are read in steps of this size, so that a peer's claim of 16 MiB costs memory only as the bytes come. */
+const READ_STEP_BYTES = 256 * 1024;
+
+/** Consumes `fd`, which must be a connected, non-blocking stream socket. */
+export function createConnection(fd: number): Connection {
+  return new UnixConnection(fd);
+}
+
+interface Pending {
+  readonly watch: ReadinessWatch;
+  readonly timer: Timer | undefined;
+  readonly reject: (error: BrokerError) => void;
+}
+
+class UnixConnection implements Connection {
+  private open = true;
+  private reading: Pending | undefined;
+  private writing: Pending | undefined;
+  private credentials: PeerCredentials | undefined;
+
+  constructor(readonly fd: number) {}
+
+  get peer(): PeerCredentials {
+    this.credentials ??= readCredentials(this.fd);
+    return this.credentials;
+  }
+
+  async readExactly(length: number, deadline: Deadline): Promise<Buffer> {
+    let buffer: Buffer = Buffer.allocUnsafe(Math.min(length, READ_STEP_BYTES));
+    let filled = 0;
+    while (filled < length) {
+      if (filled === buffer.length) buffer = grow(buffer, Math.min(length, buffer.length * 2));
+      const room = filled === 0 ? buffer : buffer.subarray(filled);
+      const got = this.call("recv", recv(this.openFd("recv"), room, room.length, 0));
+      if (got === 0) return buffer.subarray(0, filled);
+      if (got > 0) filled += got;
+      else await this.wait("reading", "readable", deadline);
+    }
+    return buffer.subarray(0, length);
+  }
+
+  async writeAll(bytes: Uint8Array, deadline: Deadline): Promise<void> {
+    let sent = 0;
+    while (sent < bytes.length) {
+      const rest = sent === 0 ? bytes : bytes.subarray(sent);
+      const took = this.call("send", send(this.openFd("send"), rest, rest.length, MSG_NOSIGNAL));
+      if (took > 0) sent += took;
+      else await this.wait("writing", "writable", deadline);
+    }
+  }
+
+  openPeer(): ProcessHandle | undefined {
+    if (!this.open) return undefined;
+    const pidfd = socketOption(this.fd, SO_PEERPIDFD, 1)?.[0];
+    return pidfd === undefined ? undefined : createProcessHandle(this.peer.pid, pidfd);
+  }
+
+  release(): Socket {
+    const fd = this.openFd("release");
+    this.dispose("released");
+    return new Socket({ fd, readable: true, writable: true });
+  }
+
+  close(): void {
+    if (!this.open) return;
+    this.dispose("closed");
+    close(this.fd);
+  }
+
+  private openFd(syscall: string): number {
+    if (!this.open) throw ioFailed(syscall, "EBADF");
+    return this.fd;
+  }
+
+  private dispose(why: string): void {
+    this.open = false;
+    for (const pending of [this.reading, this.writing]) {
+      pending?.watch.stop();
+      pending?.timer?.cancel();
+      pending?.reject(
+        new BrokerError("IO_FAILED", `the connection was ${why} during the operation`, {
+          details: { errno: "ECONNABORTED" },
+        }),
+      );
+    }
+  }
+
+  /** The result of a transfer; -1 for "would block". Interrupted calls count as that, and the loop tries again. */
+  private call(syscall: string, result: number | bigint): number {
+    const count = Number(result);
+    if (count >= 0) return count;
+    const errno = lastErrno();
+    if (errno === "EAGAIN" || errno === "EINTR") return -1;
+    throw ioFailed(syscall, errno);
+  }
+
+  private wait(slot: "reading" | "writing", event: "readable" | "writable", deadline: Deadline): Promise<void> {
+    if (this[slot] !== undefined) throw new Error(`two operations are ${slot} one connection`);
+    if (deadline.passed()) return Promise.reject(timedOut(slot));
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        pending.watch.stop();
+        pending.timer?.cancel();
+        this[slot] = undefined;
+      };
+      const pending: Pending = {
+        watch: onceReady(this.fd, event, () => {
+          settle();
+          resolve();
+        }),
+        timer: deadline.arm(() => {
+          settle();
+          reject(timedOut(slot));
+        }),
+        reject: (error) => {
+          this[slot] = undefined;
+          reject(error);
+        },
+      };
+      this[slot] = pending;
+    });
+  }
+}
+
+function timedOut(slot: string): BrokerError {
+  return new BrokerError("DEADLINE_EXCEEDED", `the deadline passed while ${slot} a local socket`);
+}
+
+function grow(buffer: Buffer, size: number): Buffer {
+  const larger = Buffer.allocUnsafe(size);
+  buffer.copy(larger);
+  return larger;
+}
+
+function readCredentials(fd: number): PeerCredentials {
+  const words = socketOption(fd, SO_PEERCRED, 3);
+  if (words === undefined) throw ioFailed("getsockopt SO_PEERCRED", lastErrno());
+  const [pid = 0, uid = -1] = words;
+  return { pid, uid, identity: String(uid >>> 0) };
+}

@@ -1,0 +1,76 @@
+/** The machine and the user (spec: names §1, identity §2). */
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, statfsSync } from "node:fs";
+import { hostname } from "node:os";
+import { BrokerError } from "../../base/errors.ts";
+import { hash16 } from "../../model/places.ts";
+import { errnoOf, fromNodeError } from "../errno.ts";
+import type { Host } from "../ports.ts";
+
+const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
+
+export function createHost(): Host {
+  const bootId = readTrimmed(BOOT_ID_FILE) ?? "unknown";
+  let userHash: string | undefined;
+  return {
+    os: "linux",
+    isPrivileged: () => process.geteuid?.() === 0,
+    userHash: () => {
+      // The real uid and the machine id; a machine without one gets the boot id, as later versions of the reference do.
+      userHash ??= hash16(`${process.getuid?.()}:${machineId() ?? `boot:${requireBootId(bootId)}`}`);
+      return userHash;
+    },
+    bootId: () => bootId,
+    machineId: () => machineId() ?? `boot:${bootId}`,
+    hostname: () => hostname() || "unknown",
+    randomBytes: (length) => randomBytes(length),
+    inodeUsage,
+    descriptorUsage,
+  };
+}
+
+function machineId(): string | undefined {
+  for (const file of MACHINE_ID_FILES) {
+    const id = readTrimmed(file);
+    if (id !== undefined && id !== "") return id;
+  }
+  return undefined;
+}
+
+function requireBootId(bootId: string): string {
+  if (bootId !== "unknown") return bootId;
+  throw new BrokerError(
+    "IO_FAILED",
+    `this machine has no id: neither ${MACHINE_ID_FILES.join(" nor ")} nor ${BOOT_ID_FILE} can be read`,
+    { details: { errno: "ENOENT" } },
+  );
+}
+
+/** Undefined when the file does not exist. @throws BrokerError IO_FAILED for every other failure */
+function readTrimmed(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw fromNodeError(error, file);
+  }
+}
+
+function inodeUsage(path: string): { total: bigint; free: bigint } | undefined {
+  try {
+    const { files, ffree } = statfsSync(path, { bigint: true });
+    return files === 0n ? undefined : { total: files, free: ffree };
+  } catch {
+    return undefined;
+  }
+}
+
+function descriptorUsage(): { open: number; limit: number } {
+  const limit = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return {
+    // The directory itself is open while it is read.
+    open: readdirSync("/proc/self/fd").length - 1,
+    limit: limit === undefined || limit === "unlimited" ? Number.POSITIVE_INFINITY : Number(limit),
+  };
+}

@@ -1,0 +1,85 @@
+/**
+ * The C library calls that Node has no public interface for. Thin: a call returns what the C function returns, and
+ * `lastErrno()` must be read before anything else is called. Constants are those of Linux on every architecture Node
+ * supports (asm-generic), except where a table says otherwise.
+ */
+import koffi from "koffi";
+
+const libc = koffi.load("libc.so.6");
+
+export const AF_UNIX = 1;
+export const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SO_TYPE = 3;
+export const SO_ERROR = 4;
+export const SO_PEERCRED = 17;
+export const SO_ACCEPTCONN = 30;
+/** Linux 6.5: a pidfd of the peer (net/core/sock.c). */
+export const SO_PEERPIDFD = 77;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_DONTWAIT = 0x40;
+export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+const POLLIN = 1;
+const SYS_PIDFD_SEND_SIGNAL = 424;
+const SYS_PIDFD_OPEN = 434;
+
+export const socket = libc.func("int socket(int domain, int type, int protocol)");
+export const bind = libc.func("int bind(int fd, const void *address, unsigned int length)");
+export const listen = libc.func("int listen(int fd, int backlog)");
+export const accept4 = libc.func("int accept4(int fd, void *address, void *length, int flags)");
+export const connect = libc.func("int connect(int fd, const void *address, unsigned int length)");
+export const recv = libc.func("long recv(int fd, void *buffer, size_t length, int flags)");
+export const send = libc.func("long send(int fd, const void *buffer, size_t length, int flags)");
+export const close = libc.func("int close(int fd)");
+export const fchmod = libc.func("int fchmod(int fd, unsigned int mode)");
+export const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
+export const flock = libc.func("int flock(int fd, int operation)");
+const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeout)");
+const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");
+const rawPidfdOpen = libc.func("syscall", "long", ["long", "int", "unsigned int"]);
+const rawPidfdSendSignal = libc.func("syscall", "long", ["long", "int", "int", "void *", "unsigned int"]);
+
+const ERRNO_NAMES = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
+
+/** Symbolic errno of the last call; EWOULDBLOCK is EAGAIN. */
+export function lastErrno(): string {
+  const number = koffi.errno();
+  const name = ERRNO_NAMES.get(number) ?? `E${number}`;
+  return name === "EWOULDBLOCK" ? "EAGAIN" : name;
+}
+
+const optionValue = Buffer.alloc(12);
+const optionLength = Buffer.alloc(4);
+
+/** The option as 32-bit words, or undefined (see `lastErrno`). The result is only good until the next call. */
+export function socketOption(fd: number, name: number, words: 1 | 3): Int32Array | undefined {
+  optionLength.writeUInt32LE(words * 4, 0);
+  if (getsockopt(fd, SOL_SOCKET, name, optionValue, optionLength) !== 0) return undefined;
+  return new Int32Array(optionValue.buffer, optionValue.byteOffset, words);
+}
+
+const pollEntry = Buffer.alloc(8);
+
+/** Is there something to read right now? */
+export function isReadable(fd: number): boolean {
+  pollEntry.writeInt32LE(fd, 0);
+  pollEntry.writeInt16LE(POLLIN, 4);
+  pollEntry.writeInt16LE(0, 6);
+  return rawPoll(pollEntry, 1, 0) === 1;
+}
+
+/** A close-on-exec descriptor, or -1. */
+export function pidfdOpen(pid: number): number {
+  return Number(rawPidfdOpen(SYS_PIDFD_OPEN, pid, 0));
+}
+
+/** 0, or -1. */
+export function pidfdSendSignal(pidfd: number, signal: number): number {
+  return Number(rawPidfdSendSignal(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, null, 0));
+}

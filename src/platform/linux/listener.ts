@@ -1,0 +1,137 @@
+/**
+ * Listening Unix sockets. The file's mode is 0600 from its first moment, because bind(2) takes it from the socket's own
+ * inode, which fchmod(2) has set before (net/unix/af_unix.c, unix_bind_bsd).
+ */
+import { BrokerError } from "../../base/errors.ts";
+import { ioFailed } from "../errno.ts";
+import type { AcceptHandlers, Listener } from "../ports.ts";
+import { createConnection } from "./connection.ts";
+import {
+  AF_UNIX,
+  accept4,
+  bind,
+  close,
+  F_SETFD,
+  FD_CLOEXEC,
+  fchmod,
+  fcntl,
+  lastErrno,
+  listen,
+  SO_ACCEPTCONN,
+  SO_TYPE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  socket,
+  socketOption,
+} from "./libc.ts";
+import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
+import { socketAddress } from "./socket-address.ts";
+
+/** The kernel cuts it to net.core.somaxconn. */
+const DEFAULT_BACKLOG = 4096;
+/** Connections taken in one turn of the event loop; the rest waits for the next, so that established ones get served. */
+const ACCEPT_BATCH = 64;
+
+/** @see Transport.listen */
+export function listenOn(path: string, backlog: number = DEFAULT_BACKLOG): Listener {
+  const address = socketAddress(path);
+  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw ioFailed("socket", lastErrno());
+  if (fchmod(fd, 0o600) !== 0) throw failed(fd, "fchmod", path);
+  if (bind(fd, address, address.length) !== 0) throw failed(fd, "bind", path);
+  if (listen(fd, backlog) !== 0) throw failed(fd, "listen", path);
+  return new UnixListener(fd);
+}
+
+/** @see Transport.adoptListener */
+export function adoptListener(fd: number): Listener {
+  const type = socketOption(fd, SO_TYPE, 1)?.[0];
+  if (type === undefined) throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is not a socket: ${lastErrno()}`);
+  if (type !== SOCK_STREAM)
+    throw new BrokerError(
+      "LISTENER_INVALID",
+      `descriptor ${fd} is a socket of type ${type}, expected a stream (${SOCK_STREAM})`,
+    );
+  if (socketOption(fd, SO_ACCEPTCONN, 1)?.[0] !== 1)
+    throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is a socket that does not listen`);
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) throw ioFailed("fcntl", lastErrno());
+  return new UnixListener(fd);
+}
+
+function failed(fd: number, syscall: string, path: string): BrokerError {
+  const error = ioFailed(syscall, lastErrno(), path);
+  close(fd);
+  return error;
+}
+
+class UnixListener implements Listener {
+  private open = true;
+  private watch: ReadinessWatch | undefined;
+  /** Given up for a moment to take the connection that met the descriptor limit. */
+  private reserve = -1;
+
+  constructor(readonly fd: number) {}
+
+  accept(handlers: AcceptHandlers): void {
+    if (!this.open) throw new Error("accept on a closed listener");
+    if (this.reserve < 0) this.reserve = spareDescriptor();
+    this.watch ??= watchReadiness(this.fd, "readable", () => this.acceptBatch(handlers));
+  }
+
+  pause(): void {
+    this.watch?.stop();
+    this.watch = undefined;
+  }
+
+  takeFd(): number {
+    if (!this.open) throw new Error("takeFd on a closed listener");
+    this.letGo();
+    return this.fd;
+  }
+
+  close(): void {
+    if (!this.open) return;
+    this.letGo();
+    close(this.fd);
+  }
+
+  private letGo(): void {
+    this.pause();
+    this.open = false;
+    if (this.reserve >= 0) close(this.reserve);
+    this.reserve = -1;
+  }
+
+  private acceptBatch(handlers: AcceptHandlers): void {
+    for (let taken = 0; taken < ACCEPT_BATCH && this.watch !== undefined; taken++) {
+      const fd = accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0) {
+        handlers.onConnection(createConnection(fd));
+        continue;
+      }
+      const errno = lastErrno();
+      if (errno === "EAGAIN") return;
+      // accept(2): the peer was gone before it was taken.
+      if (errno === "ECONNABORTED" || errno === "EINTR") continue;
+      return this.reportError(errno, handlers);
+    }
+  }
+
+  private reportError(errno: string, handlers: AcceptHandlers): void {
+    const resource = errno === "EMFILE" || errno === "ENFILE";
+    const rejected = resource ? this.acceptThroughReserve() : -1;
+    handlers.onError({ errno, resource, ...(rejected >= 0 && { rejected: createConnection(rejected) }) });
+  }
+
+  private acceptThroughReserve(): number {
+    if (this.reserve >= 0) close(this.reserve);
+    const fd = accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    this.reserve = spareDescriptor();
+    return fd;
+  }
+}
+
+function spareDescriptor(): number {
+  return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}

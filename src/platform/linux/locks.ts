@@ -1,0 +1,84 @@
+/**
+ * flock(2) on a file of its own. Two facts shape the code: the lock belongs to the open file, so it vanishes with the
+ * process whatever happens; and it says nothing about the path, so after locking the path must still lead to the locked
+ * file. That check is what makes it safe to remove the file on release.
+ */
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, unlinkSync, writeSync } from "node:fs";
+import type { Deadline } from "../../base/clock.ts";
+import { sleep } from "../../base/clock.ts";
+import { BrokerError } from "../../base/errors.ts";
+import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import type { FileLock, Locks } from "../ports.ts";
+import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
+
+const RETRY_MS = { first: 2, most: 50 };
+
+export const fileLocks: Locks = { tryAcquire, acquire };
+
+function tryAcquire(path: string): FileLock | undefined {
+  for (;;) {
+    const fd = openLockFile(path);
+    if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+      const errno = lastErrno();
+      closeSync(fd);
+      if (errno === "EAGAIN") return undefined;
+      throw ioFailed("flock", errno, path);
+    }
+    if (isCurrent(fd, path)) return createLock(fd, path);
+    // Its holder removed it between our open and our lock: what we hold is a file nobody else can find.
+    closeSync(fd);
+  }
+}
+
+async function acquire(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock> {
+  for (let wait = RETRY_MS.first; ; wait = Math.min(wait * 2, RETRY_MS.most)) {
+    const lock = tryAcquire(path);
+    if (lock !== undefined) return lock;
+    if (deadline.passed())
+      throw new BrokerError("DEADLINE_EXCEEDED", `the deadline passed while waiting for the lock ${path}`, {
+        details: { path },
+      });
+    await sleep(deadline.clock, Math.min(wait, deadline.remainingMs()), signal);
+  }
+}
+
+function openLockFile(path: string): number {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if (errnoOf(error) === "ELOOP") throw insecure(path, "it is a link");
+    throw fromNodeError(error, path);
+  }
+  const facts = fstatSync(fd);
+  if (facts.isFile() && facts.uid === process.geteuid?.()) return fd;
+  closeSync(fd);
+  throw insecure(path, facts.isFile() ? `it belongs to uid ${facts.uid}` : "it is not a regular file");
+}
+
+function insecure(path: string, why: string): BrokerError {
+  return new BrokerError("FILE_INSECURE", `lock file ${path} cannot be used: ${why}`, { details: { path } });
+}
+
+function isCurrent(fd: number, path: string): boolean {
+  const mine = fstatSync(fd, { bigint: true });
+  const current = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return current !== undefined && current.ino === mine.ino && current.dev === mine.dev;
+}
+
+function createLock(fd: number, path: string): FileLock {
+  let held = true;
+  return {
+    path,
+    describe(text) {
+      ftruncateSync(fd, 0);
+      writeSync(fd, text, 0);
+    },
+    release() {
+      if (!held) return;
+      held = false;
+      if (isCurrent(fd, path)) unlinkSync(path);
+      closeSync(fd);
+    },
+  };
+}

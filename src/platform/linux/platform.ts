@@ -1,0 +1,18 @@
+import { systemClock } from "../node/clock.ts";
+import { createFiles } from "../node/files.ts";
+import type { Platform } from "../ports.ts";
+import { createHost } from "./host.ts";
+import { fileLocks } from "./locks.ts";
+import { createProcesses } from "./processes.ts";
+import { unixTransport } from "./transport.ts";
+
+export function createLinuxPlatform(): Platform {
+  return {
+    clock: systemClock,
+    transport: unixTransport,
+    processes: createProcesses(),
+    files: createFiles(),
+    locks: fileLocks,
+    host: createHost(),
+  };
+}

@@ -1,0 +1,59 @@
+/** What /proc says about processes (proc(5)). Everything is read at one moment and may be outdated at the next. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import type { ProcessFacts } from "../ports.ts";
+
+/** Undefined when the process is gone, a zombie, or not ours to look at. */
+export function readFacts(pid: number): ProcessFacts | undefined {
+  try {
+    const stat = readStat(pid);
+    if (stat === undefined || stat.state === "Z" || stat.state === "X") return undefined;
+    const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+    return {
+      pid,
+      startTime: stat.startTime,
+      sessionId: stat.sessionId,
+      exePath: readlinkSync(`/proc/${pid}/exe`),
+      argv,
+      uid: statSync(`/proc/${pid}`).uid,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+export interface ProcessStat {
+  readonly state: string;
+  readonly sessionId: number;
+  readonly startTime: bigint;
+}
+
+export function readStat(pid: number): ProcessStat | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return undefined;
+  }
+  // The command name may hold blanks and parentheses; the last ")" ends it. Fields after it count from 3.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const [state, , , session] = fields;
+  const startTime = fields[19];
+  if (state === undefined || session === undefined || startTime === undefined) return undefined;
+  return { state, sessionId: Number(session), startTime: BigInt(startTime) };
+}
+
+/** Every process id there is right now. */
+export function listPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** Was the process started with this variable? False when its environment cannot be read. */
+export function hasEnvironment(pid: number, entry: string): boolean {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, "latin1")}`.includes(`\0${entry}\0`);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,59 @@
+/** A process held by a pidfd: liveness and signals cannot hit another process that got the same number later. */
+import { constants } from "node:os";
+import type { ProcessHandle } from "../ports.ts";
+import { close, isReadable, pidfdOpen, pidfdSendSignal } from "./libc.ts";
+import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
+
+/** Undefined when there is no such process. */
+export function openProcess(pid: number): ProcessHandle | undefined {
+  if (!Number.isInteger(pid) || pid <= 0 || pid > 0x7fffffff) return undefined;
+  const pidfd = pidfdOpen(pid);
+  return pidfd < 0 ? undefined : createProcessHandle(pid, pidfd);
+}
+
+/** Consumes `pidfd`. */
+export function createProcessHandle(pid: number, pidfd: number): ProcessHandle {
+  return new PidfdHandle(pid, pidfd);
+}
+
+class PidfdHandle implements ProcessHandle {
+  private open = true;
+  private exited = false;
+  private watch: ReadinessWatch | undefined;
+  private readonly callbacks: (() => void)[] = [];
+
+  constructor(
+    readonly pid: number,
+    private readonly pidfd: number,
+  ) {}
+
+  isAlive(): boolean {
+    // Readable means terminated, a zombie included (pidfd_open(2)); signal 0 would call a zombie alive.
+    return this.open && !this.exited && !isReadable(this.pidfd);
+  }
+
+  onExit(callback: () => void): void {
+    if (!this.open) return;
+    if (this.exited) return callback();
+    this.callbacks.push(callback);
+    // pidfd_open(2): the descriptor becomes readable when the process terminates.
+    this.watch ??= watchReadiness(this.pidfd, "readable", () => this.ended(), { weak: true });
+  }
+
+  signal(signal: NodeJS.Signals): boolean {
+    return this.open && pidfdSendSignal(this.pidfd, constants.signals[signal]) === 0;
+  }
+
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.watch?.stop();
+    close(this.pidfd);
+  }
+
+  private ended(): void {
+    this.exited = true;
+    this.watch?.stop();
+    for (const callback of this.callbacks.splice(0)) callback();
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Starting, finding and ending processes.
+ *
+ * Children are started through Node's own spawn: it closes every descriptor that is not passed (all of ours are
+ * close-on-exec), makes a new session, and reaps the child when it ends, so that no zombie is left.
+ */
+import { type ChildProcess, type StdioOptions, spawn as spawnChild } from "node:child_process";
+import { realpathSync } from "node:fs";
+import { abortError, type Deadline } from "../../base/clock.ts";
+import { BrokerError } from "../../base/errors.ts";
+import { errnoOf } from "../errno.ts";
+import type { ExitStatus, Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports.ts";
+import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
+import { openProcess } from "./process-handle.ts";
+
+export function createProcesses(): Processes {
+  return {
+    selfPid: process.pid,
+    selfUid: process.geteuid?.() ?? -1,
+    selfExePath: realpathSync("/proc/self/exe"),
+    selfScriptPath: scriptPath(),
+    spawn: (options) => start(options, options.outputFd ?? "ignore").then(({ child }) => createSpawned(child)),
+    spawnAndAwaitLine,
+    inspect: readFacts,
+    open: openProcess,
+    findDescendants,
+  };
+}
+
+function scriptPath(): string | undefined {
+  const script = process.argv[1];
+  if (script === undefined) return undefined;
+  try {
+    return realpathSync(script);
+  } catch {
+    return undefined;
+  }
+}
+
+async function start(options: SpawnOptions, stdout: number | "ignore" | "pipe"): Promise<{ child: ChildProcess }> {
+  const stdio: StdioOptions = ["ignore", stdout, options.outputFd ?? "ignore", ...(options.inherit ?? [])];
+  const child = spawnChild(options.file, [...options.args], {
+    detached: true,
+    stdio,
+    env: { ...options.env },
+    cwd: options.cwd,
+  });
+  child.unref();
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (error) => reject(spawnFailed(options.file, error)));
+  });
+  // Later failures to signal or talk to it are not ours to die of; its end is seen by the exit event.
+  child.on("error", () => {});
+  return { child };
+}
+
+function spawnFailed(file: string, error: Error): BrokerError {
+  const errno = errnoOf(error) ?? "unknown error";
+  return new BrokerError("SPAWN_FAILED", `${file} could not be started: ${errno}`, {
+    details: { path: file, errno, syscall: "execve" },
+    cause: error,
+  });
+}
+
+async function spawnAndAwaitLine(
+  options: SpawnOptions,
+  deadline: Deadline,
+  signal?: AbortSignal,
+): Promise<{ child: SpawnedProcess; line: string | undefined }> {
+  const { child: raw } = await start(options, "pipe");
+  const child = createSpawned(raw);
+  try {
+    return { child, line: await firstLine(raw, deadline, signal) };
+  } catch (error) {
+    child.signal("SIGKILL");
+    throw error;
+  } finally {
+    raw.stdout?.destroy();
+  }
+}
+
+/** What a first line may have at most; a longer one is cut there. */
+const MAX_LINE_CHARS = 4096;
+
+function firstLine(child: ChildProcess, deadline: Deadline, signal?: AbortSignal): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const settle = (): void => {
+      timer.cancel();
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const timer = deadline.arm(() => {
+      settle();
+      reject(
+        new BrokerError("DEADLINE_EXCEEDED", "the deadline passed while waiting for a started process to get ready", {
+          details: { pid: child.pid ?? 0 },
+        }),
+      );
+    });
+    const onAbort = (): void => {
+      settle();
+      reject(abortError(signal as AbortSignal));
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) return onAbort();
+    child.stdout?.setEncoding("utf8");
+    child.stdout?.on("data", (chunk: string) => {
+      text += chunk;
+      const end = text.indexOf("\n");
+      if (end < 0 && text.length < MAX_LINE_CHARS) return;
+      settle();
+      resolve(text.slice(0, end < 0 ? MAX_LINE_CHARS : end));
+    });
+    child.stdout?.on("end", () => {
+      settle();
+      resolve(undefined);
+    });
+    // Without this the pipe of a child that nobody else holds would not keep us waiting.
+    child.ref();
+    child.stdout?.once("close", () => child.unref());
+  });
+}
+
+function createSpawned(child: ChildProcess): SpawnedProcess {
+  // "spawn" was emitted, so there is a pid; it cannot have been reaped and reused yet, because reaping is an event of ours.
+  const pid = child.pid as number;
+  const handle = openProcess(pid);
+  let exitStatus: ExitStatus | undefined;
+  const callbacks: (() => void)[] = [];
+  child.once("exit", (code, signal) => {
+    exitStatus = { code, signal };
+    handle?.close();
+    for (const callback of callbacks.splice(0)) callback();
+  });
+  return {
+    pid,
+    get exitStatus() {
+      return exitStatus;
+    },
+    isAlive: () => exitStatus === undefined && (handle?.isAlive() ?? false),
+    onExit: (callback) => {
+      if (exitStatus !== undefined) callback();
+      else callbacks.push(callback);
+    },
+    signal: (signal) => exitStatus === undefined && (handle?.signal(signal) ?? false),
+    close: () => handle?.close(),
+  };
+}
+
+function findDescendants(options: { sessionId: number; marker: string }): ProcessHandle[] {
+  const found: ProcessHandle[] = [];
+  for (const pid of listPids()) {
+    if (pid === process.pid) continue;
+    const handle = matches(pid, options) ? openProcess(pid) : undefined;
+    if (handle === undefined) continue;
+    // Looked at again now that the number is pinned: it may have changed owners in between.
+    if (matches(pid, options) && handle.isAlive()) found.push(handle);
+    else handle.close();
+  }
+  return found;
+}
+
+function matches(pid: number, options: { sessionId: number; marker: string }): boolean {
+  return readStat(pid)?.sessionId === options.sessionId || hasEnvironment(pid, options.marker);
+}

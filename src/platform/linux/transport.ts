@@ -1,0 +1,56 @@
+/** Unix sockets as a Transport. */
+import { createServer, type Socket } from "node:net";
+import type { Deadline } from "../../base/clock.ts";
+import { sleep } from "../../base/clock.ts";
+import { BrokerError } from "../../base/errors.ts";
+import { ioFailed } from "../errno.ts";
+import type { Connection, Listener, Transport } from "../ports.ts";
+import { createConnection } from "./connection.ts";
+import { AF_UNIX, close, connect, lastErrno, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket } from "./libc.ts";
+import { adoptListener, listenOn } from "./listener.ts";
+import { socketAddress } from "./socket-address.ts";
+
+/** unix(7): connect on a full backlog gives EAGAIN at once and there is nothing to poll for, so it is tried again. */
+const FULL_BACKLOG_RETRY_MS = 5;
+
+export const unixTransport: Transport = {
+  listen: (path, options) => listenOn(path, options?.backlog),
+  adoptListener,
+  connect: connectTo,
+  serveSockets,
+};
+
+async function connectTo(path: string, deadline: Deadline): Promise<Connection> {
+  const address = socketAddress(path);
+  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw ioFailed("socket", lastErrno());
+  while (connect(fd, address, address.length) !== 0) {
+    const errno = lastErrno();
+    if (errno === "EINTR") continue;
+    if (errno !== "EAGAIN") {
+      close(fd);
+      throw ioFailed("connect", errno, path);
+    }
+    if (deadline.passed()) {
+      close(fd);
+      throw new BrokerError(
+        "DEADLINE_EXCEEDED",
+        `the deadline passed while connecting to ${path}, whose backlog is full`,
+        { details: { path } },
+      );
+    }
+    await sleep(deadline.clock, Math.min(FULL_BACKLOG_RETRY_MS, deadline.remainingMs()));
+  }
+  return createConnection(fd);
+}
+
+function serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> } {
+  const server = createServer({ allowHalfOpen: true }, onSocket);
+  server.listen({ fd: listener.takeFd() });
+  // The server stops accepting at once; its "close" event would wait for every socket it handed out.
+  return {
+    close: async () => {
+      server.close();
+    },
+  };
+}

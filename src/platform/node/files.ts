@@ -1,0 +1,242 @@
+/** Files as the rest of the package sees them. Everything small is synchronous: these are local metadata operations. */
+
+import { randomBytes } from "node:crypto";
+import {
+  accessSync,
+  type BigIntStats,
+  closeSync,
+  constants,
+  copyFileSync,
+  type FSWatcher,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  unlinkSync,
+  watch as watchPath,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { BrokerError } from "../../base/errors.ts";
+import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import type { FileFacts, FileKind, FileStamp, Files } from "../ports.ts";
+import { stampOf } from "./file-stamp.ts";
+import { createExecutableHasher } from "./hash-executable.ts";
+import { checkPrivateDirectory, ensurePrivateDirectory } from "./private-directory.ts";
+
+const PRIVATE_FILE = 0o600;
+/** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
+const INTERPRETER_LINE_BYTES = 256;
+
+export function createFiles(): Files {
+  const hash = createExecutableHasher();
+  return {
+    facts,
+    realpath: (path) => attempt(path, () => realpathSync(path)),
+    executableFault,
+    read,
+    list,
+    writeAtomic,
+    remove,
+    ensurePrivateDirectory,
+    checkPrivateDirectory,
+    sha256Executable: (path) => hash(path, "sha256"),
+    blake3Executable: (path) => hash(path, "blake3"),
+    interpreterLine,
+    openLog: (path) =>
+      attempt(path, () =>
+        openSync(
+          path,
+          constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+          PRIVATE_FILE,
+        ),
+      ),
+    closeFd: closeSync,
+    tail,
+    rotateLog,
+    watch,
+  };
+}
+
+function attempt<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw fromNodeError(error, path);
+  }
+}
+
+function facts(path: string): FileFacts | undefined {
+  const stats = attempt(path, () => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+  if (stats === undefined) return undefined;
+  return { ...stampOf(stats), kind: kindOf(stats), uid: Number(stats.uid), mode: Number(stats.mode & 0o7777n) };
+}
+
+function kindOf(stats: BigIntStats): FileKind {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "directory";
+  if (stats.isSocket()) return "socket";
+  return stats.isSymbolicLink() ? "link" : "other";
+}
+
+function executableFault(path: string): string | undefined {
+  try {
+    accessSync(path, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return errnoOf(error) ?? "EACCES";
+  }
+}
+
+function read(path: string, maxBytes: number): { bytes: Buffer; stamp: FileStamp } | undefined {
+  let fd: number;
+  try {
+    // Non-blocking, so that a fifo put in a file's place is refused below instead of waited for.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw fromNodeError(error, path);
+  }
+  try {
+    const stats = fstatSync(fd, { bigint: true });
+    if (!stats.isFile()) throw insecure(path, "it is not a regular file");
+    const uid = Number(stats.uid);
+    if (uid !== 0 && uid !== process.geteuid?.()) throw insecure(path, `it belongs to uid ${uid}`);
+    if (stats.size > BigInt(maxBytes)) throw ioFailed("read", "EFBIG", path);
+    return { bytes: readUpTo(fd, maxBytes, path), stamp: stampOf(stats) };
+  } catch (error) {
+    throw fromNodeError(error, path);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Reads to the end of the file rather than to the size it had, and still no more than allowed. */
+function readUpTo(fd: number, maxBytes: number, path: string): Buffer {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(16 * 1024);
+    const got = readSync(fd, chunk, 0, chunk.length, null);
+    if (got === 0) return Buffer.concat(chunks);
+    total += got;
+    if (total > maxBytes) throw ioFailed("read", "EFBIG", path);
+    chunks.push(chunk.subarray(0, got));
+  }
+}
+
+function insecure(path: string, why: string): BrokerError {
+  return new BrokerError("FILE_INSECURE", `file ${path} cannot be trusted: ${why}`, { details: { path } });
+}
+
+function list(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw fromNodeError(error, directory);
+  }
+}
+
+function writeAtomic(path: string, bytes: Uint8Array): void {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.tmp-${process.pid}-${randomBytes(6).toString("hex")}`);
+  attempt(path, () => {
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE_FILE);
+    try {
+      try {
+        for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(temporary, path);
+    } catch (error) {
+      remove(temporary);
+      throw error;
+    }
+    syncDirectory(directory);
+  });
+}
+
+/** Makes the rename itself survive a power failure (fsync(2), "Notes"). */
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function remove(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw fromNodeError(error, path);
+  }
+}
+
+function interpreterLine(path: string): string | undefined {
+  return attempt(path, () => {
+    const fd = openSync(path, "r");
+    try {
+      const head = Buffer.alloc(INTERPRETER_LINE_BYTES);
+      const text = head.toString("utf8", 0, readSync(fd, head, 0, head.length, 0));
+      if (!text.startsWith("#!")) return undefined;
+      return (text.split("\n")[0] as string).slice(2).trim();
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+function tail(path: string, maxBytes: number): string {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return "";
+  }
+  try {
+    const size = fstatSync(fd).size;
+    const start = Math.max(0, size - maxBytes);
+    const bytes = Buffer.alloc(size - start);
+    const text = bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, start));
+    return start === 0 ? text : text.slice(text.indexOf("\n") + 1);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function rotateLog(path: string): void {
+  attempt(path, () => {
+    // Copied, not renamed: writers keep the file open and would follow a rename.
+    copyFileSync(path, `${path}.1`);
+    const fd = openSync(path, "r+");
+    try {
+      ftruncateSync(fd, 0);
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+function watch(path: string, onChange: () => void): { close(): void } | undefined {
+  let watcher: FSWatcher;
+  try {
+    watcher = watchPath(path, { persistent: false }, onChange);
+  } catch {
+    return undefined;
+  }
+  // inotify limits can be reached later as well; a log that is not watched is still bounded by the next look at it.
+  watcher.on("error", () => watcher.close());
+  return { close: () => watcher.close() };
+}

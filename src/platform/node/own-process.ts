@@ -1,0 +1,63 @@
+/** What concerns this process itself: its environment, its signals, its output. */
+import { homedir, userInfo } from "node:os";
+import type { PlaceInputs } from "../../model/places.ts";
+import type { Env } from "../ports.ts";
+
+/** The environment as it is now. */
+export function processEnv(): Env {
+  return process.env;
+}
+
+/** Variables that belong to one launch and must not reach the launched process's own children. */
+const LAUNCH_ONLY = [
+  "RUNNING_PROCESS_BROKER_LISTENER_FD",
+  "RUNNING_PROCESS_BROKER_CONTROL_FD",
+  "LISTEN_FDS",
+  "LISTEN_PID",
+  "LISTEN_FDNAMES",
+];
+
+/**
+ * The broker's variables of this launch (`RUNNING_PROCESS_BROKER_*`, `LISTEN_*`), once: those that name descriptors are
+ * removed from the environment, as sd_listen_fds(3) does with `unset_environment`.
+ */
+export function takeLaunchEnvironment(): Env {
+  const taken: Record<string, string | undefined> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name.startsWith("RUNNING_PROCESS_BROKER_") || name.startsWith("LISTEN_")) taken[name] = value;
+  }
+  for (const name of LAUNCH_ONLY) delete process.env[name];
+  return taken;
+}
+
+/** Inputs of the functions in model/places.ts for this process. */
+export function placeInputs(env: Env): PlaceInputs {
+  const os = process.platform === "darwin" || process.platform === "win32" ? process.platform : "linux";
+  return { os, env, uid: process.getuid?.() ?? 0, home: env.HOME || homeOf() };
+}
+
+function homeOf(): string {
+  try {
+    return userInfo().homedir;
+  } catch {
+    return homedir();
+  }
+}
+
+/** Calls back on each SIGTERM and SIGINT until disposed; without a callback left, the signals kill again. */
+export function onTerminationSignal(callback: (signal: "SIGTERM" | "SIGINT") => void): { dispose(): void } {
+  const listener = (signal: NodeJS.Signals): void => callback(signal as "SIGTERM" | "SIGINT");
+  process.on("SIGTERM", listener);
+  process.on("SIGINT", listener);
+  return {
+    dispose() {
+      process.off("SIGTERM", listener);
+      process.off("SIGINT", listener);
+    },
+  };
+}
+
+/** A daemon outlives whoever reads its output, and must not die of a closed pipe or a full disk behind it. */
+export function tolerateOutputErrors(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+}

@@ -1,0 +1,25 @@
+/** The real platform: the one place that chooses an operating system. */
+import { BrokerError } from "../base/errors.ts";
+import type { Platform } from "./ports.ts";
+
+export {
+  onTerminationSignal,
+  placeInputs,
+  processEnv,
+  takeLaunchEnvironment,
+  tolerateOutputErrors,
+} from "./node/own-process.ts";
+
+/**
+ * One platform per call; nothing is shared or kept alive by it. Its modules (and koffi) are loaded by the first call,
+ * so that whoever never needs the system does not pay for it.
+ *
+ * @throws BrokerError PLATFORM_UNSUPPORTED on anything but Linux
+ */
+export async function loadPlatform(): Promise<Platform> {
+  if (process.platform !== "linux") {
+    throw new BrokerError("PLATFORM_UNSUPPORTED", `this release runs on Linux, not on ${process.platform}`);
+  }
+  const { createLinuxPlatform } = await import("./linux/platform.ts");
+  return createLinuxPlatform();
+}

@@ -1,0 +1,301 @@
+/**
+ * What the rest of the package needs from the operating system, as interfaces. Modules take the parts they use
+ * (`Pick<Platform, "clock" | "processes">`); `loadPlatform()` in platform/platform.ts supplies the real ones.
+ *
+ * Ownership: a function whose doc says "consumes" takes over what it is given, also when it throws; otherwise it
+ * borrows. Every object with `close()` may be closed more than once.
+ */
+import type { Socket } from "node:net";
+import type { Clock, Deadline } from "../base/clock.ts";
+
+export interface Platform {
+  readonly clock: Clock;
+  readonly transport: Transport;
+  readonly processes: Processes;
+  readonly files: Files;
+  readonly locks: Locks;
+  readonly host: Host;
+}
+
+// ---------------------------------------------------------------------------------------------------- transport
+
+/** Who is at the other end, from the kernel (SO_PEERCRED), taken when the connection was made. */
+export interface PeerCredentials {
+  /** 0 when the kernel cannot name it (another pid namespace). */
+  readonly pid: number;
+  readonly uid: number;
+  /** What policies compare: the decimal effective uid, on Windows `windows-sid:` and hex. */
+  readonly identity: string;
+}
+
+export interface Transport {
+  /**
+   * Binds and listens: a close-on-exec stream socket whose file has mode 0600 from its first moment.
+   * The path's directory must exist and nothing may be at the path.
+   *
+   * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, IO_FAILED (`details.errno`, EADDRINUSE when something is there)
+   */
+  listen(path: string, options?: { backlog?: number }): Listener;
+  /**
+   * Takes over an inherited listening descriptor and marks it close-on-exec. Consumes `fd`.
+   *
+   * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket.
+   */
+  adoptListener(fd: number): Listener;
+  /**
+   * Connects. A listener whose backlog is full is waited for until the deadline.
+   *
+   * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, DEADLINE_EXCEEDED, IO_FAILED (ENOENT, ECONNREFUSED, …)
+   */
+  connect(path: string, deadline: Deadline): Promise<Connection>;
+  /**
+   * Serves a listener with ordinary sockets, for code that brings its own protocol. Consumes the listener.
+   * `close` stops accepting and resolves once the descriptor is closed; sockets already handed out live on.
+   */
+  serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> };
+}
+
+export interface Listener {
+  readonly fd: number;
+  /**
+   * Starts to accept. Exactly one of the callbacks runs per event; neither may throw. `onConnection` consumes its
+   * connection. `onError` gets accept failures; for EMFILE and ENFILE (`resource: true`) one waiting connection is
+   * still accepted through a reserved descriptor and given along, so that its peer can be told.
+   */
+  accept(handlers: AcceptHandlers): void;
+  /** Stops accepting without closing; waiting peers stay in the backlog. */
+  pause(): void;
+  /** Gives the descriptor away; the listener must not be used afterwards. */
+  takeFd(): number;
+  /** Closes the descriptor. The socket file is the business of whoever created it. */
+  close(): void;
+}
+
+export interface AcceptHandlers {
+  onConnection(connection: Connection): void;
+  onError(error: AcceptError): void;
+}
+
+export interface AcceptError {
+  readonly errno: string;
+  /** The process or system is out of descriptors. */
+  readonly resource: boolean;
+  /** The connection that hit the limit, accepted all the same; to be answered and closed. */
+  readonly rejected?: Connection;
+}
+
+/** A connected stream. One read and one write may run at a time each. */
+export interface Connection {
+  readonly fd: number;
+  readonly peer: PeerCredentials;
+  /**
+   * Reads exactly `length` bytes and not one more from the kernel. Resolves with fewer only when the peer closed
+   * before they came: then the result is what there was, possibly empty.
+   *
+   * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (ECONNRESET, …)
+   */
+  readExactly(length: number, deadline: Deadline): Promise<Buffer>;
+  /** @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (EPIPE, ECONNRESET, …); some bytes may have been sent. */
+  writeAll(bytes: Uint8Array, deadline: Deadline): Promise<void>;
+  /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */
+  openPeer(): ProcessHandle | undefined;
+  /** Consumes the connection: the descriptor lives on in the socket. */
+  release(): Socket;
+  /** Ends pending reads and writes with IO_FAILED (ECONNABORTED). */
+  close(): void;
+}
+
+// ---------------------------------------------------------------------------------------------------- processes
+
+/** A process as the kernel shows it, read at one moment. */
+export interface ProcessFacts {
+  readonly pid: number;
+  /** Start time in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it names a process for good. */
+  readonly startTime: bigint;
+  /** Canonical path of the executable; ends in " (deleted)" once the file was replaced. */
+  readonly exePath: string;
+  readonly argv: readonly string[];
+  readonly sessionId: number;
+  readonly uid: number;
+}
+
+/** Holds on to one process (a pidfd), whatever becomes of its number. */
+export interface ProcessHandle {
+  readonly pid: number;
+  isAlive(): boolean;
+  /** Calls back once when the process ends, at once when it has. Does not keep our process alive. */
+  onExit(callback: () => void): void;
+  /** False when the process is gone. */
+  signal(signal: NodeJS.Signals): boolean;
+  close(): void;
+}
+
+export interface SpawnOptions {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Descriptor for stdout and stderr; borrowed. Default: the null device. */
+  readonly outputFd?: number;
+  /**
+   * Descriptors the child gets as 3, 4, …; borrowed. Everything else of ours is closed in the child.
+   */
+  readonly inherit?: readonly number[];
+}
+
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A child in a session of its own. It is reaped by us and outlives us. */
+export interface SpawnedProcess extends ProcessHandle {
+  /** Undefined while it runs. */
+  readonly exitStatus: ExitStatus | undefined;
+}
+
+export interface Processes {
+  readonly selfPid: number;
+  readonly selfUid: number;
+  /** Canonical path of our own executable. */
+  readonly selfExePath: string;
+  /** Canonical path of the script the executable was given, when it is an interpreter that runs one. */
+  readonly selfScriptPath: string | undefined;
+  /**
+   * Starts `file` detached: new session, stdin on the null device.
+   *
+   * @throws BrokerError SPAWN_FAILED with the errno.
+   */
+  spawn(options: SpawnOptions): Promise<SpawnedProcess>;
+  /**
+   * Like `spawn`, with stdout on a pipe until its first line or end is there; then the pipe is closed on our side.
+   * `line` is undefined when the process closed its stdout first. On an error the child is killed.
+   *
+   * @throws BrokerError SPAWN_FAILED, DEADLINE_EXCEEDED, ABORTED
+   */
+  spawnAndAwaitLine(
+    options: SpawnOptions,
+    deadline: Deadline,
+    signal?: AbortSignal,
+  ): Promise<{ child: SpawnedProcess; line: string | undefined }>;
+  /** Undefined when there is no such process (a zombie counts as none) or it may not be looked at. */
+  inspect(pid: number): ProcessFacts | undefined;
+  /** Undefined when there is no such process. */
+  open(pid: number): ProcessHandle | undefined;
+  /**
+   * Everything a launch has left running: members of the session `sessionId` and every process of ours whose
+   * environment holds `marker` ("NAME=value"), except ourselves.
+   */
+  findDescendants(options: { sessionId: number; marker: string }): readonly ProcessHandle[];
+}
+
+// ---------------------------------------------------------------------------------------------------- files
+
+export interface FileStamp {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mtimeNs: bigint;
+  readonly size: bigint;
+}
+
+export type FileKind = "file" | "directory" | "socket" | "link" | "other";
+
+export interface FileFacts extends FileStamp {
+  readonly kind: FileKind;
+  readonly uid: number;
+  /** Permission bits only. */
+  readonly mode: number;
+}
+
+export interface Files {
+  /** lstat; undefined when nothing is there. @throws BrokerError IO_FAILED */
+  facts(path: string): FileFacts | undefined;
+  /** Resolves links. @throws BrokerError IO_FAILED (ENOENT, EACCES, ELOOP, …) */
+  realpath(path: string): string;
+  /** May we execute it? Undefined when yes, else the errno. */
+  executableFault(path: string): string | undefined;
+  /**
+   * A whole regular file of ours, with the stamp of what was read; undefined when nothing is there.
+   *
+   * @throws BrokerError FILE_INSECURE (not a regular file, or not owned by us or root), IO_FAILED (EFBIG above `maxBytes`)
+   */
+  read(path: string, maxBytes: number): { bytes: Buffer; stamp: FileStamp } | undefined;
+  /** Names in a directory, sorted; empty when it does not exist. @throws BrokerError IO_FAILED */
+  list(directory: string): readonly string[];
+  /** Creates or replaces `path` as a whole: temporary file, fsync, rename, fsync of the directory. Mode 0600. @throws BrokerError IO_FAILED */
+  writeAtomic(path: string, bytes: Uint8Array): void;
+  /** True when something was removed. @throws BrokerError IO_FAILED unless the file was not there. */
+  remove(path: string): boolean;
+  /**
+   * Creates `path` and missing parents with mode 0700 and verifies it: a real directory (no link), ours, closed to
+   * others. Never repairs an existing one.
+   *
+   * @throws BrokerError DIRECTORY_INSECURE (`details.path`, `details.check`: owner, mode, link, kind), IO_FAILED
+   */
+  ensurePrivateDirectory(path: string): void;
+  /** The checks of `ensurePrivateDirectory` without creating; false when nothing is there. */
+  checkPrivateDirectory(path: string): boolean;
+  /**
+   * Hash of an executable's bytes (32 bytes), cached by device, inode, modification time and size. Concurrent calls for
+   * one content share one reading, which gives the event loop its turns.
+   *
+   * @throws BrokerError IO_FAILED
+   */
+  sha256Executable(path: string): Promise<Buffer>;
+  /** The same with BLAKE3, which costs three times as much. */
+  blake3Executable(path: string): Promise<Buffer>;
+  /** The first line of a `#!` script without the marker, trimmed; undefined for any other file. @throws BrokerError IO_FAILED */
+  interpreterLine(path: string): string | undefined;
+  /** Opens for appending, creating it with mode 0600; close-on-exec; the caller owns the descriptor. @throws BrokerError IO_FAILED */
+  openLog(path: string): number;
+  closeFd(fd: number): void;
+  /** The last `maxBytes` of a file as text, cut at a line start; empty when it is not there. */
+  tail(path: string, maxBytes: number): string;
+  /** Moves what an append-only log holds aside to `path + ".1"` and truncates it in place, for writers that keep it open. */
+  rotateLog(path: string): void;
+  /** Calls back when the file changes, until closed. Does not keep the process alive. Undefined where it cannot be watched. */
+  watch(path: string, onChange: () => void): { close(): void } | undefined;
+}
+
+// ---------------------------------------------------------------------------------------------------- locks
+
+/** An exclusive advisory lock on a file (flock), gone with the process that holds it. */
+export interface FileLock {
+  readonly path: string;
+  /** Text in the lock file, for people who look; empty until set. */
+  describe(text: string): void;
+  /** Removes the file, when it still is the one that was locked, and lets go. */
+  release(): void;
+}
+
+export interface Locks {
+  /**
+   * Undefined when somebody else holds it. A file that was unlinked or replaced between open and lock is retried.
+   *
+   * @throws BrokerError IO_FAILED, FILE_INSECURE
+   */
+  tryAcquire(path: string): FileLock | undefined;
+  /** Waits for a lock. @throws BrokerError DEADLINE_EXCEEDED, ABORTED, IO_FAILED, FILE_INSECURE */
+  acquire(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock>;
+}
+
+// ---------------------------------------------------------------------------------------------------- host
+
+export interface Host {
+  readonly os: "linux" | "darwin" | "win32";
+  /** Root, or LocalSystem on Windows. */
+  isPrivileged(): boolean;
+  /** 16 hex digits naming this user on this machine (spec names §1). @throws BrokerError IO_FAILED without a machine id */
+  userHash(): string;
+  bootId(): string;
+  machineId(): string;
+  hostname(): string;
+  randomBytes(length: number): Buffer;
+  /** Percent of inodes used and so on for `status`; undefined where the file system does not count them. */
+  inodeUsage(path: string): { total: bigint; free: bigint } | undefined;
+  /** Soft limit of open descriptors and how many are open. */
+  descriptorUsage(): { open: number; limit: number };
+}
+
+/** A process's environment variables, as given to every module that needs some. */
+export type Env = Readonly<Record<string, string | undefined>>;

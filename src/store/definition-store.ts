@@ -1,0 +1,144 @@
+/**
+ * The directory of `.servicedef` files. Every load looks at the file again; an unchanged inode, modification time and
+ * size spare only the decoding. The directory's privacy is checked each time, because a definition says what gets run.
+ */
+import { posix } from "node:path";
+import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { checkName, nameFault } from "../model/names.ts";
+import {
+  DEFINITION_SUFFIX,
+  decodeServiceDefinition,
+  encodeServiceDefinition,
+  type ServiceDefinition,
+} from "../model/service-definition.ts";
+import type { FileStamp, Files } from "../platform/ports.ts";
+import { MAX_DEFINITION_BYTES } from "../wire/limits.ts";
+
+export interface DefinitionStore {
+  readonly directory: string;
+  pathOf(service: string): string;
+  /**
+   * Order of checks: directory, name, file, content (spec: names §6).
+   *
+   * @throws BrokerError DIRECTORY_INSECURE, NAME_INVALID, DEFINITION_NOT_FOUND (also without a directory),
+   * DEFINITION_MALFORMED, DEFINITION_INVALID, VERSION_INVALID, FILE_INSECURE, IO_FAILED
+   */
+  load(service: string): ServiceDefinition;
+  /** Every definition file by name, each with what it holds or why it cannot be used. @throws BrokerError DIRECTORY_INSECURE, IO_FAILED */
+  list(): readonly DefinitionEntry[];
+  /** Creates or replaces as a whole; creates the directory. Returns the path. @throws BrokerError DIRECTORY_INSECURE, IO_FAILED */
+  save(definition: ServiceDefinition): string;
+  /** False when there was none. @throws BrokerError NAME_INVALID, DIRECTORY_INSECURE, IO_FAILED */
+  remove(service: string): boolean;
+}
+
+export type DefinitionEntry =
+  | { readonly service: string; readonly path: string; readonly definition: ServiceDefinition }
+  | { readonly service: string; readonly path: string; readonly error: BrokerError };
+
+export function createDefinitionStore(files: Files, directory: string): DefinitionStore {
+  return new FileDefinitionStore(files, directory);
+}
+
+/** Definitions kept decoded; beyond it the cache starts over, so that distinct names cannot grow it without bound. */
+const CACHE_LIMIT = 1024;
+
+class FileDefinitionStore implements DefinitionStore {
+  private readonly cache = new Map<string, { stamp: FileStamp; definition: ServiceDefinition }>();
+
+  constructor(
+    private readonly files: Files,
+    readonly directory: string,
+  ) {}
+
+  pathOf(service: string): string {
+    return posix.join(this.directory, service + DEFINITION_SUFFIX);
+  }
+
+  load(service: string): ServiceDefinition {
+    const present = this.files.checkPrivateDirectory(this.directory);
+    checkName("service name", service);
+    const path = this.pathOf(service);
+    if (!present) throw notFound(service, path);
+    const facts = this.files.facts(path);
+    const cached = this.cache.get(service);
+    if (facts !== undefined && cached !== undefined && sameStamp(facts, cached.stamp)) return cached.definition;
+    this.cache.delete(service);
+    const file = this.readFile(path);
+    if (file === undefined) throw notFound(service, path);
+    const definition = decode(file.bytes, service, path);
+    if (this.cache.size >= CACHE_LIMIT) this.cache.clear();
+    this.cache.set(service, { stamp: file.stamp, definition });
+    return definition;
+  }
+
+  list(): readonly DefinitionEntry[] {
+    if (!this.files.checkPrivateDirectory(this.directory)) return [];
+    return this.files
+      .list(this.directory)
+      .filter((name) => name.endsWith(DEFINITION_SUFFIX))
+      .map((name) => this.entry(name.slice(0, -DEFINITION_SUFFIX.length)));
+  }
+
+  save(definition: ServiceDefinition): string {
+    this.files.ensurePrivateDirectory(this.directory);
+    const path = this.pathOf(definition.serviceName);
+    this.files.writeAtomic(path, encodeServiceDefinition(definition));
+    return path;
+  }
+
+  remove(service: string): boolean {
+    checkName("service name", service);
+    return this.files.checkPrivateDirectory(this.directory) && this.files.remove(this.pathOf(service));
+  }
+
+  private entry(service: string): DefinitionEntry {
+    const path = this.pathOf(service);
+    try {
+      return { service, path, definition: this.load(service) };
+    } catch (error) {
+      if (isBrokerError(error)) return { service, path, error };
+      throw error;
+    }
+  }
+
+  private readFile(path: string): { bytes: Buffer; stamp: FileStamp } | undefined {
+    try {
+      return this.files.read(path, MAX_DEFINITION_BYTES);
+    } catch (error) {
+      if (hasCode(error, "IO_FAILED") && error.details.errno === "EFBIG") {
+        throw new BrokerError(
+          "DEFINITION_MALFORMED",
+          `service-definition is larger than ${MAX_DEFINITION_BYTES} bytes: ${path}`,
+          { details: { path }, cause: error },
+        );
+      }
+      throw error;
+    }
+  }
+}
+
+function decode(bytes: Buffer, service: string, path: string): ServiceDefinition {
+  try {
+    return decodeServiceDefinition(bytes, service);
+  } catch (error) {
+    if (!hasCode(error, "MESSAGE_MALFORMED")) throw error;
+    throw new BrokerError("DEFINITION_MALFORMED", `service-definition protobuf decode failed: ${error.reason}`, {
+      details: { path },
+      cause: error,
+    });
+  }
+}
+
+function notFound(service: string, path: string): BrokerError {
+  const shown = nameFault(service) === undefined ? service : "?";
+  return new BrokerError(
+    "DEFINITION_NOT_FOUND",
+    `service definition was not found: ${path} (add one with: rpb service add ${shown} …)`,
+    { details: { path } },
+  );
+}
+
+function sameStamp(a: FileStamp, b: FileStamp): boolean {
+  return a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size && a.dev === b.dev;
+}

@@ -1,0 +1,8 @@
+/** The generated messages under one roof, so that nobody else names a generated file. */
+export * from "./gen/running_process/broker/v1/admin_pb.ts";
+export * from "./gen/running_process/broker/v1/control_pb.ts";
+export * from "./gen/running_process/broker/v1/frame_pb.ts";
+export * from "./gen/running_process/broker/v1/handoff_pb.ts";
+export * from "./gen/running_process/broker/v1/lifecycle_event_pb.ts";
+export * from "./gen/running_process/broker/v1/manifest_pb.ts";
+export * from "./gen/running_process/broker/v1/service_definition_pb.ts";

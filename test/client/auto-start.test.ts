@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type BrokerError, isBrokerError } from "../../src/base/errors.ts";
+import { type OpenedBroker, startBroker } from "../../src/client/auto-start.ts";
+import type { BrokerStart } from "../../src/client/start-command.ts";
+import { createTimeBox } from "../../src/client/time-box.ts";
+import { loadPlatform } from "../../src/platform/platform.ts";
+import type { Platform } from "../../src/platform/ports.ts";
+import { temporaryDirectory } from "./support/scripted-server.ts";
+
+const TINY_BROKER = fileURLToPath(new URL("support/tiny-broker.mjs", import.meta.url));
+
+interface Stage {
+  readonly platform: Platform;
+  readonly start: BrokerStart;
+  readonly socket: string;
+  /** Pids and facts of the programs that were started so far. */
+  starts(): { pid: number; argv: string[]; cwd: string; env: Record<string, string> }[];
+  open(options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<OpenedBroker>;
+}
+
+async function stage(t: TestContext, mode: string): Promise<Stage> {
+  const directory = temporaryDirectory(t);
+  const platform = await loadPlatform();
+  const socket = join(directory, "run", "b.sock");
+  const start: BrokerStart = {
+    endpoint: socket,
+    file: process.execPath,
+    args: [TINY_BROKER, mode, "serve", "--socket", socket],
+    env: { MARK: "given" },
+    logPath: join(directory, "log", "broker.log"),
+  };
+  const starts = (): ReturnType<Stage["starts"]> => {
+    if (!existsSync(`${socket}.starts`)) return [];
+    const lines = readFileSync(`${socket}.starts`, "utf8").trimEnd().split("\n");
+    return lines.map((line) => ({ pid: Number.parseInt(line, 10), ...JSON.parse(line.slice(line.indexOf(" "))) }));
+  };
+  t.after(async () => {
+    for (const { pid } of starts()) {
+      const handle = platform.processes.open(pid);
+      if (handle === undefined) continue;
+      handle.signal("SIGKILL");
+      await new Promise<void>((resolve) => handle.onExit(resolve));
+      handle.close();
+    }
+  });
+  const open: Stage["open"] = async (options = {}) => {
+    const box = createTimeBox(platform.clock, options.timeoutMs ?? 20_000, options.signal);
+    const opened = await startBroker(platform, start, box);
+    t.after(() => opened.connection.close());
+    return opened;
+  };
+  return { platform, start, socket, starts, open };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<BrokerError> {
+  try {
+    await work;
+  } catch (error) {
+    assert.ok(isBrokerError(error), String(error));
+    return error;
+  }
+  assert.fail("the promise was expected to reject");
+}
+
+test("a client that finds no broker starts one and is connected", async (t) => {
+  const { open, starts, start, socket } = await stage(t, "serve");
+  const opened = await open();
+  assert.equal(opened.started, true);
+  const [started] = starts();
+  assert.ok(started !== undefined);
+  assert.deepEqual(started.argv, ["serve", "serve", "--socket", socket]);
+  assert.equal(started.cwd, "/");
+  assert.equal(started.env.MARK, "given");
+  assert.equal(started.env.PATH, undefined);
+  assert.equal(existsSync(`${socket}.start.lock`), false);
+  assert.equal(existsSync(start.logPath), true);
+});
+
+test("a hundred clients at once: one start, a hundred connections, one of them the starter", async (t) => {
+  const { open, starts } = await stage(t, "serve");
+  const opened = await Promise.all(Array.from({ length: 100 }, () => open()));
+  assert.equal(starts().length, 1);
+  assert.equal(opened.filter(({ started }) => started).length, 1);
+  assert.equal(new Set(opened.map(({ connection }) => connection.fd)).size, 100);
+});
+
+test("a broker that ends before it is ready: its last words, its exit status, its log", async (t) => {
+  const { open, start } = await stage(t, "fail");
+  mkdirSync(dirname(start.logPath), { mode: 0o700 });
+  writeFileSync(start.logPath, "of an older start\n", { mode: 0o600 });
+  const error = await failureOf(open());
+  assert.equal(error.code, "BROKER_START_FAILED");
+  assert.match(error.message, /exit status 78.*the config is broken/);
+  assert.equal(error.details.exit, "78");
+  assert.equal(error.details.logTail, "first words\nthe config is broken");
+  assert.equal(error.details.logPath, start.logPath);
+});
+
+test("all who waited for a start that failed fail with it, and none of them starts another", async (t) => {
+  const { open, starts, socket } = await stage(t, "fail-on-go");
+  const failures = Array.from({ length: 30 }, () => failureOf(open()));
+  while (starts().length === 0) await new Promise(setImmediate);
+  writeFileSync(`${socket}.go`, "");
+  for (const error of await Promise.all(failures)) {
+    assert.equal(error.code, "BROKER_START_FAILED");
+    assert.match(error.message, /gone wrong/);
+    assert.equal(error.details.exit, "70");
+  }
+  assert.equal(starts().length, 1);
+  assert.equal(existsSync(`${socket}.start.lock`), false);
+});
+
+test("a failure of the past stops nobody, and success removes its note", async (t) => {
+  const { open, start, platform, socket, starts } = await stage(t, "fail");
+  await failureOf(open());
+  assert.equal(existsSync(`${socket}.start.failed`), true);
+  const box = createTimeBox(platform.clock, 20_000);
+  const args = start.args.map((arg) => (arg === "fail" ? "serve" : arg));
+  const opened = await startBroker(platform, { ...start, args }, box);
+  opened.connection.close();
+  assert.equal(opened.started, true);
+  assert.equal(existsSync(`${socket}.start.failed`), false);
+  assert.equal(starts().length, 2);
+});
+
+test("a program that says something else is no broker, and is ended", async (t) => {
+  const { open, starts, platform } = await stage(t, "babble");
+  const error = await failureOf(open());
+  assert.equal(error.code, "BROKER_START_FAILED");
+  assert.match(error.message, /said "hello, world" instead of "ready/);
+  const handle = platform.processes.open(starts()[0]?.pid ?? 0);
+  await new Promise<void>((resolve) => (handle === undefined ? resolve() : handle.onExit(resolve)));
+});
+
+test("a program that cannot be run is BROKER_START_FAILED with the errno", async (t) => {
+  const { platform, start } = await stage(t, "serve");
+  const box = createTimeBox(platform.clock, 20_000);
+  const error = await failureOf(startBroker(platform, { ...start, file: "/nonexistent/rpb" }, box));
+  assert.equal(error.code, "BROKER_START_FAILED");
+  assert.equal(error.details.errno, "ENOENT");
+});
+
+test("a broker that ends because another one runs: the client connects to that one", async (t) => {
+  const { open, socket, starts } = await stage(t, "already-running");
+  const opening = open();
+  while (starts().length === 0) await new Promise(setImmediate);
+  const server = createServer((connection) => connection.on("error", () => {}));
+  t.after(() => server.close());
+  server.listen(socket);
+  await once(server, "listening");
+  assert.equal((await opening).started, false);
+});
+
+test("the holder of the start lock died: the next client starts", async (t) => {
+  const { open, socket, platform, starts } = await stage(t, "serve");
+  mkdirSync(dirname(socket), { mode: 0o700 });
+  writeFileSync(`${socket}.start.lock`, "12345\n", { mode: 0o600 });
+  assert.equal((await open()).started, true);
+  assert.equal(starts().length, 1);
+  assert.equal(platform.files.facts(`${socket}.start.lock`), undefined);
+});
+
+test("while another client starts: the wait ends with the deadline and with the signal, saying so", async (t) => {
+  const { open, socket, platform, starts } = await stage(t, "serve");
+  mkdirSync(dirname(socket), { mode: 0o700 });
+  const lock = platform.locks.tryAcquire(`${socket}.start.lock`);
+  assert.ok(lock !== undefined);
+  t.after(() => lock.release());
+  const late = await failureOf(open({ timeoutMs: 30 }));
+  assert.equal(late.code, "DEADLINE_EXCEEDED");
+  assert.match(late.message, /30 ms were up while waiting for a broker at .* that another client starts/);
+  const abort = new AbortController();
+  const aborted = failureOf(open({ signal: abort.signal }));
+  abort.abort();
+  assert.equal((await aborted).code, "ABORTED");
+  assert.equal(starts().length, 0);
+});
+
+test("a starter whose time is up leaves the start going, and the next client finds the broker", async (t) => {
+  const { open, socket, starts } = await stage(t, "serve-on-go");
+  const abort = new AbortController();
+  const first = failureOf(open({ signal: abort.signal }));
+  while (starts().length === 0) await new Promise(setImmediate);
+  abort.abort();
+  const error = await first;
+  assert.equal(error.code, "ABORTED");
+  assert.match(error.message, /while starting a broker at/);
+  const second = open();
+  writeFileSync(`${socket}.go`, "");
+  await second;
+  assert.equal(starts().length, 1);
+});
+
+test("a socket directory that others can enter is refused before anything is started", async (t) => {
+  const { open, socket, starts } = await stage(t, "serve");
+  mkdirSync(dirname(socket), { mode: 0o755 });
+  assert.equal((await failureOf(open())).code, "DIRECTORY_INSECURE");
+  assert.equal(starts().length, 0);
+});
+
+test("without a log directory a broker still starts", async (t) => {
+  const { open, start } = await stage(t, "serve");
+  writeFileSync(dirname(start.logPath), "in the way");
+  assert.equal((await open()).started, true);
+});
