@@ -14,8 +14,8 @@ const files = (await Promise.all(["src", "test"].map((dir) => readdir(dir, { rec
   .filter((file) => file.endsWith(".test.ts") && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
   .sort();
 
-// Short, because socket paths must fit into 107 bytes.
-const temporary = mkdtempSync("/tmp/rpbt-");
+// As short as can be, because the socket paths below it must fit into 107 bytes.
+const temporary = mkdtempSync("/tmp/t");
 const started = performance.now();
 const { status } = spawnSync(process.execPath, ["--import", "tsx", "--test", "--test-concurrency=2", "--test-timeout=120000", ...flags, ...files], {
   stdio: "inherit",

@@ -161,7 +161,8 @@ class BackendServer<S> implements RunningBackend {
   private async runOnStop(deadline: Deadline): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = deadline.arm(resolve);
-      Promise.resolve(this.options.onStop?.())
+      Promise.resolve()
+        .then(() => this.options.onStop?.())
         .catch((error: unknown) => this.report(error))
         .finally(() => {
           timer.cancel();

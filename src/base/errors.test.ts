@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { ErrorCode } from "../wire/messages.ts";
 import {
   BrokerError,
@@ -40,6 +42,12 @@ describe("the table", () => {
       else assert.ok(row.exit > 0 && row.exit < 126, `${code} exits ${row.exit}`);
     }
   });
+});
+
+test("docs/errors.md says what the table says", () => {
+  const script = fileURLToPath(new URL("../../scripts/errors-doc.ts", import.meta.url));
+  const run = spawnSync(process.execPath, ["--import", "tsx", script, "--check"], { encoding: "utf8" });
+  assert.equal(run.status, 0, run.stderr);
 });
 
 describe("a refusal's number", () => {

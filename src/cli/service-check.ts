@@ -57,8 +57,8 @@ function line({ severity, check, text }: Finding): string {
 
 function summary(name: string, versions: readonly string[], findings: readonly Finding[]): string {
   const errors = findings.filter(({ severity }) => severity === "error").length;
-  const looked = versions.length === 0 ? "no version looked at" : `looked at ${versions.join(", ")}`;
-  return errors === 0
-    ? `${name} would launch (${looked})`
-    : `${name} would not launch (${looked}): ${errors} error${errors === 1 ? "" : "s"}`;
+  if (errors === 0 && versions.length === 0) return `${name}: no version was looked at`;
+  const looked = `looked at ${versions.join(", ") || "no version"}`;
+  if (errors === 0) return `${name} would launch (${looked})`;
+  return `${name} would not launch (${looked}): ${errors} error${errors === 1 ? "" : "s"}`;
 }

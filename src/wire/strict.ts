@@ -46,10 +46,10 @@ function skip(cursor: Cursor, tag: number, depthLeft: number): void {
       cursor.at = cursor.endOfLengthPrefixed();
       return;
     case WireType.Bit32:
-      cursor.advance(4);
+      cursor.at += 4;
       return;
     case WireType.Bit64:
-      cursor.advance(8);
+      cursor.at += 8;
       return;
     case WireType.StartGroup:
       checkDepth(depthLeft);
@@ -80,6 +80,7 @@ function checkDepth(depthLeft: number): void {
 const MAX_VARINT_BYTES = 10;
 const MAX_TAG = 0xffff_ffff;
 
+/** Moving `at` past the end is harmless: whatever looks next, a read or the end of the message, reports it. */
 class Cursor {
   at = 0;
 
@@ -112,11 +113,6 @@ class Cursor {
     const length = this.varint();
     if (length > this.bytes.length - this.at) throw truncated();
     return this.at + length;
-  }
-
-  advance(count: number): void {
-    this.at += count;
-    if (this.at > this.bytes.length) throw truncated();
   }
 }
 

@@ -64,9 +64,10 @@ export interface RunningBroker {
 
 /** Creates a world that cleans up and checks itself when the test ends. */
 export async function createWorld(t: TestContext, options: { leavesProcesses?: boolean } = {}): Promise<World> {
-  const root = mkdtempSync(join(tmpdir(), "rpb-"));
-  const dirs = { run: join(root, "run"), config: join(root, "config"), state: join(root, "state"), bin: join(root, "bin"), tmp: join(root, "tmp") };
-  for (const dir of Object.values(dirs)) mkdirSync(dir, { mode: 0o700 });
+  // A backend's socket needs 88 bytes of sun_path's 107 below XDG_RUNTIME_DIR: names here are as short as can be.
+  const root = mkdtempSync(`${tmpdir()}/`);
+  const dirs = { run: root, config: join(root, "config"), state: join(root, "state"), bin: join(root, "bin"), tmp: join(root, "tmp") };
+  for (const dir of Object.values(dirs)) if (dir !== root) mkdirSync(dir, { mode: 0o700 });
   const env: Record<string, string> = {
     PATH: process.env.PATH ?? "/usr/bin:/bin",
     HOME: root,

@@ -1,0 +1,70 @@
+/** Runs command lines of `rpb` and of the compat binary inside the test's process, on the real system. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import type { TestContext } from "node:test";
+import { runCompat } from "../../../src/cli/compat-program.ts";
+import type { ProcessIo } from "../../../src/cli/process-io.ts";
+import { runProgram } from "../../../src/cli/program.ts";
+import type { Env } from "../../../src/platform/ports.ts";
+
+export interface CliResult {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Cli {
+  readonly root: string;
+  readonly env: Env;
+  rpb(args: readonly string[], more?: { input?: string; env?: Env }): Promise<CliResult>;
+  compat(args: readonly string[], more?: { env?: Env }): Promise<CliResult>;
+}
+
+/** Everything lies below a directory that goes with the test. */
+export function createCli(t: TestContext): Cli {
+  const root = mkdtempSync(join(tmpdir(), "cli-"));
+  t.after(() => rmSync(root, { recursive: true }));
+  for (const name of ["run", "config"]) mkdirSync(join(root, name), { mode: 0o700 });
+  const env: Env = {
+    HOME: root,
+    XDG_RUNTIME_DIR: join(root, "run"),
+    XDG_CONFIG_HOME: join(root, "config"),
+    XDG_STATE_HOME: join(root, "state"),
+    RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED: "1",
+  };
+  const run =
+    (program: (io: ProcessIo) => Promise<number>) =>
+    (args: readonly string[], more: { input?: string; env?: Env } = {}) =>
+      runCli(program, { args, env: { ...env, ...more.env }, cwd: root, input: more.input ?? "" });
+  return { root, env, rpb: run(runProgram), compat: run(runCompat) };
+}
+
+async function runCli(
+  program: (io: ProcessIo) => Promise<number>,
+  given: { args: readonly string[]; env: Env; cwd: string; input: string },
+): Promise<CliResult> {
+  let out = "";
+  let err = "";
+  const io: ProcessIo = {
+    args: given.args,
+    env: given.env,
+    cwd: given.cwd,
+    stdin: Readable.from([given.input]),
+    stdout: new PassThrough(),
+    stdoutIsTerminal: false,
+    stderrIsTerminal: false,
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    onTermination: () => ({ dispose() {} }),
+    endOutput: async () => {},
+    exit: () => Promise.reject(new Error("a verb ended the process")),
+  };
+  const code = await program(io);
+  return { code, out, err };
+}
