@@ -9,7 +9,13 @@ import { join } from "node:path";
 
 const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
 const flags = process.argv.slice(2).filter((arg) => arg.startsWith("--"));
-const files = (await Promise.all(["src", "test"].map((dir) => readdir(dir, { recursive: true }).then((names) => names.map((name) => join(dir, name))))))
+const files = (
+  await Promise.all(
+    ["src", "test"].map((dir) =>
+      readdir(dir, { recursive: true }).then((names) => names.map((name) => join(dir, name))),
+    ),
+  )
+)
   .flat()
   .filter((file) => file.endsWith(".test.ts") && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
   .sort();
@@ -17,17 +23,26 @@ const files = (await Promise.all(["src", "test"].map((dir) => readdir(dir, { rec
 // As short as can be, because the socket paths below it must fit into 107 bytes.
 const temporary = mkdtempSync("/tmp/t");
 const started = performance.now();
-const { status } = spawnSync(process.execPath, ["--import", "tsx", "--test", "--test-concurrency=2", "--test-timeout=120000", ...flags, ...files], {
-  stdio: "inherit",
-  env: { ...process.env, TMPDIR: temporary },
-});
+const { status } = spawnSync(
+  process.execPath,
+  ["--import", "tsx", "--test", "--test-concurrency=2", "--test-timeout=120000", ...flags, ...files],
+  {
+    stdio: "inherit",
+    // The transpiler would keep its cache in the directory that must end up empty.
+    env: { ...process.env, TMPDIR: temporary, TSX_DISABLE_CACHE: "1" },
+  },
+);
 
 const files_left = readdirSync(temporary);
-const processes_left = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && environmentOf(pid).includes(temporary));
+const processes_left = readdirSync("/proc").filter(
+  (pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && environmentOf(pid).includes(temporary),
+);
 rmSync(temporary, { recursive: true, force: true });
 for (const name of files_left) console.error(`left behind: ${join(temporary, name)}`);
 for (const pid of processes_left) console.error(`left behind: process ${pid}`);
-console.log(`${files.length} files in ${((performance.now() - started) / 1000).toFixed(1)} s, ${files_left.length + processes_left.length} things left behind`);
+console.log(
+  `${files.length} files in ${((performance.now() - started) / 1000).toFixed(1)} s, ${files_left.length + processes_left.length} things left behind`,
+);
 process.exitCode = status !== 0 || files_left.length + processes_left.length > 0 ? 1 : 0;
 
 function environmentOf(pid) {

@@ -1,6 +1,7 @@
 /** Entry `running-process-broker`: errors, version, and the registration of services. */
-import { definitionDirectory } from "./model/places.ts";
+
 import { defineService, type ServiceDraft } from "./model/define-service.ts";
+import { definitionDirectory } from "./model/places.ts";
 import type { ServiceDefinition } from "./model/service-definition.ts";
 import { loadPlatform, placeInputs, processEnv } from "./platform/platform.ts";
 import type { Env } from "./platform/ports.ts";
@@ -46,7 +47,14 @@ export async function openServices(options: OpenServicesOptions = {}): Promise<S
 }
 
 // For users.
-export { BrokerError, type BrokerErrorCode, ERROR_TABLE, type ErrorDetails, hasCode, isBrokerError } from "./base/errors.ts";
+export {
+  BrokerError,
+  type BrokerErrorCode,
+  ERROR_TABLE,
+  type ErrorDetails,
+  hasCode,
+  isBrokerError,
+} from "./base/errors.ts";
+export { VERSION } from "./base/version.ts";
 export { defineService, type ExecDraft, type ServiceDraft } from "./model/define-service.ts";
 export type { ServiceDefinition } from "./model/service-definition.ts";
-export { VERSION } from "./base/version.ts";

@@ -72,8 +72,12 @@ async function demonstrate() {
   const negotiated = [];
   for (const file of files) negotiated.push(await formatOnce(options, file, results));
   const skip = [];
-  for (const file of files) skip.push(await formatOnce({ ...options, cachedEndpoint: connection.endpoint }, file, results));
-  const wrong = [...negotiated.filter((one) => one.route !== "negotiated"), ...skip.filter((one) => one.route !== "skip")];
+  for (const file of files)
+    skip.push(await formatOnce({ ...options, cachedEndpoint: connection.endpoint }, file, results));
+  const wrong = [
+    ...negotiated.filter((one) => one.route !== "negotiated"),
+    ...skip.filter((one) => one.route !== "skip"),
+  ];
   if (wrong.length > 0) throw new Error(`${wrong.length} sessions came by another route than asked for`);
 
   const plain = [];
@@ -108,7 +112,10 @@ async function formatOnce(options, file, results) {
 
 async function formatPlainly(file, results) {
   const started = performance.now();
-  const { stdout } = await run(process.execPath, [prettierCli, file.path], { cwd: project, maxBuffer: 16 * 1024 * 1024 });
+  const { stdout } = await run(process.execPath, [prettierCli, file.path], {
+    cwd: project,
+    maxBuffer: 16 * 1024 * 1024,
+  });
   remember(results, file, stdout);
   return { ms: performance.now() - started };
 }
@@ -120,14 +127,20 @@ function remember(results, file, output) {
 
 /** Sources spread evenly over the tree, so that small and large ones are among them. */
 async function pickSources(count) {
-  const names = (await readdir(join(project, "src"), { recursive: true })).filter((name) => name.endsWith(".ts") && !name.includes("gen/")).sort();
+  const names = (await readdir(join(project, "src"), { recursive: true }))
+    .filter((name) => name.endsWith(".ts") && !name.includes("gen/"))
+    .sort();
   const step = Math.max(1, names.length / count);
-  const picked = Array.from({ length: Math.min(count, names.length) }, (_, i) => join(project, "src", names[Math.floor(i * step)]));
+  const picked = Array.from({ length: Math.min(count, names.length) }, (_, i) =>
+    join(project, "src", names[Math.floor(i * step)]),
+  );
   return Promise.all(picked.map(async (path) => ({ path, text: await readFile(path, "utf8") })));
 }
 
 async function stopBroker() {
-  const status = await run(process.execPath, [rpb, "status", "--json", "--instance", `private:${SERVICE}`], { env }).catch(() => undefined);
+  const status = await run(process.execPath, [rpb, "status", "--json", "--instance", `private:${SERVICE}`], {
+    env,
+  }).catch(() => undefined);
   if (status === undefined) return;
   const { broker_pid, backends } = JSON.parse(status.stdout);
   pids = [broker_pid, ...backends.map((backend) => backend.pid)];
@@ -160,7 +173,11 @@ function print({ files, identical, routes, plain_cli }) {
     ["plain prettier command", plain_cli.ms, "median per file"],
   ];
   for (const [what, ms, note] of rows) {
-    console.log(`  ${what.padEnd(38)}${ms.toFixed(1).padStart(8)} ms  ${note.padEnd(16)}${(plain_cli.ms / ms).toFixed(1).padStart(7)} x`);
+    console.log(
+      `  ${what.padEnd(38)}${ms.toFixed(1).padStart(8)} ms  ${note.padEnd(16)}${(plain_cli.ms / ms).toFixed(1).padStart(7)} x`,
+    );
   }
-  console.log(`\n${files} files, output ${identical ? "identical" : "DIFFERENT"} on every route. Nothing was left running.`);
+  console.log(
+    `\n${files} files, output ${identical ? "identical" : "DIFFERENT"} on every route. Nothing was left running.`,
+  );
 }

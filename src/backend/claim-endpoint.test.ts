@@ -4,6 +4,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { Deadline } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import type { Listener } from "../platform/ports.ts";
@@ -92,6 +93,18 @@ test("a live program without a lock keeps its socket", async (t) => {
     }).on("error", reject);
   });
   assert.equal(existsSync(`${path}.lock`), false, "the lock taken for the check is let go");
+});
+
+test("a live program that is too busy to accept keeps its socket", async (t) => {
+  const path = place(t);
+  const busy = platform.transport.listen(path, { backlog: 0 });
+  const waiting = await platform.transport.connect(path, Deadline.after(platform.clock, 1000));
+  t.after(() => {
+    waiting.close();
+    busy.close();
+  });
+  await assert.rejects(claimEndpoint(options(path)), inUse);
+  assert.ok(existsSync(path));
 });
 
 test("what is no socket is never removed", async (t) => {

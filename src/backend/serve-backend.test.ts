@@ -542,6 +542,38 @@ test("frames before the legacy bytes are answered first; a detector decides what
   await stopping;
 });
 
+test("legacy bytes behind a request wait until it is answered, so that the wires do not mix", async (t) => {
+  const gate = deferred();
+  const running = deferred();
+  const log: string[] = [];
+  const handed = deferred();
+  const { connect, path } = await start(t, {
+    protocol: 0xf001,
+    handle: async ({ payload }) => {
+      running.resolve();
+      await gate.promise;
+      log.push("answered");
+      return payload;
+    },
+    legacy: {
+      onSocket(socket, head, { signal }) {
+        log.push(`handed over ${head}`);
+        signal.addEventListener("abort", () => socket.destroy());
+        handed.resolve();
+      },
+    },
+  });
+  const client = await connect();
+  client.socket.write(Buffer.concat([request("slow"), Buffer.from("GET /")]));
+  await running.promise;
+  await probeEndpoint(platform, path);
+  assert.deepEqual(log, []);
+  gate.resolve();
+  assert.equal(textOf(await client.frame()), "slow");
+  await handed.promise;
+  assert.deepEqual(log, ["answered", "handed over GET /"]);
+});
+
 test("a legacy wire that throws costs only that connection", async (t) => {
   const fault = new Error("a bug");
   const { connect, errors } = await start(t, {

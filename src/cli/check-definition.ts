@@ -23,44 +23,28 @@ export interface CheckPorts {
   readonly places: PlaceInputs;
 }
 
-/** All findings, worst first. Without `version`: for each version that is installed or allowed by name. */
+/** All findings, worst first. Without `version`: for each of `versionsToCheck`. */
 export function findingsOf(ports: CheckPorts, definition: ServiceDefinition, version?: string): readonly Finding[] {
-  const versions = version === undefined ? versionsToCheck(ports.files, definition) : [version];
   const findings = [
-    ...versions.flatMap((each) => versionFindings(ports.files, definition, each)),
-    ...(versions.length === 0
-      ? [
-          {
-            severity: "warning",
-            check: "version",
-            text: `no version is installed where ${definition.binaryPath} could find it`,
-          } as const,
-        ]
-      : []),
+    ...binaryFindings(ports.files, definition, version),
     ...cwdFindings(ports.files, definition),
     ...endpointFindings(ports, definition),
-    ...unknownLabels(definition).map(
-      (key): Finding => ({
-        severity: "warning",
-        check: "label",
-        text: `label ${key} means nothing to this version; known are ${LABELS.map((row) => (row.key.endsWith(".") ? `${row.key}NAME` : row.key)).join(", ")}`,
-      }),
-    ),
+    ...labelFindings(definition),
   ];
   return findings.sort((a, b) => (a.severity === b.severity ? 0 : a.severity === "error" ? -1 : 1));
 }
 
-/** A binary path without `{version}` is the same file for every version; any one stands for all. */
-const ANY_VERSION = "0.0.0";
-
-/** The versions the definition names, else those whose directories or files are there. */
+/**
+ * The versions a definition names; else those that are installed where `{version}` stands; none for a binary that is
+ * the same for all versions.
+ */
 export function versionsToCheck(files: Files, definition: ServiceDefinition): readonly string[] {
   if (definition.versionAllowList.length > 0) return definition.versionAllowList;
   const at = definition.binaryPath.indexOf(VERSION_PLACEHOLDER);
-  if (at < 0) return [definition.minVersion || ANY_VERSION];
+  if (at < 0) return [];
   const directory = posix.dirname(definition.binaryPath.slice(0, at + 1));
-  const component = definition.binaryPath.slice(directory === "/" ? 1 : directory.length + 1).split("/")[0] ?? "";
-  const [before = "", after = ""] = component.split(VERSION_PLACEHOLDER);
+  const below = directory === "/" ? 1 : directory.length + 1;
+  const [before = "", after = ""] = (definition.binaryPath.slice(below).split("/")[0] ?? "").split(VERSION_PLACEHOLDER);
   return listOrNothing(files, directory)
     .filter((name) => name.startsWith(before) && name.endsWith(after) && name.length >= before.length + after.length)
     .map((name) => name.slice(before.length, name.length - after.length))
@@ -68,6 +52,23 @@ export function versionsToCheck(files: Files, definition: ServiceDefinition): re
       (text) =>
         isVersion(text) && judgeVersion(text, { minVersion: definition.minVersion, allowList: [] }) === "allowed",
     );
+}
+
+/** Stands for every version of a binary that is the same for all. */
+const ANY_VERSION = "0.0.0";
+
+function binaryFindings(files: Files, definition: ServiceDefinition, version: string | undefined): Finding[] {
+  const versions = version === undefined ? versionsToCheck(files, definition) : [version];
+  if (versions.length > 0) return versions.flatMap((each) => versionFindings(files, definition, each));
+  if (!definition.binaryPath.includes(VERSION_PLACEHOLDER))
+    return versionFindings(files, definition, definition.minVersion || ANY_VERSION);
+  return [
+    {
+      severity: "warning",
+      check: "version",
+      text: `no version is installed where ${definition.binaryPath} could find it`,
+    },
+  ];
 }
 
 function versionFindings(files: Files, definition: ServiceDefinition, version: string): Finding[] {
@@ -143,13 +144,18 @@ function endpointFindings({ host, places }: CheckPorts, definition: ServiceDefin
 }
 
 /** Labels in a name space of ours that mean nothing to this version: typing errors, or settings of a newer one. */
-function unknownLabels(definition: ServiceDefinition): readonly string[] {
+function labelFindings(definition: ServiceDefinition): Finding[] {
   const spaces = new Set([...LABELS.map((row) => spaceOf(row.key)), "idle.", "handoff."]);
-  return Object.keys(definition.labels).filter(
-    (key) =>
-      spaces.has(spaceOf(key)) &&
-      !LABELS.some((row) => (row.key.endsWith(".") ? key.startsWith(row.key) : key === row.key)),
-  );
+  const known = (key: string): boolean =>
+    LABELS.some((row) => (row.key.endsWith(".") ? key.startsWith(row.key) : key === row.key));
+  const names = LABELS.map((row) => (row.key.endsWith(".") ? `${row.key}NAME` : row.key)).join(", ");
+  return Object.keys(definition.labels)
+    .filter((key) => spaces.has(spaceOf(key)) && !known(key))
+    .map((key) => ({
+      severity: "warning",
+      check: "label",
+      text: `label ${key} means nothing to this version; known are ${names}`,
+    }));
 }
 
 function spaceOf(key: string): string {

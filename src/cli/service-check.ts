@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { ERROR_TABLE } from "../base/errors.ts";
 import { checkVersion } from "../model/names.ts";
+import { type ServiceDefinition, VERSION_PLACEHOLDER } from "../model/service-definition.ts";
 import { type Finding, findingsOf, versionsToCheck } from "./check-definition.ts";
 import type { CliContext } from "./context.ts";
 import { openDefinitions } from "./open-definitions.ts";
@@ -47,7 +48,7 @@ async function check(context: CliContext, name: string, flags: CheckFlags): Prom
   const versions = flags.version === undefined ? versionsToCheck(files, definition) : [flags.version];
   const findings = findingsOf({ files, host, places }, definition, flags.version);
   if (flags.json) io.out(`${JSON.stringify({ name, versions, findings })}\n`);
-  else io.out([...findings.map(line), summary(name, versions, findings)].map((text) => `${text}\n`).join(""));
+  else io.out([...findings.map(line), summary(definition, versions, findings)].map((text) => `${text}\n`).join(""));
   return findings.some(({ severity }) => severity === "error") ? ERROR_TABLE.DEFINITION_INVALID.exit : 0;
 }
 
@@ -55,10 +56,12 @@ function line({ severity, check, text }: Finding): string {
   return `${severity.padEnd("warning".length)}  ${check}: ${text}`;
 }
 
-function summary(name: string, versions: readonly string[], findings: readonly Finding[]): string {
+function summary(definition: ServiceDefinition, versions: readonly string[], findings: readonly Finding[]): string {
+  const name = definition.serviceName;
   const errors = findings.filter(({ severity }) => severity === "error").length;
-  if (errors === 0 && versions.length === 0) return `${name}: no version was looked at`;
-  const looked = `looked at ${versions.join(", ") || "no version"}`;
-  if (errors === 0) return `${name} would launch (${looked})`;
-  return `${name} would not launch (${looked}): ${errors} error${errors === 1 ? "" : "s"}`;
+  const versioned = definition.binaryPath.includes(VERSION_PLACEHOLDER);
+  if (errors === 0 && versions.length === 0 && versioned) return `${name}: no version was looked at`;
+  const looked = versions.length > 0 ? versions.join(", ") : versioned ? "no version" : "one binary for all versions";
+  if (errors === 0) return `${name} would launch (looked at ${looked})`;
+  return `${name} would not launch (looked at ${looked}): ${errors} error${errors === 1 ? "" : "s"}`;
 }

@@ -37,12 +37,13 @@ export function planBrokerStart(
 }
 
 /**
- * Where a broker started by a client writes what it has to say: `broker-` and the bare name of its instance, or, for an
- * endpoint of the caller's choice, the file's name and a hash of the whole path.
+ * Where a broker started by a client writes what it has to say: `broker-` and its instance (`shared`, `private-SERVICE`,
+ * `explicit-NAME`), or, for an endpoint of the caller's choice, the socket's name and a hash of its whole path.
  */
 export function brokerLogPath(places: PlaceInputs, choice: BrokerChoice): string {
-  const name = posix.basename(choice.endpoint, ".sock");
-  const leaf = choice.instance === undefined ? `${name}-${hash16(choice.endpoint)}` : name;
+  const { endpoint, instance } = choice;
+  const given = (): string => `${posix.basename(endpoint, ".sock")}-${hash16(endpoint)}`;
+  const leaf = instance === undefined ? given() : instanceId(instance).replace(":", "-");
   return posix.join(logDirectory(places), `broker-${leaf}.log`);
 }
 

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { decodeServiceDefinition, encodeServiceDefinition, type ServiceDefinition } from "../../src/model/service-definition.ts";
+import {
+  decodeServiceDefinition,
+  encodeServiceDefinition,
+  type ServiceDefinition,
+} from "../../src/model/service-definition.ts";
 import { type Cli, createCli } from "./support/cli.ts";
 
 interface Stage extends Cli {
@@ -24,15 +28,43 @@ function stage(t: TestContext): Stage {
   const cli = createCli(t);
   program(join(cli.root, "opt/1.2.0/bin/demod"));
   const file = (name: string): string => join(cli.root, "config/running-process/services", `${name}.servicedef`);
-  return { ...cli, file, binary: join(cli.root, "opt/{version}/bin/demod"), stored: (name) => decodeServiceDefinition(readFileSync(file(name)), name) };
+  return {
+    ...cli,
+    file,
+    binary: join(cli.root, "opt/{version}/bin/demod"),
+    stored: (name) => decodeServiceDefinition(readFileSync(file(name)), name),
+  };
 }
 
 test("add writes every flag into a private file", async (t) => {
   const at = stage(t);
   program(join(at.root, "opt/1.3.0-rc.1/bin/demod"));
   const flags = [
-    ...["--isolation", "explicit:ci", "--min-version", "1.0.0", "--allow-version", "1.2.0", "--allow-version", "1.3.0-rc.1"],
-    ...["--arg", "a", "--arg=--b", "--env", "A=1", "--env", "B=x=y", "--cwd", "/", "--bind", "broker", "--ready", "listen"],
+    ...[
+      "--isolation",
+      "explicit:ci",
+      "--min-version",
+      "1.0.0",
+      "--allow-version",
+      "1.2.0",
+      "--allow-version",
+      "1.3.0-rc.1",
+    ],
+    ...[
+      "--arg",
+      "a",
+      "--arg=--b",
+      "--env",
+      "A=1",
+      "--env",
+      "B=x=y",
+      "--cwd",
+      "/",
+      "--bind",
+      "broker",
+      "--ready",
+      "listen",
+    ],
     ...["--ready-timeout", "3s", "--stop-timeout", "2s", "--label", "team=x"],
   ];
   const result = await at.rpb(["service", "add", "demo", "--binary", at.binary, ...flags]);
@@ -72,7 +104,7 @@ test("add of the same definition changes nothing; of another one it says the dif
   assert.equal(statSync(at.file("demo")).ino, before);
   const refused = await at.rpb([...add, "--min-version", "1.0.0"]);
   assert.equal(refused.code, 2);
-  assert.match(refused.err, /^rpb: \[OPTION_INVALID\] .*\(minVersion:  -> 1\.0\.0\); replace it with --force\n$/);
+  assert.match(refused.err, /^rpb: \[OPTION_INVALID\] .*\(minVersion: {2}-> 1\.0\.0\); replace it with --force\n$/);
   assert.equal(at.stored("demo").minVersion, "");
   assert.match((await at.rpb([...add, "--min-version", "1.0.0", "--force"])).out, /^replaced demo/);
   assert.equal(at.stored("demo").minVersion, "1.0.0");
@@ -109,7 +141,10 @@ test("wrong uses of add are usage errors that say what to write", async (t) => {
   for (const [args, text] of [
     [[], "name the service: rpb service add <name> --binary <path>"],
     [["demo"], "say what to launch: rpb service add demo --binary <path>"],
-    [["demo", "--binary", "x", "--isolation", "none"], '--isolation is "none", expected private, shared or explicit:NAME'],
+    [
+      ["demo", "--binary", "x", "--isolation", "none"],
+      '--isolation is "none", expected private, shared or explicit:NAME',
+    ],
     [["demo", "--binary", "x", "--bind", "me"], "Allowed choices are broker, backend"],
     [["demo", "--binary", "x", "--env", "A"], "Write NAME=value"],
     [["demo", "--binary", "x", "--env", "A=1", "--env", "A=2"], "A is given twice"],
@@ -130,16 +165,34 @@ test("errors of the definition itself are configuration errors, as JSON when ask
   const at = stage(t);
   const bad = await at.rpb(["service", "add", "Demo", "--binary", "x"]);
   assert.deepEqual([bad.code, bad.out], [78, ""]);
-  const json = await at.rpb(["service", "add", "demo", "--binary", "x", "--ready", "listen", "--bind", "backend", "--json"]);
+  const json = await at.rpb([
+    "service",
+    "add",
+    "demo",
+    "--binary",
+    "x",
+    "--ready",
+    "listen",
+    "--bind",
+    "backend",
+    "--json",
+  ]);
   assert.equal(json.code, 78);
   const { error } = JSON.parse(json.out);
-  assert.deepEqual([error.code, error.exit, error.retry, error.check], ["DEFINITION_INVALID", 78, "never", "exec.ready"]);
+  assert.deepEqual(
+    [error.code, error.exit, error.retry, error.check],
+    ["DEFINITION_INVALID", 78, "never", "exec.ready"],
+  );
   assert.match(json.err, /^rpb: \[DEFINITION_INVALID\]/);
 });
 
 test("list shows broken definitions beside good ones", async (t) => {
   const at = stage(t);
-  assert.deepEqual(await at.rpb(["service", "list"]), { code: 0, out: `no services in ${dirname(at.file("x"))}\n`, err: "" });
+  assert.deepEqual(await at.rpb(["service", "list"]), {
+    code: 0,
+    out: `no services in ${dirname(at.file("x"))}\n`,
+    err: "",
+  });
   await at.rpb(["service", "add", "demo", "--binary", at.binary, "--isolation", "shared"]);
   writeFileSync(at.file("broken"), "\xff\xff");
   const text = await at.rpb(["service", "list"]);
@@ -148,7 +201,10 @@ test("list shows broken definitions beside good ones", async (t) => {
   assert.match(text.out, /\ndemo +shared +\/.*demod\n/);
   const { services } = JSON.parse((await at.rpb(["service", "list", "--json"])).out);
   assert.equal(services[0].error.code, "DEFINITION_MALFORMED");
-  assert.deepEqual([services[1].name, services[1].binary, services[1].broker, services[1].exec.bind], ["demo", at.binary, "shared", "broker"]);
+  assert.deepEqual(
+    [services[1].name, services[1].binary, services[1].broker, services[1].exec.bind],
+    ["demo", at.binary, "shared", "broker"],
+  );
 });
 
 test("remove removes once", async (t) => {
@@ -165,7 +221,13 @@ test("a directory that is open to others is refused by every verb", async (t) =>
   const at = stage(t);
   await at.rpb(["service", "add", "demo", "--binary", at.binary]);
   chmodSync(dirname(at.file("demo")), 0o755);
-  for (const args of [["add", "demo", "--binary", at.binary], ["list"], ["show", "demo"], ["check", "demo"], ["remove", "demo"]]) {
+  for (const args of [
+    ["add", "demo", "--binary", at.binary],
+    ["list"],
+    ["show", "demo"],
+    ["check", "demo"],
+    ["remove", "demo"],
+  ]) {
     const result = await at.rpb(["service", ...args]);
     assert.equal(result.code, 77, args[0]);
     assert.match(result.err, /\[DIRECTORY_INSECURE\].*chmod 700/);
@@ -175,8 +237,16 @@ test("a directory that is open to others is refused by every verb", async (t) =>
 test("check looks at what a launch would look at", async (t) => {
   const at = stage(t);
   await at.rpb(["service", "add", "demo", "--binary", at.binary]);
-  assert.deepEqual(await at.rpb(["service", "check", "demo"]), { code: 0, out: "demo would launch (looked at 1.2.0)\n", err: "" });
-  assert.deepEqual(await at.rpb(["service", "check", "demo", "--version", "1.2.0"]), { code: 0, out: "demo would launch (looked at 1.2.0)\n", err: "" });
+  assert.deepEqual(await at.rpb(["service", "check", "demo"]), {
+    code: 0,
+    out: "demo would launch (looked at 1.2.0)\n",
+    err: "",
+  });
+  assert.deepEqual(await at.rpb(["service", "check", "demo", "--version", "1.2.0"]), {
+    code: 0,
+    out: "demo would launch (looked at 1.2.0)\n",
+    err: "",
+  });
 
   program(join(at.root, "opt/2.0.0/bin/demod"), "#!/nowhere/sh\n");
   program(join(at.root, "elsewhere/demod"));
@@ -204,17 +274,47 @@ test("check looks at what a launch would look at", async (t) => {
 
 test("check knows version rules, working directory, socket lengths and labels", async (t) => {
   const at = stage(t);
-  await at.rpb(["service", "add", "demo", "--binary", at.binary, "--min-version", "1.2.0", "--cwd", "/nowhere", "--label", "exec.arg=x", "--label", "team=x"]);
+  await at.rpb([
+    "service",
+    "add",
+    "demo",
+    "--binary",
+    at.binary,
+    "--min-version",
+    "1.2.0",
+    "--cwd",
+    "/nowhere",
+    "--label",
+    "exec.arg=x",
+    "--label",
+    "team=x",
+  ]);
   const below = JSON.parse((await at.rpb(["service", "check", "demo", "--version", "1.0.0", "--json"])).out);
   assert.deepEqual(
     below.findings.map(({ severity, check }: { severity: string; check: string }) => `${severity} ${check}`),
     ["error version", "error cwd", "warning label"],
   );
-  const long = await at.rpb(["service", "check", "demo", "--version", "1.2.0"], { env: { XDG_RUNTIME_DIR: `/tmp/${"x".repeat(80)}` } });
+  const long = await at.rpb(["service", "check", "demo", "--version", "1.2.0"], {
+    env: { XDG_RUNTIME_DIR: `/tmp/${"x".repeat(80)}` },
+  });
   assert.equal(long.code, 78);
   assert.match(long.out, /^error +endpoint: socket path has \d+ bytes/m);
   assert.equal((await at.rpb(["service", "check", "demo", "--version", "1.2"])).code, 78);
   assert.equal((await at.rpb(["service", "check", "none"])).code, 78);
+});
+
+test("check of a binary without a version in its path looks at that one", async (t) => {
+  const at = stage(t);
+  await at.rpb(["service", "add", "demo", "--binary", "opt/1.2.0/bin/demod", "--min-version", "3.0.0"]);
+  assert.deepEqual(await at.rpb(["service", "check", "demo"]), {
+    code: 0,
+    out: "demo would launch (looked at one binary for all versions)\n",
+    err: "",
+  });
+  await at.rpb(["service", "add", "demo", "--binary", "opt/1.2.0/bin/none", "--force"]);
+  const gone = await at.rpb(["service", "check", "demo"]);
+  assert.equal(gone.code, 78);
+  assert.match(gone.out, /^error +binary: .*ENOENT\ndemo would not launch/);
 });
 
 test("check without any installed version says so and is no failure", async (t) => {

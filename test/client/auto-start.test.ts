@@ -43,10 +43,9 @@ async function stage(t: TestContext, mode: string): Promise<Stage> {
   t.after(async () => {
     for (const { pid } of starts()) {
       const handle = platform.processes.open(pid);
-      if (handle === undefined) continue;
-      handle.signal("SIGKILL");
-      await new Promise<void>((resolve) => handle.onExit(resolve));
-      handle.close();
+      handle?.signal("SIGKILL");
+      handle?.close();
+      await ended(platform, pid);
     }
   });
   const open: Stage["open"] = async (options = {}) => {
@@ -56,6 +55,16 @@ async function stage(t: TestContext, mode: string): Promise<Stage> {
     return opened;
   };
   return { platform, start, socket, starts, open };
+}
+
+/** Resolves when the process has ended. Waiting for an exit does not keep a process alive by itself. */
+async function ended(platform: Platform, pid: number): Promise<void> {
+  const handle = platform.processes.open(pid);
+  if (handle === undefined) return;
+  const awake = setInterval(() => {}, 1000);
+  await new Promise<void>((resolve) => handle.onExit(resolve));
+  clearInterval(awake);
+  handle.close();
 }
 
 async function failureOf(work: Promise<unknown>): Promise<BrokerError> {
@@ -134,8 +143,7 @@ test("a program that says something else is no broker, and is ended", async (t) 
   const error = await failureOf(open());
   assert.equal(error.code, "BROKER_START_FAILED");
   assert.match(error.message, /said "hello, world" instead of "ready/);
-  const handle = platform.processes.open(starts()[0]?.pid ?? 0);
-  await new Promise<void>((resolve) => (handle === undefined ? resolve() : handle.onExit(resolve)));
+  await ended(platform, starts()[0]?.pid ?? 0);
 });
 
 test("a program that cannot be run is BROKER_START_FAILED with the errno", async (t) => {

@@ -1,11 +1,20 @@
 /** A peer without any of our client code: bytes in, bytes out. */
 import { connect, type Socket } from "node:net";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { fromBinary } from "@bufbuild/protobuf";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { decodeFrame, encodeRequest } from "../../src/wire/envelope.ts";
 import { createFrameDecoder } from "../../src/wire/frame-decoder.ts";
-import { AdminReplySchema, type AdminReply, type Frame, type HelloReply, HelloReplySchema, HelloSchema, type Negotiated, type Refused } from "../../src/wire/messages.ts";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type AdminReply,
+  AdminReplySchema,
+  type Frame,
+  type HelloReply,
+  HelloReplySchema,
+  HelloSchema,
+  type Negotiated,
+  type Refused,
+} from "../../src/wire/messages.ts";
 
 /** Sends `bytes` and resolves with everything that came back until the other side closed. `end`: closes our writing side after sending. */
 export function converse(path: string, bytes: Uint8Array, options: { end?: boolean } = {}): Promise<Buffer> {
@@ -35,7 +44,8 @@ export function onlyFrame(bytes: Buffer): Frame {
   const decoder = createFrameDecoder();
   decoder.push(bytes);
   const body = decoder.next();
-  if (body === undefined || decoder.bufferedBytes > 0) throw new Error(`expected exactly one frame, got ${bytes.length} bytes: ${bytes.toString("hex").slice(0, 200)}`);
+  if (body === undefined || decoder.bufferedBytes > 0)
+    throw new Error(`expected exactly one frame, got ${bytes.length} bytes: ${bytes.toString("hex").slice(0, 200)}`);
   return decodeFrame(body);
 }
 
@@ -48,19 +58,28 @@ export function adminReply(bytes: Buffer): AdminReply {
 }
 
 export function refusedIn(reply: HelloReply): Refused {
-  if (reply.result.case !== "refused") throw new Error(`expected a refusal, got ${JSON.stringify(reply, (_, value) => (typeof value === "bigint" ? String(value) : value))}`);
+  if (reply.result.case !== "refused")
+    throw new Error(
+      `expected a refusal, got ${JSON.stringify(reply, (_, value) => (typeof value === "bigint" ? String(value) : value))}`,
+    );
   return reply.result.value;
 }
 
 export function negotiatedIn(reply: HelloReply): Negotiated {
-  if (reply.result.case !== "negotiated") throw new Error(`expected Negotiated, got a refusal: ${reply.result.case === "refused" ? reply.result.value.reason : "empty reply"}`);
+  if (reply.result.case !== "negotiated")
+    throw new Error(
+      `expected Negotiated, got a refusal: ${reply.result.case === "refused" ? reply.result.value.reason : "empty reply"}`,
+    );
   return reply.result.value;
 }
 
 export type HelloInit = MessageInitShape<typeof HelloSchema>;
 
 /** A well-formed Hello for `service`, changed by `init`. */
-export function helloBytes(init: Partial<HelloInit> & { serviceName: string }, frame: { requestId?: bigint; traceparent?: string; tracestate?: string } = {}): Buffer {
+export function helloBytes(
+  init: Partial<HelloInit> & { serviceName: string },
+  frame: { requestId?: bigint; traceparent?: string; tracestate?: string } = {},
+): Buffer {
   const hello = { clientMinProtocol: 1, clientMaxProtocol: 1, wantedVersion: "1.0.0", ...init } as HelloInit;
   return encodeRequest({ payloadProtocol: 0, payload: encodeMessage(HelloSchema, hello), requestId: 1n, ...frame });
 }

@@ -4,7 +4,17 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -35,7 +45,11 @@ export interface World {
   /** Starts `rpb serve` and resolves once it is ready. */
   startBroker(args?: readonly string[], env?: Record<string, string>): Promise<RunningBroker>;
   /** Runs a program to its end. */
-  run(file: string, args: readonly string[], options?: { env?: Record<string, string>; input?: string | Buffer }): Promise<Finished>;
+  run(
+    file: string,
+    args: readonly string[],
+    options?: { env?: Record<string, string>; input?: string | Buffer },
+  ): Promise<Finished>;
   /** Pids of live processes of this world. */
   processes(): number[];
   /** Kept until the end of the test; killed there if still alive. */
@@ -66,7 +80,13 @@ export interface RunningBroker {
 export async function createWorld(t: TestContext, options: { leavesProcesses?: boolean } = {}): Promise<World> {
   // A backend's socket needs 88 bytes of sun_path's 107 below XDG_RUNTIME_DIR: names here are as short as can be.
   const root = mkdtempSync(`${tmpdir()}/`);
-  const dirs = { run: root, config: join(root, "config"), state: join(root, "state"), bin: join(root, "bin"), tmp: join(root, "tmp") };
+  const dirs = {
+    run: root,
+    config: join(root, "config"),
+    state: join(root, "state"),
+    bin: join(root, "bin"),
+    tmp: join(root, "tmp"),
+  };
   for (const dir of Object.values(dirs)) if (dir !== root) mkdirSync(dir, { mode: 0o700 });
   const env: Record<string, string> = {
     PATH: process.env.PATH ?? "/usr/bin:/bin",
@@ -90,14 +110,19 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
     logs: join(dirs.state, "running-process/logs"),
     install(fixture, as = fixture) {
       const path = join(dirs.bin, as);
-      writeFileSync(path, readFileSync(join(FIXTURES, fixture), "utf8").replaceAll("@PROJECT@", PROJECT.replace(/\/$/, "")));
+      writeFileSync(
+        path,
+        readFileSync(join(FIXTURES, fixture), "utf8").replaceAll("@PROJECT@", PROJECT.replace(/\/$/, "")),
+      );
       chmodSync(path, 0o755);
       return path;
     },
     define({ binary, ...init }) {
       const binaryPath = init.binaryPath ?? world.install(binary ?? "reverse.mjs");
       const labels = { "exec.bind": "broker", ...init.labels };
-      createDefinitionStore(platform.files, definitions).save(createServiceDefinition({ perVersionBinaryDir: dirs.bin, ...init, binaryPath, labels }));
+      createDefinitionStore(platform.files, definitions).save(
+        createServiceDefinition({ perVersionBinaryDir: dirs.bin, ...init, binaryPath, labels }),
+      );
     },
     startBroker: (args = [], extra = {}) => startBroker(world, args, extra),
     run: (file, args, more = {}) => run(world, file, args, more),
@@ -110,7 +135,9 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
 
   t.after(async () => {
     for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-    await Promise.all(children.map((child) => (child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined)));
+    await Promise.all(
+      children.map((child) => (child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined)),
+    );
     const leaked = pidsOf(root).map((pid) => `${pid} ${commandLine(pid)}`);
     for (const line of leaked) process.kill(Number(line.split(" ")[0]), "SIGKILL");
     const left = existsSync(world.runtime) ? readdirSync(world.runtime) : [];
@@ -122,16 +149,32 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
   return world;
 }
 
-async function startBroker(world: World, args: readonly string[], extra: Record<string, string>): Promise<RunningBroker> {
-  const child = world.track(spawn(process.execPath, [RPB, "serve", "--log-format", "json", ...args], { env: { ...world.env, ...extra }, stdio: ["ignore", "pipe", "pipe"] }));
+async function startBroker(
+  world: World,
+  args: readonly string[],
+  extra: Record<string, string>,
+): Promise<RunningBroker> {
+  const child = world.track(
+    spawn(process.execPath, [RPB, "serve", "--log-format", "json", ...args], {
+      env: { ...world.env, ...extra },
+      stdio: ["ignore", "pipe", "pipe"],
+    }),
+  );
   let log = "";
   const watchers = new Set<() => void>();
   child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
     log += chunk;
     for (const look of watchers) look();
   });
-  const ended = collect(child, () => "", () => log);
-  const first = await Promise.race([once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), "line"), ended]);
+  const ended = collect(
+    child,
+    () => "",
+    () => log,
+  );
+  const first = await Promise.race([
+    once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), "line"),
+    ended,
+  ]);
   const line = Array.isArray(first) ? String(first[0]) : undefined;
   if (line === undefined || !line.startsWith("ready ")) throw new Error(`broker did not get ready: ${line ?? log}`);
   return {
@@ -159,15 +202,26 @@ async function startBroker(world: World, args: readonly string[], extra: Record<
   };
 }
 
-function run(world: World, file: string, args: readonly string[], more: { env?: Record<string, string>; input?: string | Buffer }): Promise<Finished> {
-  const child = world.track(spawn(file, [...args], { env: { ...world.env, ...more.env }, stdio: ["pipe", "pipe", "pipe"] }));
+function run(
+  world: World,
+  file: string,
+  args: readonly string[],
+  more: { env?: Record<string, string>; input?: string | Buffer },
+): Promise<Finished> {
+  const child = world.track(
+    spawn(file, [...args], { env: { ...world.env, ...more.env }, stdio: ["pipe", "pipe", "pipe"] }),
+  );
   let stdout = "";
   let stderr = "";
   child.stdout?.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
   child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
   child.stdin?.on("error", () => {});
   child.stdin?.end(more.input);
-  return collect(child, () => stdout, () => stderr);
+  return collect(
+    child,
+    () => stdout,
+    () => stderr,
+  );
 }
 
 function collect(child: ChildProcess, stdout: () => string, stderr: () => string): Promise<Finished> {

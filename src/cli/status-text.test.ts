@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { alignColumns, formatUptime, statusText } from "./status-text.ts";
+
+test("a broker is one line, its address, and a table of backends", () => {
+  const body = {
+    broker_instance: "shared",
+    broker_pid: 7,
+    uptime_seconds: 3725.5,
+    accepting_hello: true,
+    connections_open: 1,
+    backends: [{ service_name: "demo", service_version: "1.0.0", pid: 8, state: "running", backend_pipe: "/b" }],
+  };
+  assert.equal(
+    statusText("/s", body),
+    "broker shared, pid 7, up 1 h 2 min, accepting, 1 open connection\n  /s\n  SERVICE  VERSION  PID  STATE    ENDPOINT\n  demo     1.0.0    8    running  /b\n",
+  );
+});
+
+test("what another implementation leaves out, or fills with escape sequences, does no harm", () => {
+  assert.equal(statusText("/s", {}), "broker ?, pid ?, up ?, not accepting\n  /s\n  no backends\n");
+  assert.equal(
+    statusText("/s", { broker_instance: "a\x1b[2Jb\n", backends: "no" }).split("\n")[0],
+    "broker a?[2Jb?, pid ?, up ?, not accepting",
+  );
+});
+
+test("durations keep their two largest units", () => {
+  for (const [seconds, text] of [
+    [0, "0 s"],
+    [0.9, "0 s"],
+    [59, "59 s"],
+    [60, "1 min 0 s"],
+    [86_400, "1 d 0 h"],
+    [90_061, "1 d 1 h"],
+    ["x", "?"],
+  ] as const)
+    assert.equal(formatUptime(seconds), text);
+});
+
+test("columns are as wide as their widest cell, without trailing blanks", () => {
+  assert.deepEqual(
+    alignColumns([
+      ["a", "bb", "c"],
+      ["aaa", "b", ""],
+    ]),
+    ["a    bb  c", "aaa  b"],
+  );
+});
