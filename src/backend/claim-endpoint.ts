@@ -60,18 +60,21 @@ export async function claimEndpoint<L>(options: ClaimOptions<L>): Promise<Endpoi
     const listener = options.adopt(platform.transport.adoptListener(fd));
     return lockAndHold(options, { address, listener, adopted: true });
   }
-  const listener = bindUnlessTaken(options, address);
-  return listener instanceof BrokerError
-    ? bindOverLeftover(options, address, listener)
-    : lockAndHold(options, { address, listener, adopted: false });
+  const bound = bindUnlessTaken(options, address);
+  return "taken" in bound
+    ? bindOverLeftover(options, address, bound.taken)
+    : lockAndHold(options, { address, listener: bound.listener, adopted: false });
 }
 
-/** The error instead of a listener when something is at the path; every other fault is thrown. */
-function bindUnlessTaken<L>(options: ClaimOptions<L>, address: BackendAddress): L | BrokerError {
+/** Something at the path is an outcome to deal with; every other fault of `bind` is thrown. */
+function bindUnlessTaken<L>(
+  options: ClaimOptions<L>,
+  address: BackendAddress,
+): { listener: L } | { taken: BrokerError } {
   try {
-    return options.bind(address);
+    return { listener: options.bind(address) };
   } catch (error) {
-    if (hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE") return error;
+    if (hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE") return { taken: error };
     throw error;
   }
 }

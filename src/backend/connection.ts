@@ -23,7 +23,7 @@ import { createWireReader, type StreamVerdict, type WireReader } from "./wire-re
 export interface ConnectionRules<S> {
   readonly handlers: ReadonlyMap<number, BackendHandler<S>>;
   readonly legacy: LegacyWire<S> | undefined;
-  readonly identity: Promise<BackendIdentity>;
+  readonly identity: () => Promise<BackendIdentity>;
   /** Rejection ends the backend, and with it every connection; it is not reported here. */
   readonly state: Promise<S>;
   readonly maxInFlight: number;
@@ -142,7 +142,7 @@ class ServedConnection<S> implements BackendConnection {
   }
 
   private async answerToProbe(request: Frame): Promise<Buffer> {
-    return answerProbeAs(await this.rules.identity, request);
+    return answerProbeAs(await this.rules.identity(), request);
   }
 
   private async answerToRequest(request: Frame): Promise<Buffer | undefined> {

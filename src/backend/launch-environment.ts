@@ -11,10 +11,13 @@ export interface BackendAddress {
   readonly path: string;
   /** Broker instance id for launched backends, `direct` for others. */
   readonly namespaceId: string;
+  /** The file this process was launched from, as the broker canonicalised it. Only brokers of ours tell. */
+  readonly binary?: string;
 }
 
 const V1 = "RUNNING_PROCESS_BROKER_V1_";
 const LISTENER_FD = "RUNNING_PROCESS_BROKER_LISTENER_FD";
+const BINARY = "RUNNING_PROCESS_BROKER_BINARY";
 /** sd_listen_fds(3): passed descriptors start here. */
 const LISTEN_FDS_START = 3;
 const DIRECT_NAMESPACE = "direct";
@@ -26,7 +29,8 @@ const DIRECT_NAMESPACE = "direct";
  */
 export function backendAddress(env: Env, fallback?: string): BackendAddress {
   const path = env[`${V1}BACKEND_PIPE`];
-  if (path) return { path, namespaceId: env[`${V1}BACKEND_NAMESPACE`] ?? "" };
+  const binary = env[BINARY];
+  if (path) return { path, namespaceId: env[`${V1}BACKEND_NAMESPACE`] ?? "", ...(binary && { binary }) };
   if (fallback) return { path: fallback, namespaceId: DIRECT_NAMESPACE };
   throw new BrokerError(
     "LAUNCHED_WITHOUT_ENDPOINT",

@@ -15,7 +15,7 @@ import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
 import { startLoading } from "./contract.ts";
 import { removeIdentityFile, writeIdentityFile } from "./identity-file.ts";
-import { identifySelf } from "./self-identity.ts";
+import { identifySelf, withBlake3 } from "./self-identity.ts";
 import type {
   BackendCloseReason,
   BackendHandler,
@@ -28,6 +28,8 @@ const STOP_TIMEOUT_MS = 10_000;
 const MAX_IN_FLIGHT = 256;
 /** What a stopped process with timers or watchers of its own gets before the signal it was sent ends it after all. */
 const LINGER_MS = 1_000;
+/** By then whoever waited for the first answer has it. */
+const SECOND_HASH_DELAY_MS = 500;
 
 /**
  * Holds the endpoint and serves it. Resolves as soon as clients can connect; `load` may still be running. An open
@@ -76,6 +78,7 @@ class BackendServer<S> implements RunningBackend {
   private readonly rules: ConnectionRules<S>;
   private stopping: Promise<void> | undefined;
   private published: BackendIdentity | undefined;
+  private completed = false;
   private whenEmpty: () => void = () => {};
   private settle: { resolve(reason: BackendCloseReason): void; reject(error: unknown): void };
 
@@ -90,7 +93,8 @@ class BackendServer<S> implements RunningBackend {
     this.closed = new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
     });
-    this.identity = identifySelf(environment.platform, claim.address);
+    const brief = identifySelf(environment.platform, claim.address);
+    this.identity = brief.then((identity) => this.complete(identity));
     this.identity.then((identity) => this.publish(identity)).catch((error: unknown) => this.report(error));
     const state = startLoading(() => this.load());
     // Before any connection sees the failure: they have nothing to add to it.
@@ -98,7 +102,7 @@ class BackendServer<S> implements RunningBackend {
     this.rules = {
       handlers,
       legacy: options.legacy,
-      identity: this.identity,
+      identity: () => (claim.address.binary === undefined ? this.identity : this.completed ? this.identity : brief),
       state,
       maxInFlight: options.maxInFlightPerConnection ?? MAX_IN_FLIGHT,
       report: (error) => this.report(error),
@@ -190,6 +194,16 @@ class BackendServer<S> implements RunningBackend {
   private load(): S | Promise<S> {
     // Without `load` nobody has a type for the state, so nobody can use it.
     return this.options.load === undefined ? (undefined as S) : this.options.load({ signal: this.loading.signal });
+  }
+
+  /** A broker of ours is waiting for the first probe's answer and needs no second hash: that one can wait. */
+  private async complete(identity: BackendIdentity): Promise<BackendIdentity> {
+    const { platform } = this.environment;
+    if (this.claim.address.binary !== undefined)
+      await new Promise<void>((resolve) => platform.clock.schedule(SECOND_HASH_DELAY_MS, resolve, { weak: true }));
+    const complete = await withBlake3(platform, identity);
+    this.completed = true;
+    return complete;
   }
 
   private publish(identity: BackendIdentity): void {

@@ -80,9 +80,9 @@ class SingleFlight implements Activation {
 
   async activate(request: LaunchRequest): Promise<Activated> {
     const id = keyText(request.key);
-    const backend = this.running.get(id);
-    if (backend !== undefined) {
-      if (await backend.isServing()) return { backend };
+    // While one was looked at, it may have ended and another Hello may have launched its successor.
+    for (let backend = this.running.get(id); backend !== undefined; backend = this.running.get(id)) {
+      if ((await backend.isServing()) && this.running.get(id) === backend) return { backend };
       this.dropStale(id, backend);
     }
     const flight = this.flights.get(id);

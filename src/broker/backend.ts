@@ -8,6 +8,7 @@ import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
 import type { LaunchRegistry } from "./activation.ts";
+import { killDescendants } from "./launch-record.ts";
 import type { BackendKey, Launch } from "./launcher.ts";
 
 /** A served backend, launched here or registered at start. */
@@ -95,7 +96,7 @@ class BackendRunner implements LaunchedBackend {
     if (this.state !== "spawning")
       throw new BrokerError("PROCESS_EXITED", "the backend ended at the moment it got ready");
     this.known = identity;
-    this.socket = this.options.platform.files.facts(identity.endpoint.path);
+    this.socket = this.socketFacts();
     this.handle("ready");
   }
 
@@ -154,18 +155,14 @@ class BackendRunner implements LaunchedBackend {
     }
   }
 
-  /** Everything that came of the launch, also what left its session: twice, because a process can fork between look and kill. */
   private killTree(): void {
     const { launch, platform } = this.options;
-    const search = { sessionId: launch.process.pid, marker: launchMarker(launch.endpoint) };
-    launch.process.signal("SIGKILL");
-    this.dying.push(exitOf(launch.process));
-    for (let pass = 0; pass < 2; pass++) {
-      for (const process of platform.processes.findDescendants(search)) {
-        process.signal("SIGKILL");
-        this.dying.push(exitOf(process).finally(() => process.close()));
-      }
-    }
+    const { process } = launch;
+    process.signal("SIGKILL");
+    this.dying.push(exitOf(process));
+    const search = { sessionId: process.pid, marker: launchMarker(launch.endpoint) };
+    for (const descendant of killDescendants(platform.processes, search))
+      this.dying.push(exitOf(descendant).finally(() => descendant.close()));
   }
 
   /** The kernel may take a moment over a killed process, and for one stuck in a system call more than we wait. */
@@ -180,8 +177,17 @@ class BackendRunner implements LaunchedBackend {
 
   /** A deleted or replaced socket file is seen without connecting. */
   private sameSocket(): boolean {
-    const now = this.options.platform.files.facts(this.identity.endpoint.path);
+    const now = this.socketFacts();
     return now !== undefined && now.ino === this.socket?.ino && now.dev === this.socket.dev;
+  }
+
+  private socketFacts(): FileFacts | undefined {
+    try {
+      return this.options.platform.files.facts(this.identity.endpoint.path);
+    } catch {
+      // Its directory cannot be looked into any more: nobody can connect either.
+      return undefined;
+    }
   }
 
   private async checkAccepts(): Promise<boolean> {

@@ -5,7 +5,7 @@
  */
 import { posix } from "node:path";
 import { launchMarker } from "../model/launch-environment.ts";
-import type { Files, Platform } from "../platform/ports.ts";
+import type { Files, Platform, Processes, ProcessHandle } from "../platform/ports.ts";
 
 const SUFFIX = ".launch";
 const MAX_RECORD_BYTES = 4096;
@@ -36,13 +36,8 @@ export function reapInterruptedLaunches(
     const record = posix.join(directory, name);
     if (ownerOf(files, record) !== brokerEndpoint) continue;
     const endpoint = record.slice(0, -SUFFIX.length);
-    for (const process of processes.findDescendants({
-      sessionId: NO_SESSION,
-      marker: launchMarker({ namespaceId: "", path: endpoint }),
-    })) {
-      process.signal("SIGKILL");
-      process.close();
-    }
+    const marker = launchMarker({ namespaceId: "", path: endpoint });
+    for (const process of killDescendants(processes, { sessionId: NO_SESSION, marker })) process.close();
     removeEndpointFiles(files, endpoint);
     files.remove(record);
     reaped++;
@@ -50,10 +45,33 @@ export function reapInterruptedLaunches(
   return reaped;
 }
 
+/**
+ * SIGKILL to all that came of a launch, also to what left its session: twice, because a process can fork between look
+ * and kill. The caller closes the handles.
+ */
+export function killDescendants(
+  processes: Pick<Processes, "findDescendants">,
+  search: { sessionId: number; marker: string },
+): ProcessHandle[] {
+  const killed: ProcessHandle[] = [];
+  for (let pass = 0; pass < 2; pass++) {
+    for (const process of processes.findDescendants(search)) {
+      process.signal("SIGKILL");
+      killed.push(process);
+    }
+  }
+  return killed;
+}
+
 /** The socket and what an SDK backend keeps beside it. */
 export function removeEndpointFiles(files: Files, endpoint: string): void {
-  files.remove(endpoint);
-  files.remove(`${endpoint}.lock`);
+  for (const path of [endpoint, `${endpoint}.lock`]) {
+    try {
+      files.remove(path);
+    } catch {
+      // A backend that made a directory of its socket must not take the broker along; nobody gets this path again.
+    }
+  }
 }
 
 function ownerOf(files: Files, record: string): unknown {

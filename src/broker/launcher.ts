@@ -9,7 +9,7 @@ import { expandArgs } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchEnvironment } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Env, Platform, SpawnedProcess } from "../platform/ports.ts";
+import type { Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
@@ -123,9 +123,10 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
   try {
     const env = launchEnvironment(options.env, {
       ...request.key,
+      binary: binary.path,
       endpoint,
-      traceparent: request.traceparent,
-      tracestate: request.tracestate,
+      traceparent: asVariable(request.traceparent),
+      tracestate: asVariable(request.tracestate),
       ...(listener !== undefined && { listenerFd: FIRST_INHERITED_FD }),
       extra: exec.env,
     });
@@ -141,16 +142,29 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
       inherit: listener === undefined ? [] : [listener.fd],
     });
   } catch (error) {
-    throw hasCode(error, "SPAWN_FAILED")
-      ? new BrokerError("SPAWN_FAILED", `backend daemon spawn failed: ${error.details.errno}`, {
-          details: error.details,
-          cause: error,
-        })
-      : error;
+    if (!hasCode(error, "SPAWN_FAILED")) throw error;
+    const { errno } = error.details;
+    const hint = errno === "ENOENT" ? missing(platform.files, binary.path, exec.cwd) : "";
+    throw new BrokerError("SPAWN_FAILED", `backend daemon spawn failed: ${errno}${hint}`, {
+      details: error.details,
+      cause: error,
+    });
   } finally {
     // The child has its own; while ours were open, a dead backend's endpoint would still accept connections.
     listener?.close();
   }
+}
+
+/** A peer's text; the kernel ends variables at a NUL byte, so one that holds it cannot be passed on. */
+function asVariable(text: string): string {
+  return text.includes("\0") ? "" : text;
+}
+
+/** The binary itself is there, so the kernel's ENOENT means something else that is easily overlooked. */
+function missing(files: Files, binary: string, cwd: string): string {
+  if (files.facts(cwd) === undefined) return `: there is no working directory ${cwd}`;
+  const interpreter = files.interpreterLine(binary)?.split(/[ \t]/)[0];
+  return interpreter === undefined ? "" : `: there is no interpreter ${interpreter}, which its first line names`;
 }
 
 /**

@@ -3,10 +3,10 @@
  * word; with `probe` it must also answer a fresh challenge as such.
  *
  * Failures are of two kinds: "not yet" (nothing listens, no answer, the shebang's `env` still runs) is tried again with
- * back-off until the deadline; an answer that proves another identity is final at once.
+ * back-off until the deadline; a wrong answer, be it another identity or no identity at all, is final at once.
  */
 import { type Deadline, sleep } from "../base/clock.ts";
-import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { BrokerError, type BrokerErrorCode, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import { PROBE_TIMEOUT_MS } from "../exchange/probe-endpoint.ts";
 import { type VerifyPorts, verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { ExecSettings } from "../model/exec-settings.ts";
@@ -14,6 +14,9 @@ import type { BackendIdentity } from "../model/identity.ts";
 
 /** A Node program needs 40 ms to bind, a native one 2: looking early is cheap, looking often is not. */
 const BACKOFF_MS = { first: 2, factor: 1.5, most: 200 };
+
+/** `expected.pid` is our own child. */
+const LAUNCHED = { launchedHere: true } as const;
 
 export interface ReadinessOptions {
   readonly expected: BackendIdentity;
@@ -51,17 +54,18 @@ async function check(platform: VerifyPorts, options: ReadinessOptions): Promise<
         expected,
         deadline: exec.bind === "broker" ? deadline : deadline.within(PROBE_TIMEOUT_MS),
         signal: options.signal,
+        ...LAUNCHED,
       });
       return;
     case "listen":
-      await verifyProcess(platform, expected);
+      await verifyProcess(platform, expected, LAUNCHED);
       return;
     case "connect": {
       const connection = await platform.transport.connect(expected.endpoint.path, deadline);
       const listenerPid = connection.peer.pid;
       connection.close();
       checkListener(platform, expected, listenerPid);
-      await verifyProcess(platform, expected);
+      await verifyProcess(platform, expected, LAUNCHED);
       return;
     }
   }
@@ -77,11 +81,20 @@ function checkListener(platform: Pick<VerifyPorts, "processes">, expected: Backe
   );
 }
 
+/** Whoever answers like this speaks another protocol, and will not learn ours by being asked again. */
+const WRONG_ANSWERS = [
+  "FRAMING_VERSION_UNSUPPORTED",
+  "FRAME_TOO_LARGE",
+  "FRAME_UNEXPECTED",
+  "MESSAGE_MALFORMED",
+  "IDENTITY_MALFORMED",
+] as const satisfies readonly BrokerErrorCode[];
+
 function isFinal(error: BrokerError, options: ReadinessOptions): boolean {
-  if (hasCode(error, "ABORTED")) return true;
+  if (hasCode(error, "ABORTED", ...WRONG_ANSWERS)) return true;
   if (!hasCode(error, "IDENTITY_MISMATCH")) return false;
-  // Until exec is through, the kernel shows the shell or `env` that leads to the binary.
-  const execPending =
-    error.details.check === "exe_path" || error.details.check === "interpreter" || error.details.check === "argv";
-  return !(execPending && options.exec.ready !== "probe");
+  // Until exec is through, the kernel shows the shell or `env` that leads to the binary; who answers or listens is through.
+  return options.exec.ready !== "listen" || !EXEC_PENDING.has(error.details.check);
 }
+
+const EXEC_PENDING: ReadonlySet<string | undefined> = new Set(["exe_path", "interpreter", "argv"]);

@@ -1,4 +1,5 @@
 /** How this library names itself in a Hello when the caller says nothing else. */
+import { VERSION } from "../base/version.ts";
+
 export const LIBRARY_NAME = "running-process-broker";
-/** The package's version; a test holds it to package.json. */
-export const LIBRARY_VERSION = "0.1.0";
+export const LIBRARY_VERSION = VERSION;

@@ -1,5 +1,6 @@
 /** How a broker is started on behalf of a client: program, arguments, environment, log. Pure but for this file's own place. */
 import { posix } from "node:path";
+import { inheritableEnvironment } from "../model/launch-environment.ts";
 import { instanceId } from "../model/names.ts";
 import { hash16, logDirectory, type PlaceInputs } from "../model/places.ts";
 import type { Env } from "../platform/ports.ts";
@@ -52,22 +53,8 @@ function ownBrokerScript(self: string): string {
   return decodeURIComponent(new URL(self.endsWith(".ts") ? "../../dist/cli/rpb.js" : "../cli/rpb.js", self).pathname);
 }
 
-/** Of one launch of this very process: descriptors and names that mean nothing, or the wrong thing, in a broker. */
-const LAUNCH_PREFIX = "RUNNING_PROCESS_BROKER_V1_";
-const NOT_INHERITED: ReadonlySet<string> = new Set([
-  "RUNNING_PROCESS_BROKER_LISTENER_FD",
-  "RUNNING_PROCESS_BROKER_CONTROL_FD",
-  "LISTEN_FDS",
-  "LISTEN_PID",
-  "LISTEN_FDNAMES",
-  "NODE_CHANNEL_FD",
-  "NODE_CHANNEL_SERIALIZATION_MODE",
-  "NODE_UNIQUE_ID",
-  // Meant for the caller's own Node: a debugger's port that is taken, a relative --require that "/" does not have.
-  "NODE_OPTIONS",
-]);
-
+/** Meant for the caller's own Node: a debugger's port that is taken, a relative --require that "/" does not have. */
 function brokerEnvironment(env: Env): Record<string, string> {
-  const kept = Object.entries(env).filter(([name]) => !name.startsWith(LAUNCH_PREFIX) && !NOT_INHERITED.has(name));
-  return Object.fromEntries(kept.filter((entry): entry is [string, string] => entry[1] !== undefined));
+  const { NODE_OPTIONS: _, ...kept } = inheritableEnvironment(env);
+  return kept;
 }

@@ -3,7 +3,7 @@
  * the endpoint itself answers to a fresh challenge, and what the kernel shows (spec: identity §4, §5).
  *
  * For a `#!` script the record names the script; the kernel must then show the interpreter of its first line as the
- * executable and the script in the argument vector.
+ * executable and the script where that line puts it in the argument vector.
  */
 import { posix } from "node:path";
 import type { Deadline } from "../base/clock.ts";
@@ -20,6 +20,15 @@ export interface ProbeLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What the caller itself is witness of. */
+export interface Witness {
+  /**
+   * We executed this file as this process ourselves. A process may overwrite its argument vector (`process.title` in
+   * Node does); one that was overwritten then need not name the script any more. Default false.
+   */
+  readonly launchedHere?: boolean;
+}
+
 /**
  * Probes `expected.endpoint` and checks the answer against `expected` and the kernel. Returns what the backend answered.
  * The probe comes first: whoever answers has finished its exec, so the kernel's view is the final one.
@@ -28,14 +37,14 @@ export interface ProbeLimits {
  */
 export async function verifyBackend(
   platform: VerifyPorts,
-  options: { expected: BackendIdentity } & ProbeLimits,
+  options: { expected: BackendIdentity } & ProbeLimits & Witness,
 ): Promise<BackendIdentity> {
   const { expected } = options;
   const { identity, listener } = await probeEndpoint(platform, expected.endpoint.path, options);
   listener?.close();
   const field = identityDifference(await withCommonHash(platform, expected, identity), identity);
   if (field !== undefined) throw mismatch(field, describe(expected, field), describe(identity, field));
-  await verifyProcess(platform, expected);
+  await verifyProcess(platform, expected, options);
   return identity;
 }
 
@@ -65,6 +74,7 @@ export async function discoverBackend(
 export async function verifyProcess(
   platform: Pick<Platform, "processes" | "files" | "host">,
   expected: BackendIdentity,
+  witness: Witness = {},
 ): Promise<ProcessFacts> {
   const bootId = platform.host.bootId();
   if (expected.bootId !== "" && expected.bootId !== bootId) throw mismatch("boot_id", expected.bootId, bootId);
@@ -73,22 +83,34 @@ export async function verifyProcess(
     throw new BrokerError("PROCESS_EXITED", `process ${expected.pid} is not running`, {
       details: { pid: expected.pid },
     });
-  checkExecutable(platform, expected, facts);
+  checkExecutable(platform, { exePath: canonical(platform, expected.exePath), ...witness }, facts);
   await checkHashes(platform, expected);
   return facts;
 }
 
-function checkExecutable(platform: Pick<Platform, "files">, expected: BackendIdentity, facts: ProcessFacts): void {
-  const exePath = canonical(platform, expected.exePath);
+function checkExecutable(
+  platform: Pick<Platform, "files">,
+  { exePath, launchedHere }: { exePath: string } & Witness,
+  facts: ProcessFacts,
+): void {
   if (facts.exePath === exePath) return;
   const interpreter = interpreterOf(platform, exePath);
   if (interpreter === undefined) throw mismatch("exe_path", exePath, facts.exePath);
   if (!runsUnder(platform, interpreter, facts)) throw mismatch("interpreter", interpreter.join(" "), facts.exePath);
-  // The script can be a relative path or behind a link; what counts is where it leads.
-  const named = facts.argv
-    .slice(1)
-    .some((arg) => arg === exePath || (posix.isAbsolute(arg) && canonical(platform, arg) === exePath));
-  if (!named) throw mismatch("argv", exePath, facts.argv.join(" "));
+  const overwritten = facts.argv.slice(1).every((arg) => arg === "");
+  if (launchedHere && overwritten) return;
+  if (!facts.argv.slice(1, 1 + mostArguments(interpreter)).some((arg) => leadsTo(platform, arg, exePath)))
+    throw mismatch("argv", exePath, facts.argv.join(" "));
+}
+
+/** Position of the script at most: after the words of its `#!` line; env(1) itself is gone by then. */
+function mostArguments(interpreter: readonly string[]): number {
+  return isEnv(interpreter) ? interpreter.length - 1 : interpreter.length;
+}
+
+/** The script can be named through a link; what counts is where it leads. */
+function leadsTo(platform: Pick<Platform, "files">, arg: string, exePath: string): boolean {
+  return arg === exePath || (posix.isAbsolute(arg) && canonical(platform, arg) === exePath);
 }
 
 function interpreterOf(platform: Pick<Platform, "files">, script: string): string[] | undefined {
@@ -96,14 +118,20 @@ function interpreterOf(platform: Pick<Platform, "files">, script: string): strin
   return line === undefined ? undefined : line.split(/[ \t]+/).filter((word) => word !== "");
 }
 
+function isEnv([program = ""]: readonly string[]): boolean {
+  return posix.basename(program) === "env";
+}
+
 /** `#!/usr/bin/env NAME` names the interpreter only by its file name; every other line by its path. */
 function runsUnder(platform: Pick<Platform, "files">, interpreter: readonly string[], facts: ProcessFacts): boolean {
   const [program = "", ...rest] = interpreter;
-  if (canonical(platform, program) === facts.exePath) return true;
-  if (posix.basename(program) !== "env") return false;
+  if (!isEnv(interpreter)) return canonical(platform, program) === facts.exePath;
   const name = rest.find((word) => !word.startsWith("-") && !word.includes("="));
   if (name === undefined) return false;
-  return posix.isAbsolute(name) ? canonical(platform, name) === facts.exePath : nameMatches(name, facts.exePath);
+  if (posix.isAbsolute(name)) return canonical(platform, name) === facts.exePath;
+  // sh may be a link to dash, python3 one to python3.11 in another directory.
+  const beside = posix.join(posix.dirname(facts.exePath), name);
+  return canonical(platform, beside) === facts.exePath || nameMatches(name, facts.exePath);
 }
 
 /** python3 may lead to python3.11: the name must be the file's name up to a version suffix. */

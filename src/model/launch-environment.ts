@@ -6,6 +6,8 @@ export interface LaunchFacts {
   readonly version: string;
   readonly endpoint: BackendEndpoint;
   readonly instanceId: string;
+  /** Canonical path of what is run; lets a backend behind an interpreter know which file it is. */
+  readonly binary: string;
   /** Of the Hello that caused the launch; empty when it had none. */
   readonly traceparent: string;
   readonly tracestate: string;
@@ -17,7 +19,7 @@ export interface LaunchFacts {
 
 /** A value in the broker's own environment that would be a lie in a backend's. */
 const NOT_INHERITED =
-  /^(RUNNING_PROCESS_BROKER_V1_.*|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE)$/;
+  /^(RUNNING_PROCESS_BROKER_V1_.*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
 
 /** The part of `env` that a process started by us may inherit. */
 export function inheritableEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -40,6 +42,7 @@ export function launchEnvironment(
     [`${prefix}BACKEND_PIPE`]: launch.endpoint.path,
     [`${prefix}BACKEND_NAMESPACE`]: launch.endpoint.namespaceId,
     [`${prefix}INSTANCE`]: launch.instanceId,
+    RUNNING_PROCESS_BROKER_BINARY: launch.binary,
     ...(launch.traceparent !== "" && { [`${prefix}TRACEPARENT`]: launch.traceparent }),
     ...(launch.tracestate !== "" && { [`${prefix}TRACESTATE`]: launch.tracestate }),
     ...(launch.listenerFd !== undefined && { RUNNING_PROCESS_BROKER_LISTENER_FD: String(launch.listenerFd) }),

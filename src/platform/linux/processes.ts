@@ -5,7 +5,7 @@
  * close-on-exec), makes a new session, and reaps the child when it ends, so that no zombie is left.
  */
 import { type ChildProcess, type StdioOptions, spawn as spawnChild } from "node:child_process";
-import { realpathSync } from "node:fs";
+import { closeSync, openSync, readSync, realpathSync } from "node:fs";
 import { abortError, type Deadline } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf } from "../errno.ts";
@@ -37,29 +37,64 @@ function scriptPath(): string | undefined {
   }
 }
 
+/** More than any magic number needs (execve(2): the kernel itself looks at 256 bytes). */
+const TEXT_PROBE_BYTES = 256;
+
 async function start(options: SpawnOptions, stdout: number | "ignore" | "pipe"): Promise<{ child: ChildProcess }> {
   const stdio: StdioOptions = ["ignore", stdout, options.outputFd ?? "ignore", ...(options.inherit ?? [])];
-  const child = spawnChild(options.file, [...options.args], {
-    detached: true,
-    stdio,
-    env: { ...options.env },
-    cwd: options.cwd,
-  });
+  if (isPlainText(options.file)) throw spawnFailed(options.file, "ENOEXEC");
+  const child = spawnNow(options, stdio);
   child.unref();
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
-    child.once("error", (error) => reject(spawnFailed(options.file, error)));
+    child.once("error", (error) => reject(spawnFailed(options.file, errnoOf(error), error)));
   });
   // Later failures to signal or talk to it are not ours to die of; its end is seen by the exit event.
   child.on("error", () => {});
   return { child };
 }
 
-function spawnFailed(file: string, error: Error): BrokerError {
-  const errno = errnoOf(error) ?? "unknown error";
+/** Node reports EACCES, EAGAIN, EMFILE, ENFILE and ENOENT by an event and throws every other failure (E2BIG, ENOTDIR, …). */
+function spawnNow(options: SpawnOptions, stdio: StdioOptions): ChildProcess {
+  try {
+    return spawnChild(options.file, [...options.args], {
+      detached: true,
+      stdio,
+      env: { ...options.env },
+      cwd: options.cwd,
+    });
+  } catch (error) {
+    throw spawnFailed(options.file, errnoOf(error), error);
+  }
+}
+
+/**
+ * Node starts programs by execvp(3), which gives what the kernel refuses with ENOEXEC to /bin/sh: a program in another
+ * language that lacks its `#!` line would be run as shell commands. Files with NUL bytes are left to the kernel, which
+ * may know their format (binfmt_misc).
+ */
+function isPlainText(file: string): boolean {
+  const head = Buffer.alloc(TEXT_PROBE_BYTES);
+  let length: number;
+  try {
+    const fd = openSync(file, "r");
+    try {
+      length = readSync(fd, head, 0, head.length, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    // What cannot be read is not judged; an interpreter could not read it either.
+    return false;
+  }
+  const start = head.subarray(0, length);
+  return !start.includes(0) && !start.toString("latin1").startsWith("#!");
+}
+
+function spawnFailed(file: string, errno = "unknown error", cause?: unknown): BrokerError {
   return new BrokerError("SPAWN_FAILED", `${file} could not be started: ${errno}`, {
     details: { path: file, errno, syscall: "execve" },
-    cause: error,
+    cause,
   });
 }
 
@@ -122,15 +157,14 @@ function firstLine(child: ChildProcess, deadline: Deadline, signal?: AbortSignal
   });
 }
 
+/** Our own child needs no pidfd: its number cannot be reused before we reap it, and after that Node signals nobody. */
 function createSpawned(child: ChildProcess): SpawnedProcess {
-  // "spawn" was emitted, so there is a pid; it cannot have been reaped and reused yet, because reaping is an event of ours.
+  // "spawn" was emitted, so there is a pid.
   const pid = child.pid as number;
-  const handle = openProcess(pid);
   let exitStatus: ExitStatus | undefined;
   const callbacks: (() => void)[] = [];
   child.once("exit", (code, signal) => {
     exitStatus = { code, signal };
-    handle?.close();
     for (const callback of callbacks.splice(0)) callback();
   });
   return {
@@ -138,13 +172,13 @@ function createSpawned(child: ChildProcess): SpawnedProcess {
     get exitStatus() {
       return exitStatus;
     },
-    isAlive: () => exitStatus === undefined && (handle?.isAlive() ?? false),
+    isAlive: () => exitStatus === undefined,
     onExit: (callback) => {
       if (exitStatus !== undefined) callback();
       else callbacks.push(callback);
     },
-    signal: (signal) => exitStatus === undefined && (handle?.signal(signal) ?? false),
-    close: () => handle?.close(),
+    signal: (signal) => child.kill(signal),
+    close() {},
   };
 }
 

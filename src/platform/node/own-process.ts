@@ -10,6 +10,7 @@ export function processEnv(): Env {
 
 /** Variables that belong to one launch and must not reach the launched process's own children. */
 const LAUNCH_ONLY = [
+  "RUNNING_PROCESS_BROKER_BINARY",
   "RUNNING_PROCESS_BROKER_LISTENER_FD",
   "RUNNING_PROCESS_BROKER_CONTROL_FD",
   "LISTEN_FDS",

@@ -22,14 +22,14 @@ export interface Cli {
   compat(args: readonly string[], more?: { env?: Env }): Promise<CliResult>;
 }
 
-/** Everything lies below a directory that goes with the test. */
+/** Everything lies below a directory that goes with the test; short, because socket paths below it must fit into 107 bytes. */
 export function createCli(t: TestContext): Cli {
-  const root = mkdtempSync(join(tmpdir(), "cli-"));
+  const root = mkdtempSync(`${tmpdir()}/`);
   t.after(() => rmSync(root, { recursive: true }));
-  for (const name of ["run", "config"]) mkdirSync(join(root, name), { mode: 0o700 });
+  mkdirSync(join(root, "config"), { mode: 0o700 });
   const env: Env = {
     HOME: root,
-    XDG_RUNTIME_DIR: join(root, "run"),
+    XDG_RUNTIME_DIR: root,
     XDG_CONFIG_HOME: join(root, "config"),
     XDG_STATE_HOME: join(root, "state"),
     RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED: "1",

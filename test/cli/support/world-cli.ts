@@ -1,4 +1,5 @@
 /** The built command lines as processes of a world. */
+import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { COMPAT, type Finished, RPB, type World } from "../../support/world.ts";
@@ -22,7 +23,7 @@ net.createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)).liste
 /** Never gets ready, and does not care to be asked to end. */
 const DEAF = `#!/bin/sh
 trap '' TERM
-while :; do read -r line < /dev/zero; done
+exec sleep 600
 `;
 
 /** Defines service `name` on one of these programs. */
@@ -32,4 +33,16 @@ export function defineProgram(world: World, name: string, kind: "echo" | "deaf")
   writeFileSync(path, kind === "echo" ? ECHO : DEAF);
   chmodSync(path, 0o755);
   world.define({ serviceName: name, binaryPath: path, labels: { "exec.ready": kind === "echo" ? "listen" : "probe" } });
+}
+
+/** Kills a process that is not a child of the test's and resolves when it has ended. */
+export async function kill(world: World, pid: number): Promise<void> {
+  const handle = world.platform.processes.open(pid);
+  assert.ok(handle !== undefined, `process ${pid} is not there`);
+  // Waiting for another process does not keep ours alive.
+  const alive = setInterval(() => {}, 1000);
+  handle.signal("SIGKILL");
+  await new Promise<void>((resolve) => handle.onExit(resolve));
+  clearInterval(alive);
+  handle.close();
 }

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { BackendIdentity } from "../model/identity.ts";
+import { type ConnectOptions, checkConnectOptions } from "./options.ts";
+
+const GOOD: ConnectOptions = { service: "demo", version: "1.2.3" };
+
+test("good options pass, at the limits as well", () => {
+  checkConnectOptions(GOOD);
+  checkConnectOptions({
+    ...GOOD,
+    service: "a".repeat(64),
+    version: `1.2.3-${"a".repeat(58)}`,
+    clientVersion: "c".repeat(128),
+    libName: "l".repeat(64),
+    libVersion: "é".repeat(32),
+    keepaliveSecs: 0,
+    timeoutMs: 2 ** 31 - 1,
+    definitionDirectory: "/d",
+  });
+});
+
+const IDENTITY = { endpoint: { namespaceId: "shared", path: "/other" } } as BackendIdentity;
+
+// As a caller without types would write them.
+const BAD: readonly [Record<string, unknown>, string, string | undefined][] = [
+  [{ service: "Demo" }, "NAME_INVALID", undefined],
+  [{ service: "" }, "NAME_INVALID", undefined],
+  [{ service: undefined }, "OPTION_INVALID", "service"],
+  [{ version: "1.2" }, "VERSION_INVALID", undefined],
+  [{ version: "v1.2.3" }, "VERSION_INVALID", undefined],
+  [{ version: 1 }, "OPTION_INVALID", "version"],
+  [{ version: `1.2.3-${"a".repeat(59)}` }, "OPTION_INVALID", "version"],
+  [{ clientVersion: "c".repeat(129) }, "OPTION_INVALID", "clientVersion"],
+  [{ libName: "é".repeat(33) }, "OPTION_INVALID", "libName"],
+  [{ libVersion: "l".repeat(65) }, "OPTION_INVALID", "libVersion"],
+  [{ keepaliveSecs: -1 }, "OPTION_INVALID", "keepaliveSecs"],
+  [{ keepaliveSecs: 1.5 }, "OPTION_INVALID", "keepaliveSecs"],
+  [{ timeoutMs: 0 }, "OPTION_INVALID", "timeoutMs"],
+  [{ timeoutMs: Number.NaN }, "OPTION_INVALID", "timeoutMs"],
+  [{ timeoutMs: Number.POSITIVE_INFINITY }, "OPTION_INVALID", "timeoutMs"],
+  [{ definitionDirectory: "services" }, "OPTION_INVALID", "definitionDirectory"],
+  [{ broker: { endpoint: 7 } }, "OPTION_INVALID", "broker.endpoint"],
+  [{ cachedEndpoint: "/be", verifyCached: IDENTITY }, "OPTION_INVALID", "cachedEndpoint"],
+];
+
+for (const [fields, code, check] of BAD) {
+  test(`refused before anything is done: ${JSON.stringify(fields).slice(0, 60)}`, () => {
+    assert.throws(
+      () => checkConnectOptions({ ...GOOD, ...fields } as ConnectOptions),
+      (error: { code?: string; details?: { check?: string } }) => error.code === code && error.details?.check === check,
+    );
+  });
+}

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { hash16, type PlaceInputs } from "../model/places.ts";
+import { planBrokerStart } from "./start-command.ts";
+
+const OPTIONS = { service: "demo", version: "1.2.3" };
+
+function placesWith(env: Record<string, string | undefined>): PlaceInputs {
+  return { os: "linux", env, uid: 1000, home: "/h" };
+}
+
+test("our own rpb is started under the running Node, for the instance and its socket", () => {
+  const choice = { endpoint: "/run/x.sock", instance: { kind: "private", service: "demo" } } as const;
+  const start = planBrokerStart(choice, OPTIONS, { places: placesWith({}), nodePath: "/usr/bin/node" });
+  const rpb = fileURLToPath(new URL("../../dist/cli/rpb.js", import.meta.url));
+  assert.equal(start.file, "/usr/bin/node");
+  assert.deepEqual(start.args, [rpb, "serve", "--socket", "/run/x.sock", "--instance", "private:demo"]);
+  assert.equal(start.logPath, "/h/.local/state/running-process/logs/broker-private-demo.log");
+});
+
+test("a given socket has no instance; a given definition directory and command are passed on", () => {
+  const options = {
+    ...OPTIONS,
+    definitionDirectory: "/defs",
+    broker: { startCommand: { file: "/opt/rpb", args: ["-v"] } },
+  };
+  const choice = { endpoint: "/run/x.sock", instance: undefined };
+  const start = planBrokerStart(choice, options, {
+    places: placesWith({ XDG_STATE_HOME: "/s" }),
+    nodePath: "/usr/bin/node",
+  });
+  assert.equal(start.file, "/opt/rpb");
+  assert.deepEqual(start.args, ["-v", "serve", "--socket", "/run/x.sock", "--service-def-dir", "/defs"]);
+  assert.equal(start.logPath, `/s/running-process/logs/broker-x-${hash16("/run/x.sock")}.log`);
+});
+
+test("the broker gets the caller's environment without what belongs to the caller's own launch", () => {
+  const kept = {
+    PATH: "/bin",
+    RUNNING_PROCESS_SERVICE_DEF_DIR: "/d",
+    RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED: "1",
+    NODE_ENV: "test",
+  };
+  const dropped = {
+    RUNNING_PROCESS_BROKER_V1_SOCKET: "/x",
+    RUNNING_PROCESS_BROKER_V1_SERVICE_NAME: "other",
+    RUNNING_PROCESS_BROKER_V1_TRACEPARENT: "tp",
+    RUNNING_PROCESS_BROKER_LISTENER_FD: "3",
+    RUNNING_PROCESS_BROKER_CONTROL_FD: "4",
+    LISTEN_FDS: "1",
+    LISTEN_PID: "2",
+    LISTEN_FDNAMES: "n",
+    NODE_CHANNEL_FD: "3",
+    NODE_OPTIONS: "--inspect-brk",
+    UNSET: undefined,
+  };
+  const choice = { endpoint: "/run/x.sock", instance: undefined };
+  const { env } = planBrokerStart(choice, OPTIONS, { places: placesWith({ ...kept, ...dropped }), nodePath: "/n" });
+  assert.deepEqual(env, kept);
+});
