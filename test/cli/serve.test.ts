@@ -138,11 +138,8 @@ test("registered mode serves a backend that runs already, if it is the one that 
     reached.endpoint,
   ];
   const sidecar = join(world.root, "identity.json");
-  const record = {
-    ...identity,
-    sha256: Buffer.from(identity.sha256, "hex"),
-    blake3: Buffer.from(identity.blake3, "hex"),
-  };
+  const { blake3: _, ...rest } = identity;
+  const record = { ...rest, sha256: Buffer.from(identity.sha256, "hex") };
   writeFileSync(sidecar, encodeIdentitySidecar(record));
   for (const extra of [[], ["--backend-identity", sidecar]]) {
     const broker = await world.startBroker([...flags, ...extra]);
