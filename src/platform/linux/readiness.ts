@@ -1,9 +1,10 @@
 /**
  * Waiting for a raw descriptor to become readable or writable, on Node's own event loop (libuv's poll through koffi).
  *
- * Three facts shape this file: a poll handle that is garbage-collected stops silently, so live ones are kept in a set;
- * calling anything on a closed handle crashes the process, so nobody else gets to see one; and an exception in the
- * callback is swallowed, so it is thrown again where Node reports it.
+ * Four facts shape this file: a poll handle that is garbage-collected stops silently, so live ones are kept in a set;
+ * calling anything on a closed handle crashes the process, so nobody else gets to see one; an exception in the
+ * callback is swallowed, so it is thrown again where Node reports it; and a handle that is still armed when the process
+ * ends by itself can abort it, so all are closed on exit.
  */
 import koffi, { type node } from "koffi";
 
@@ -13,6 +14,11 @@ export interface ReadinessWatch {
 }
 
 const live = new Set<node.PollHandle>();
+
+process.once("exit", () => {
+  for (const handle of live) handle.close();
+  live.clear();
+});
 
 /** Calls `onReady` each time the descriptor is ready (level-triggered) until stopped. `weak`: does not keep the process alive. */
 export function watchReadiness(
