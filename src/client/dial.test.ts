@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "../../test/client/support/scripted-server.ts";
 import { loadPlatform } from "../platform/platform.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
 import { dial } from "./dial.ts";
 import { createTimeBox } from "./time-box.ts";
 
@@ -95,4 +96,28 @@ test("a listener whose backlog is full: the wait ends with the abort and with th
     code: "DEADLINE_EXCEEDED",
     message: `[DEADLINE_EXCEEDED] 250 ms were up while connecting to the broker at ${path}`,
   });
+});
+
+test("after an abort nothing keeps trying a full backlog", async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, "full");
+  const platform = await loadPlatform();
+  const listener = platform.transport.listen(path, { backlog: 0 });
+  t.after(() => listener.close());
+  const real = createTimeBox(platform.clock, 10_000);
+  const held = await dial(platform, { path, who: "broker", unavailable: "BROKER_UNAVAILABLE", box: real });
+  t.after(() => held.close());
+  const clock = createManualClock();
+  const abort = new AbortController();
+  const box = createTimeBox(clock, 10_000, abort.signal);
+  const aborted = dial(platform, { path, who: "broker", unavailable: "BROKER_UNAVAILABLE", box });
+  assert.notEqual(clock.pendingTimers, 0);
+  abort.abort();
+  await assert.rejects(aborted, { code: "ABORTED" });
+  // Far less than the call's limit, more than one step of a connect.
+  for (let passedMs = 0; passedMs < 200; passedMs += 5) {
+    clock.advance(5);
+    await new Promise(setImmediate);
+  }
+  assert.equal(clock.pendingTimers, 0);
 });

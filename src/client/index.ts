@@ -1,7 +1,5 @@
 /** Entry `running-process-broker/client`: what a tool needs to reach its backend. Light: see connect.ts. */
-// biome-ignore lint/style/noRestrictedImports: the clock alone, without which even a call that needs no system cannot wait.
-import { systemClock } from "../platform/node/clock.ts";
-import { loadPlatform, placeInputs, processEnv } from "../platform/platform.ts";
+import { loadPlatform, placeInputs, processEnv, systemClock } from "../platform/platform.ts";
 import { type Client, createClient } from "./connect.ts";
 
 const client: Client = createClient({ clock: systemClock, env: processEnv, places: placeInputs, loadPlatform });

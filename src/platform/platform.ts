@@ -2,6 +2,8 @@
 import { BrokerError } from "../base/errors.ts";
 import type { Platform } from "./ports.ts";
 
+/** The system clock needs no system to be loaded. */
+export { systemClock } from "./node/clock.ts";
 export {
   onTerminationSignal,
   placeInputs,

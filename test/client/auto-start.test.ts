@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,6 @@ import type { BrokerStart } from "../../src/client/start-command.ts";
 import { createTimeBox } from "../../src/client/time-box.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Platform } from "../../src/platform/ports.ts";
-import { temporaryDirectory } from "./support/scripted-server.ts";
 
 const TINY_BROKER = fileURLToPath(new URL("support/tiny-broker.mjs", import.meta.url));
 
@@ -25,7 +25,7 @@ interface Stage {
 }
 
 async function stage(t: TestContext, mode: string): Promise<Stage> {
-  const directory = temporaryDirectory(t);
+  const directory = mkdtempSync(join(tmpdir(), "as-"));
   const platform = await loadPlatform();
   const socket = join(directory, "run", "b.sock");
   const start: BrokerStart = {
@@ -40,6 +40,7 @@ async function stage(t: TestContext, mode: string): Promise<Stage> {
     const lines = readFileSync(`${socket}.starts`, "utf8").trimEnd().split("\n");
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), ...JSON.parse(line.slice(line.indexOf(" "))) }));
   };
+  // Hooks run in the order they were added, and the list of what to end is in the directory.
   t.after(async () => {
     for (const { pid } of starts()) {
       const handle = platform.processes.open(pid);
@@ -47,6 +48,7 @@ async function stage(t: TestContext, mode: string): Promise<Stage> {
       handle?.close();
       await ended(platform, pid);
     }
+    rmSync(directory, { recursive: true });
   });
   const open: Stage["open"] = async (options = {}) => {
     const box = createTimeBox(platform.clock, options.timeoutMs ?? 20_000, options.signal);

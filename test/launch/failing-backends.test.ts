@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, type Launching, makeFifo } from "./support/launching.ts";
+import { createLaunching, type Launching } from "./support/launching.ts";
 
 type Labels = Record<string, string>;
 
@@ -112,13 +112,14 @@ const ROWS: readonly Row[] = [
       says: "0100000000",
       reason: /^unexpected frame: envelope_version 0, expected 1$/,
       error: "FRAME_UNEXPECTED",
+      check: "envelope_version",
     },
-  ].map(({ what, says, reason, error }) => ({
+  ].map(({ what, says, reason, ...details }) => ({
     what: `${what}, which is final long before its time is up`,
     binary: "another-protocol.mjs",
     labels: { "exec.ready_timeout": "10m", "exec.env.SAYS": says },
     reason,
-    details: { error },
+    details,
   })),
 ];
 
