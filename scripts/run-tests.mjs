@@ -3,7 +3,7 @@
  * knows the directory, or a file in it. Arguments narrow the run to files whose path contains one of them.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -22,6 +22,8 @@ const files = (
 
 // As short as can be, because the socket paths below it must fit into 107 bytes.
 const temporary = mkdtempSync("/tmp/t");
+// Some tests become another user, who must be able to pass through.
+chmodSync(temporary, 0o711);
 const started = performance.now();
 const { status } = spawnSync(
   process.execPath,

@@ -2,6 +2,11 @@
 export const CAPABILITY = {
   /** The peer can take part in handing over a connection. */
   handlePassing: 1n << 0n,
+  /**
+   * Ours. The client keeps the connection on which it said Hello, may have sent bytes for the backend behind it, and needs
+   * no ready event. In effect only together with `handlePassing` and a token.
+   */
+  handoffDirect: 1n << 32n,
 } as const;
 
 export type CapabilityName = keyof typeof CAPABILITY;
