@@ -14,6 +14,7 @@ import { checkServedProtocols } from "../wire/payload-protocol.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
 import { startLoading } from "./contract.ts";
+import { type Handoffs, openHandoffs } from "./handoffs.ts";
 import { removeIdentityFile, writeIdentityFile } from "./identity-file.ts";
 import { identifySelf, withBlake3 } from "./self-identity.ts";
 import type {
@@ -73,6 +74,7 @@ class BackendServer<S> implements RunningBackend {
   readonly closed: Promise<BackendCloseReason>;
   private readonly open = new Set<BackendConnection>();
   private readonly acceptor: { close(): Promise<void> };
+  private readonly handoffs: Handoffs;
   private readonly signals: { dispose(): void } | undefined;
   private readonly loading = new AbortController();
   private readonly rules: ConnectionRules<S>;
@@ -108,6 +110,13 @@ class BackendServer<S> implements RunningBackend {
       report: (error) => this.report(error),
     };
     this.acceptor = environment.platform.transport.serveSockets(claim.listener, (socket) => this.accept(socket));
+    this.handoffs = openHandoffs({
+      ...environment,
+      endpoint: options.handoffEndpoint,
+      // A connection that was handed over is served like one that was dialled.
+      deliver: (client) => this.accept(client.release()),
+      report: (error) => this.report(error),
+    });
     if (options.handleSignals !== false)
       this.signals = environment.onTerminationSignal?.((signal) => this.receiveSignal(signal));
   }
@@ -148,6 +157,7 @@ class BackendServer<S> implements RunningBackend {
     this.loading.abort();
     this.unpublish();
     const accepted = this.acceptor.close();
+    this.handoffs.close();
     this.attempt(() => this.claim.release());
     for (const connection of open) connection.finish();
     const deadline = Deadline.after(environment.platform.clock, options.stopTimeoutMs ?? STOP_TIMEOUT_MS);

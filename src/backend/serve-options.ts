@@ -52,6 +52,11 @@ interface CommonOptions<S> extends BootstrapOptions {
    * `closed` settles. Waited for as long as `stopTimeoutMs`, counted from the start of the stop, allows.
    */
   onStop?(): void | Promise<void>;
+  /**
+   * Socket on which a broker that dials may hand client connections over (the reference's `--handoff-endpoint`), mode
+   * 0600. Default: none; a broker of ours uses the control channel that this process inherited.
+   */
+  readonly handoffEndpoint?: string;
   /** File to publish the identity in while the backend runs; its directory must exist. Default: none. */
   readonly sidecarPath?: string;
   /**

@@ -76,7 +76,8 @@ class WatchedLog implements BackendLog {
     const written = this.size() - this.startSize;
     // Smaller than at the start: it was rotated, and everything in it is new.
     const own = written < 0 ? TAIL_BYTES : Math.min(written, TAIL_BYTES);
-    return own === 0 ? "" : this.options.files.tail(this.path, own).trimEnd();
+    // One byte more: what comes before the first whole line is cut, and that byte ends the line before ours.
+    return own === 0 ? "" : this.options.files.tail(this.path, own + 1).trimEnd();
   }
 
   close(): void {

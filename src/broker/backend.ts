@@ -8,6 +8,7 @@ import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
 import type { LaunchRegistry } from "./activation.ts";
+import type { HandoffWay } from "./handoff-way.ts";
 import { killDescendants } from "./launch-record.ts";
 import type { BackendKey, Launch } from "./launcher.ts";
 
@@ -18,8 +19,10 @@ export interface Backend {
   readonly state: BackendState;
   /** Wall clock of the last Hello that got it; its start before the first. */
   lastActiveUnixMs: number;
-  /** False when its process lives but its endpoint accepts nobody. Cheap enough for every Hello. */
+  /** False when its process is gone or its endpoint accepts nobody. Cheap enough for every Hello. */
   isServing(): Promise<boolean>;
+  /** How a client's connection can be handed to it right now; undefined: not at all. */
+  handoffWay(): HandoffWay | undefined;
   /** It was found not to serve: a launched one is ended, one that was registered is left alone. */
   retire(): void;
 }
@@ -108,9 +111,12 @@ class BackendRunner implements LaunchedBackend {
     this.handle("not-serving");
   }
 
+  handoffWay(): HandoffWay | undefined {
+    return this.options.launch.handoffWay();
+  }
+
   async isServing(): Promise<boolean> {
-    if (this.state !== "running") return false;
-    if (!this.sameSocket()) return false;
+    if (this.state !== "running" || !this.options.launch.process.isAlive() || !this.sameSocket()) return false;
     if (this.options.platform.clock.monotonicMs() - this.checkedMs < SERVING_CHECK_INTERVAL_MS) return true;
     this.checking ??= this.checkAccepts().finally(() => {
       this.checking = undefined;

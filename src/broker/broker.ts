@@ -23,6 +23,7 @@ import { createByteQuota } from "./byte-quota.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
 import { createBrokerEvents } from "./events.ts";
+import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute } from "./hello-route.ts";
 import { reapInterruptedLaunches } from "./launch-record.ts";
 import { createLauncher } from "./launcher.ts";
@@ -148,6 +149,11 @@ class RunningBroker implements Broker {
       onShutdown: ({ drainMs, withBackends }: { drainMs: number | undefined; withBackends: boolean }) =>
         void this.stop({ reason: "requested", withBackends, ...(drainMs !== undefined && { drainMs }) }),
     };
+    const handoffs = createHandoffService({
+      platform: this.platform,
+      fdPressure: () => this.fdGuard.demoted,
+      onOutcome: (report) => this.events.handoff(report),
+    });
     return {
       hello: createHelloRoute({
         clock,
@@ -155,6 +161,7 @@ class RunningBroker implements Broker {
         definitions: this.definitions(),
         rateLimiter: createRateLimiter(this.options.hellosPerSecond ?? HELLOS_PER_SECOND),
         instance: this.options.instance,
+        handoffs,
       }),
       admin: (frame) => handleAdmin(admin, frame),
       closedToHellos: () => this.closedToHellos(),

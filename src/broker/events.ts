@@ -2,6 +2,7 @@
 import { reasonOf } from "../base/errors.ts";
 import type { BackendEvent, BackendState } from "../model/backend-state.ts";
 import type { ExitStatus } from "../platform/ports.ts";
+import type { HandoffReport } from "./handoff.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { BrokerEvent, CloseReason } from "./options.ts";
 import type { ConnectionOutcome } from "./serve-connection.ts";
@@ -20,6 +21,7 @@ export interface BrokerEvents {
     to: BackendState,
     exit: ExitStatus | undefined,
   ): void;
+  handoff(report: HandoffReport): void;
   logFault(key: BackendKey, path: string, fault: string): void;
   acceptFailed(errno: string): void;
   fdExhausted(errno: string): void;
@@ -63,6 +65,7 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         to,
         ...(exit !== undefined && { exit_code: exit.code, exit_signal: exit.signal }),
       }),
+    handoff: (report) => emitHandoff(emit, report),
     logFault: (key, path, fault) =>
       emit({
         type: "backend-log-unavailable",
@@ -106,6 +109,35 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         count,
       }),
   };
+}
+
+/** What completes is the rule and stays quiet; what falls back names its stage and reason. */
+function emitHandoff(
+  emit: (event: BrokerEvent) => void,
+  { key, connectionId, direct, outcome, micros }: HandoffReport,
+): void {
+  const fields = { ...key, connection_id: connectionId.toString(), mode: direct ? "direct" : "v1", micros };
+  if (outcome.kind === "completed") {
+    emit({
+      type: "handoff-completed",
+      level: "debug",
+      message: `handed a connection to ${keyName(key)} in ${micros} us`,
+      ...fields,
+    });
+    return;
+  }
+  const { stage, reason, backend, severed, detail } = outcome;
+  emit({
+    type: "handoff-fallback",
+    level: "info",
+    message: `handoff fallback: ${keyName(key)}, ${stage}: ${detail}`,
+    ...fields,
+    stage,
+    reason,
+    backend,
+    severed,
+    detail,
+  });
 }
 
 function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionOutcome): void {

@@ -4,12 +4,13 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { HandoffSettings } from "../model/exec-settings.ts";
 import { type Instance, instanceId } from "../model/names.ts";
 import { checkHelloShape, checkVersionPolicy, PROTOCOL_VERSION } from "../model/negotiate.ts";
 import type { RateLimiter } from "../model/rate-limit.ts";
 import { type Refusal, refuse, wireNumber } from "../model/refusal.ts";
 import { instanceOf, type ServiceDefinition } from "../model/service-definition.ts";
-import type { PeerCredentials } from "../platform/ports.ts";
+import type { Connection, PeerCredentials } from "../platform/ports.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
@@ -18,6 +19,7 @@ import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { Activation } from "./activation.ts";
 import type { Backend } from "./backend.ts";
+import type { HandoffService, PreparedHandoff } from "./handoff.ts";
 
 export interface HelloOutcome {
   /** Encoded HelloReply. */
@@ -25,6 +27,16 @@ export interface HelloOutcome {
   readonly hello: Hello | undefined;
   readonly refusal: Refusal | undefined;
   readonly connectionId: bigint;
+  /** What is to follow the reply. */
+  readonly handoff: PendingHandoff | undefined;
+}
+
+/** A handoff whose token is in the reply: exactly one of the two is to be called. */
+export interface PendingHandoff {
+  /** The reply has been sent. Borrows the connection; resolves when it may be closed. */
+  run(connection: Connection): Promise<void>;
+  /** The reply could not be sent. */
+  cancel(): void;
 }
 
 export interface HelloRouteOptions {
@@ -34,6 +46,8 @@ export interface HelloRouteOptions {
   readonly rateLimiter: RateLimiter;
   /** Serve only this instance; undefined: all. */
   readonly instance: Instance | undefined;
+  /** Default: no connection is handed over. */
+  readonly handoffs?: HandoffService;
 }
 
 export interface HelloRoute {
@@ -48,20 +62,31 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
       const hello = decodeHello(frame);
       const chosen = "refusal" in hello ? hello : await choose(options, frame, hello, peer);
       lastConnectionId++;
-      const known = "refusal" in hello ? undefined : hello;
-      if ("refusal" in chosen)
+      const connectionId = lastConnectionId;
+      if ("refusal" in hello || "refusal" in chosen) {
+        const refusal = "refusal" in chosen ? chosen.refusal : (hello as { refusal: Refusal }).refusal;
         return {
-          reply: encodeRefused(chosen.refusal),
-          hello: known,
-          refusal: chosen.refusal,
-          connectionId: lastConnectionId,
+          reply: encodeRefused(refusal),
+          hello: "refusal" in hello ? undefined : hello,
+          refusal,
+          connectionId,
+          handoff: undefined,
         };
-      chosen.backend.lastActiveUnixMs = Math.round(options.clock.wallMs());
+      }
+      const { backend, settings } = chosen;
+      backend.lastActiveUnixMs = Math.round(options.clock.wallMs());
+      const { handoffs } = options;
+      const { clientCapabilities } = hello;
+      const prepared = handoffs?.prepare({ backend, settings, clientCapabilities, connectionId });
       return {
-        reply: encodeNegotiated(chosen.backend, known as Hello, lastConnectionId),
-        hello: known,
+        reply: encodeNegotiated(backend, hello, connectionId, prepared),
+        hello,
         refusal: undefined,
-        connectionId: lastConnectionId,
+        connectionId,
+        handoff: prepared && {
+          run: async (connection) => handoffs?.run(connection, prepared),
+          cancel: () => handoffs?.cancel(prepared),
+        },
       };
     },
   };
@@ -91,7 +116,7 @@ async function choose(
   frame: Frame,
   hello: Hello,
   peer: PeerCredentials,
-): Promise<{ backend: Backend } | { refusal: Refusal }> {
+): Promise<{ backend: Backend; settings: HandoffSettings } | { refusal: Refusal }> {
   const shape = checkHelloShape(hello, peer.pid);
   if (shape !== undefined) return { refusal: shape };
   // A peer whose pid the kernel cannot name is counted with all others of its user.
@@ -110,12 +135,13 @@ async function choose(
       ),
     };
   }
-  return options.activation.activate({
+  const activated = await options.activation.activate({
     key: { instanceId: owner, service: hello.serviceName, version: hello.wantedVersion },
     definition,
     traceparent: frame.traceparent,
     tracestate: frame.tracestate,
   });
+  return "refusal" in activated ? activated : { backend: activated.backend, settings: definition.handoff };
 }
 
 function loadDefinition(definitions: DefinitionStore, service: string): ServiceDefinition | { refusal: Refusal } {
@@ -131,7 +157,12 @@ function loadDefinition(definitions: DefinitionStore, service: string): ServiceD
   }
 }
 
-function encodeNegotiated(backend: Backend, hello: Hello, connectionId: bigint): Uint8Array {
+function encodeNegotiated(
+  backend: Backend,
+  hello: Hello,
+  connectionId: bigint,
+  handoff: PreparedHandoff | undefined,
+): Uint8Array {
   return encodeMessage(HelloReplySchema, {
     result: {
       case: "negotiated",
@@ -141,6 +172,10 @@ function encodeNegotiated(backend: Backend, hello: Hello, connectionId: bigint):
         backendPipe: backend.identity.endpoint.path,
         keepaliveIntervalSecs: hello.clientKeepaliveSecs === 0n ? DEFAULT_KEEPALIVE_SECS : hello.clientKeepaliveSecs,
         connectionId,
+        ...(handoff !== undefined && {
+          handlePassedToken: handoff.token.reveal(),
+          serverCapabilities: handoff.capabilities,
+        }),
       },
     },
   });

@@ -9,10 +9,12 @@ import { expandArgs } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchEnvironment } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
+import type { Connection, Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
+import { createControlChannel } from "./control-channel.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
+import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
 import { type LaunchRecord, removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
 
@@ -35,6 +37,8 @@ export interface Launch {
   readonly endpoint: BackendEndpoint;
   readonly process: SpawnedProcess;
   readonly log: BackendLog;
+  /** @see Backend.handoffWay */
+  handoffWay(): HandoffWay | undefined;
   /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
   ready(signal: AbortSignal): Promise<BackendIdentity>;
   /** The launch is over, well or not: its record goes. */
@@ -91,15 +95,21 @@ export function createLauncher(options: LauncherOptions): Launcher {
         record = writeLaunchRecord(platform.files, endpoint.path, options.brokerEndpoint);
         const startedAtMs = Math.round(platform.clock.wallMs());
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
-        const child = await spawn(options, request, { binary, endpoint, log });
+        const { child, control } = await spawn(options, request, { binary, endpoint, log });
         log.handedOver();
+        const channel = control && createControlChannel(platform, control);
+        const dialled = dialledWay(platform, definition, endpoint);
         return {
           endpoint,
           process: child,
           log,
+          handoffWay: () => dialled ?? channel?.way(),
           ready: (signal) => ready(platform, { request, binary, endpoint, child, log, startedAtMs, deadline, signal }),
           settle: () => record?.remove(),
-          cleanUp,
+          cleanUp: () => {
+            channel?.close();
+            cleanUp();
+          },
         };
       } catch (error) {
         cleanUp();
@@ -115,11 +125,31 @@ interface Prepared {
   readonly log: BackendLog;
 }
 
-async function spawn(options: LauncherOptions, request: LaunchRequest, prepared: Prepared): Promise<SpawnedProcess> {
+/** A backend that knows nothing of control channels but of v1 handoffs says so in its definition. */
+function dialledWay(
+  platform: Platform,
+  definition: ServiceDefinition,
+  endpoint: BackendEndpoint,
+): HandoffWay | undefined {
+  const path = definition.handoff.endpoint;
+  return path === undefined ? undefined : createDialledWay(platform, path.replaceAll("{endpoint}", endpoint.path));
+}
+
+interface Started {
+  readonly child: SpawnedProcess;
+  /** Our end of the control channel; absent for a daemon that is none of the SDK's. */
+  readonly control: Connection | undefined;
+}
+
+async function spawn(options: LauncherOptions, request: LaunchRequest, prepared: Prepared): Promise<Started> {
   const { platform } = options;
   const { exec } = request.definition;
   const { binary, endpoint, log } = prepared;
   const listener = exec.bind === "broker" ? platform.transport.listen(endpoint.path) : undefined;
+  // A daemon that answers no probe does not know the channel either, and one more descriptor could only confuse it.
+  const pair = exec.ready === "probe" ? platform.transport.pair() : undefined;
+  const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
+  const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);
   try {
     const env = launchEnvironment(options.env, {
       ...request.key,
@@ -127,7 +157,8 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
       endpoint,
       traceparent: asVariable(request.traceparent),
       tracestate: asVariable(request.tracestate),
-      ...(listener !== undefined && { listenerFd: FIRST_INHERITED_FD }),
+      ...(listener !== undefined && { listenerFd: numberOf(listener.fd) }),
+      ...(pair !== undefined && { controlFd: numberOf(pair.theirs) }),
       extra: exec.env,
     });
     const args = expandArgs(exec.args, {
@@ -135,13 +166,15 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
       version: request.key.version,
       service: request.key.service,
     });
-    return await platform.processes.spawn({
+    const child = await platform.processes.spawn({
       ...(exec.ready === "listen" ? throughListenFds(binary.path, args, env) : { file: binary.path, args, env }),
       cwd: exec.cwd,
       ...(log.fd !== undefined && { outputFd: log.fd }),
-      inherit: listener === undefined ? [] : [listener.fd],
+      inherit,
     });
+    return { child, control: pair?.ours };
   } catch (error) {
+    pair?.ours.close();
     if (!hasCode(error, "SPAWN_FAILED")) throw error;
     const { errno } = error.details;
     const hint = errno === "ENOENT" ? missing(platform.files, binary.path, exec.cwd) : "";
@@ -152,6 +185,7 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
   } finally {
     // The child has its own; while ours were open, a dead backend's endpoint would still accept connections.
     listener?.close();
+    if (pair !== undefined) platform.files.closeFd(pair.theirs);
   }
 }
 

@@ -31,6 +31,8 @@ export interface RegisteredBackend {
   readonly service: string;
   readonly version: string;
   readonly endpoint: string;
+  /** Socket on which the backend takes client connections over. Default: none, clients reconnect. */
+  readonly handoffEndpoint?: string;
   /** Default: what the backend answers to a probe, once the kernel confirms it. */
   readonly expected?: BackendIdentity;
 }

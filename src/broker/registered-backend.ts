@@ -8,6 +8,7 @@ import { instanceOf } from "../model/service-definition.ts";
 import type { Platform } from "../platform/ports.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
 import type { Backend } from "./backend.ts";
+import { createDialledWay } from "./handoff-way.ts";
 import type { RegisteredBackend } from "./options.ts";
 
 /**
@@ -35,6 +36,8 @@ export async function verifyRegistered(
     throw new BrokerError("PROCESS_EXITED", `backend process ${identity.pid} ended while it was being registered`, {
       details: { pid: identity.pid },
     });
+  const way =
+    registered.handoffEndpoint === undefined ? undefined : createDialledWay(platform, registered.handoffEndpoint);
   return {
     key: { instanceId: instanceId(instanceOf(definition)), service: registered.service, version: registered.version },
     identity,
@@ -45,6 +48,7 @@ export async function verifyRegistered(
     async isServing() {
       return process.isAlive() && (await acceptsConnections(platform, identity.endpoint.path));
     },
+    handoffWay: () => way,
     retire() {},
   };
 }

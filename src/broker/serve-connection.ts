@@ -86,8 +86,14 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     return reply(connection, options, frame, PAYLOAD_PROTOCOL.control, encodeRefused(closed));
   }
   const outcome = await options.hello.handle(frame, peer);
-  await reply(connection, options, frame, PAYLOAD_PROTOCOL.control, outcome.reply);
-  const { refusal, connectionId } = outcome;
+  const { refusal, connectionId, handoff } = outcome;
+  try {
+    await reply(connection, options, frame, PAYLOAD_PROTOCOL.control, outcome.reply);
+  } catch (error) {
+    handoff?.cancel();
+    throw error;
+  }
+  const handedOver = handoff?.run(connection);
   options.onOutcome({
     type: "hello",
     service: outcome.hello?.serviceName ?? "",
@@ -96,6 +102,7 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     refusal,
     connectionId,
   });
+  await handedOver;
 }
 
 function reply(

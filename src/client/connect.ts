@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import type { PlaceInputs } from "../model/places.ts";
 import type { Env, Platform } from "../platform/ports.ts";
+import type { HandoffWish } from "./connect-with.ts";
 import { checkNotDisabled } from "./disable-env.ts";
 import { type Connected, type ConnectOptions, checkConnectOptions, DEFAULT_TIMEOUT_MS } from "./options.ts";
 import type { Session, SessionOptions } from "./session.ts";
@@ -39,19 +40,28 @@ export interface ClientSystem {
 
 export function createClient(system: ClientSystem): Client {
   return {
-    connect: (options) => open(system, options, async () => (connected) => connected),
+    connect: (options) =>
+      open(system, options, async () => ({
+        wish: { adopt: options.adopt ? "ready" : "no" },
+        finish: (connected) => connected,
+      })),
     openSession: (options) =>
       open(system, options, async () => {
-        const { createSession } = await import("./session.ts");
-        return (connected) => createSession(connected, system.clock, options);
+        const { createSession, pipelinedBytes } = await import("./session.ts");
+        const adopt = options.adopt === false ? "no" : "direct";
+        const pipelined = adopt === "no" ? undefined : pipelinedBytes(options.firstRequest);
+        return { wish: { adopt, pipelined }, finish: (connected) => createSession(connected, system.clock, options) };
       }),
   };
 }
 
-/** Turns a connected socket into what the caller gets. Runs at once: a socket that fails must not be without a listener. */
-type Finish<T> = (connected: Connected) => T;
+interface Ending<T> {
+  readonly wish: HandoffWish;
+  /** Turns a connected socket into what the caller gets. Runs at once: a socket that fails must not be without a listener. */
+  readonly finish: (connected: Connected) => T;
+}
 
-async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: () => Promise<Finish<T>>): Promise<T> {
+async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: () => Promise<Ending<T>>): Promise<T> {
   checkConnectOptions(options);
   const { clock } = system;
   const env = options.env ?? system.env();
@@ -59,14 +69,14 @@ async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: (
   const startedAt = clock.monotonicMs();
   try {
     checkNotDisabled(env);
-    const load = (): Promise<[Platform, typeof import("./connect-with.ts"), Finish<T>]> =>
+    const load = (): Promise<[Platform, typeof import("./connect-with.ts"), Ending<T>]> =>
       Promise.all([system.loadPlatform(), import("./connect-with.ts"), prepare()]);
-    const [platform, { connectWith }, finish] = await box.run("loading the client", load);
-    return finish(await connectWith({ platform, places: system.places(env), box }, options));
+    const [platform, { connectWith }, { wish, finish }] = await box.run("loading the client", load);
+    return finish(await connectWith({ platform, places: system.places(env), box }, options, wish));
   } catch (error) {
     const { fallback } = options;
     if (fallback === undefined || !isBrokerError(error) || hasCode(error, ...NO_FALLBACK)) throw error;
-    const finish = await prepare();
+    const { finish } = await prepare();
     const socket = await takeFallback(fallback, error, { clock, signal: options.signal });
     return finish({
       route: "fallback",

@@ -6,7 +6,8 @@
  * ends that request only: frames are matched by id, so the stream stays in step. What makes the stream itself doubtful
  * (a broken frame, an id nobody asked for, the end of it) ends the connection and every request on it.
  *
- * States: open, then broken for good, with the error that did it (or none, when `close` did).
+ * States: open, then broken for good, with the error that did it (or none, when `close` did). A handed-over connection
+ * of which nothing was heard yet (unconfirmed.ts) can be replaced once, while open.
  */
 import type { Socket } from "node:net";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
@@ -18,12 +19,18 @@ import { checkConsumerProtocol, formatProtocol } from "../wire/payload-protocol.
 import { createAbortFanout } from "./abort-fanout.ts";
 import { createPendingRequests, type PendingRequests } from "./pending-requests.ts";
 import { createSendQueue, type SendQueue } from "./send-queue.ts";
+import { createUnconfirmed, type Unconfirmed, type UnconfirmedOptions } from "./unconfirmed.ts";
 
 export interface RequestOptions {
   /** Gives up waiting; a request that is already on the wire may still be carried out by the backend. */
   readonly signal?: AbortSignal;
   /** Milliseconds until DEADLINE_EXCEEDED. Default: no limit, as the time of a request is the backend's business. */
   readonly timeoutMs?: number;
+  /**
+   * It does no harm when the backend carries it out twice. Such a request may be sent along with the Hello, and is sent
+   * again when a connection that was just handed over ends before anything came back. Default false.
+   */
+  readonly idempotent?: boolean;
   /** W3C trace context, carried in the frame. Default: none. */
   readonly traceparent?: string;
   readonly tracestate?: string;
@@ -62,12 +69,17 @@ export interface FrameClient {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Takes over a connected socket nobody has read from. `firstRequestId` is for tests. */
-export function createFrameClient(
-  socket: Socket,
-  clock: Clock,
-  options: FrameClientOptions & { firstRequestId?: bigint } = {},
-): FrameClient {
+interface InternalOptions extends FrameClientOptions {
+  /** For tests. Default 1. */
+  readonly firstRequestId?: bigint;
+  /** The first request is on the socket already. */
+  readonly firstRequestSent?: boolean;
+  /** The socket was handed over and nothing was heard of it yet. */
+  readonly unconfirmed?: UnconfirmedOptions;
+}
+
+/** Takes over a connected socket nobody has read from. */
+export function createFrameClient(socket: Socket, clock: Clock, options: InternalOptions = {}): FrameClient {
   return new SocketFrameClient(socket, clock, options);
 }
 
@@ -81,37 +93,57 @@ interface Waiting {
 
 class SocketFrameClient implements FrameClient {
   readonly closed: Promise<BrokerError | undefined>;
-  private readonly decoder = createFrameDecoder();
+  private decoder = createFrameDecoder();
   private readonly aborts = createAbortFanout();
   private readonly pending: PendingRequests<Waiting>;
   private readonly queue: SendQueue;
-  private readonly socketClosed: Promise<void>;
+  private socketClosed: Promise<void> = Promise.resolve();
+  private unconfirmed: Unconfirmed | undefined;
+  private referenced = true;
+  private firstRequestSent: boolean;
+  /** Undefined while a lost connection is being replaced. */
+  private socket: Socket | undefined;
   private state: "open" | { readonly brokenBy: BrokerError | undefined } = "open";
   private settleClosed: (fault: BrokerError | undefined) => void = () => {};
 
   constructor(
-    private readonly socket: Socket,
+    socket: Socket,
     private readonly clock: Clock,
-    private readonly options: FrameClientOptions & { firstRequestId?: bigint },
+    private readonly options: InternalOptions,
   ) {
     this.pending = createPendingRequests(
       options.firstRequestId === undefined ? {} : { firstId: options.firstRequestId },
     );
-    this.queue = createSendQueue(socket);
+    this.queue = createSendQueue();
+    this.firstRequestSent = options.firstRequestSent ?? false;
+    this.unconfirmed = options.unconfirmed && createUnconfirmed(options.unconfirmed);
     this.closed = new Promise((resolve) => {
       this.settleClosed = resolve;
     });
+    this.attach(socket);
+  }
+
+  /** Speaks on `socket` from now on. What an earlier one still has to say counts no more. */
+  private attach(socket: Socket): void {
+    this.socket = socket;
+    if (!this.referenced) socket.unref();
+    const current = (): boolean => socket === this.socket;
     this.socketClosed = new Promise((resolve) => {
       socket.once("close", () => {
-        this.break(closedByBackend("the connection was closed"));
+        if (current()) this.lose(closedByBackend("the connection was closed"));
         resolve();
       });
     });
-    socket.on("data", (chunk: Buffer) => this.receive(chunk));
-    socket.once("end", () => this.receiveEnd());
-    socket.on("error", (error: NodeJS.ErrnoException) =>
-      this.break(closedByBackend(`the connection failed: ${error.code ?? error.message}`, error)),
-    );
+    socket.on("data", (chunk: Buffer) => {
+      if (current()) this.receive(chunk);
+    });
+    socket.once("end", () => {
+      if (current()) this.receiveEnd();
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (current()) this.lose(closedByBackend(`the connection failed: ${error.code ?? error.message}`, error));
+    });
+    this.queue.attach(socket);
   }
 
   get inFlight(): number {
@@ -134,7 +166,7 @@ class SocketFrameClient implements FrameClient {
     if (this.state === "open") {
       this.state = { brokenBy: undefined };
       this.failAll(new BrokerError("CONNECTION_CLOSED", "the session was closed by its owner"));
-      this.socket.destroy();
+      this.socket?.destroy();
       this.settleClosed(undefined);
     }
     await this.socketClosed;
@@ -145,17 +177,23 @@ class SocketFrameClient implements FrameClient {
   }
 
   unref(): void {
-    this.socket.unref();
+    this.referenced = false;
+    this.socket?.unref();
   }
 
   ref(): void {
-    this.socket.ref();
+    this.referenced = true;
+    this.socket?.ref();
   }
 
   private encode(id: bigint, protocol: number, payload: Uint8Array, options: RequestOptions): Uint8Array | undefined {
     try {
       const { traceparent = "", tracestate = "" } = options;
-      return encodeRequest({ payloadProtocol: protocol, payload, requestId: id, traceparent, tracestate });
+      const bytes = encodeRequest({ payloadProtocol: protocol, payload, requestId: id, traceparent, tracestate });
+      this.unconfirmed?.keep(id, { bytes, idempotent: options.idempotent ?? false });
+      const alreadySent = this.firstRequestSent;
+      this.firstRequestSent = false;
+      return alreadySent ? undefined : bytes;
     } catch (error) {
       // Nothing of it was sent, so nothing can answer it.
       this.fail(id, asBrokerError(error), { abandoned: false });
@@ -181,8 +219,15 @@ class SocketFrameClient implements FrameClient {
     if (this.state !== "open") return;
     try {
       this.decoder.push(chunk);
-      for (let body = this.decoder.next(); body !== undefined; body = this.decoder.next())
-        this.handle(decodeFrame(body));
+      for (let body = this.decoder.next(); body !== undefined; body = this.decoder.next()) {
+        const frame = decodeFrame(body);
+        if (this.unconfirmed?.judge(frame) === "refused") {
+          this.replace(this.unconfirmed, "refused");
+          return;
+        }
+        this.unconfirmed = undefined;
+        this.handle(frame);
+      }
     } catch (error) {
       this.break(asBrokerError(error));
     }
@@ -191,9 +236,9 @@ class SocketFrameClient implements FrameClient {
   private receiveEnd(): void {
     try {
       this.decoder.end();
-      this.break(closedByBackend("the backend closed the connection"));
+      this.lose(closedByBackend("the backend closed the connection"));
     } catch (error) {
-      this.break(closedByBackend(`the backend closed the connection inside a frame: ${reasonOf(error)}`, error));
+      this.lose(closedByBackend(`the backend closed the connection inside a frame: ${reasonOf(error)}`, error));
     }
   }
 
@@ -229,14 +274,46 @@ class SocketFrameClient implements FrameClient {
     const waiting = this.pending.get(id);
     if (waiting === undefined) return;
     this.pending.remove(id, options);
+    this.unconfirmed?.forget(id);
     waiting.disarm();
     waiting.reject(error);
+  }
+
+  /** The stream is over: the end of the session, or of a handed-over connection of which nothing was heard. */
+  private lose(fault: BrokerError): void {
+    if (this.state === "open" && this.unconfirmed !== undefined) this.replace(this.unconfirmed, "lost");
+    else this.break(fault);
+  }
+
+  /** Goes on with a connection of our own. Once: the new one is not unconfirmed. */
+  private replace(handedOver: Unconfirmed, why: "refused" | "lost"): void {
+    this.unconfirmed = undefined;
+    const old = this.socket;
+    this.socket = undefined;
+    this.queue.detach();
+    this.decoder = createFrameDecoder();
+    if (why === "lost") {
+      for (const [id, { idempotent }] of handedOver.sent)
+        if (!idempotent) this.fail(id, maybeCarriedOut(), { abandoned: false });
+    }
+    handedOver.reconnect().then(
+      (socket) => {
+        if (this.state !== "open") {
+          socket.destroy();
+          return;
+        }
+        for (const [id, { bytes }] of handedOver.sent) if (this.pending.get(id) !== undefined) socket.write(bytes);
+        this.attach(socket);
+      },
+      (error: unknown) => this.break(asBrokerError(error)),
+    );
+    old?.destroy();
   }
 
   private break(fault: BrokerError): void {
     if (this.state !== "open") return;
     this.state = { brokenBy: fault };
-    this.socket.destroy();
+    this.socket?.destroy();
     this.failAll(fault);
     this.settleClosed(fault);
   }
@@ -275,6 +352,13 @@ function aborted(protocol: number, signal: AbortSignal | undefined): BrokerError
 function closedByBackend(what: string, cause?: unknown): BrokerError {
   const errno = (cause as NodeJS.ErrnoException | undefined)?.code;
   return new BrokerError("CONNECTION_CLOSED", what, { ...(errno?.startsWith("E") && { details: { errno } }), cause });
+}
+
+function maybeCarriedOut(): BrokerError {
+  return new BrokerError(
+    "CONNECTION_CLOSED",
+    "the connection ended while it was being handed to the backend, which may or may not have carried the request out; mark requests that may run twice as idempotent",
+  );
 }
 
 function afterTheEnd(fault: BrokerError | undefined): BrokerError {

@@ -19,6 +19,7 @@ export type {
   Connected,
   ConnectOptions,
   FallbackRoute,
+  HandedOffRoute,
   NegotiatedFacts,
   NegotiatedRoute,
   Route,
@@ -26,4 +27,4 @@ export type {
   StartCommand,
   Timings,
 } from "./options.ts";
-export type { Session, SessionOptions } from "./session.ts";
+export type { FirstRequest, Session, SessionOptions } from "./session.ts";

@@ -7,6 +7,7 @@
 import { BrokerError, codeOfWire, hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import type { Connection } from "../platform/ports.ts";
+import { hasCapability } from "../wire/capabilities.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
@@ -32,20 +33,33 @@ const HELLO_REQUEST_NAME = "hello";
 export interface Negotiation {
   readonly endpoint: string;
   readonly facts: NegotiatedFacts;
+  /** The broker hands this very connection to the backend; undefined: dial `endpoint`. */
+  readonly handoff: OfferedHandoff | undefined;
+}
+
+export interface OfferedHandoff {
+  readonly token: Uint8Array;
+  /** No ready event comes, and what was sent after the Hello is for the backend. */
+  readonly direct: boolean;
+}
+
+export interface HelloOptions extends ConnectOptions {
+  readonly pid: number;
+  /** Bits to offer. */
+  readonly capabilities: bigint;
+  /** Bytes for the backend, sent along with the Hello. */
+  readonly pipelined?: Uint8Array | undefined;
 }
 
 /**
- * Borrows the connection, which is of no use afterwards.
+ * Borrows the connection, which is of no use afterwards unless it is handed over.
  *
  * @throws BrokerError the code of a refusal; CONNECTION_CLOSED, FRAME_UNEXPECTED, MESSAGE_MALFORMED, FRAME_TOO_LARGE,
  * FRAMING_VERSION_UNSUPPORTED, ENDPOINT_INVALID, DEADLINE_EXCEEDED, ABORTED, IO_FAILED
  */
-export async function negotiate(
-  connection: Connection,
-  options: ConnectOptions & { pid: number },
-  box: TimeBox,
-): Promise<Negotiation> {
-  const hello = encodeHello(options);
+export async function negotiate(connection: Connection, options: HelloOptions, box: TimeBox): Promise<Negotiation> {
+  const hello =
+    options.pipelined === undefined ? encodeHello(options) : Buffer.concat([encodeHello(options), options.pipelined]);
   const body = await box.run("waiting for the broker to answer the Hello", (deadline) =>
     exchange(connection, hello, deadline),
   );
@@ -56,23 +70,32 @@ export async function negotiate(
       details: { check: "result" },
     });
   const negotiated = reply.result.value;
-  // A reply with HANDLE_PASSING among its capabilities and a token would announce that this very connection becomes the
-  // backend's. We offer no such capability, so no broker may answer with it, and its endpoint is dialled like any other.
   if (negotiated.backendPipe === "")
     throw new BrokerError("ENDPOINT_INVALID", "the broker named an empty backend endpoint", {
       details: { check: "backend_pipe" },
     });
-  return { endpoint: negotiated.backendPipe, facts: factsOf(negotiated) };
+  return {
+    endpoint: negotiated.backendPipe,
+    facts: factsOf(negotiated),
+    handoff: handoffOf(negotiated, options.capabilities),
+  };
 }
 
-function encodeHello(options: ConnectOptions & { pid: number }): Buffer {
+/** In effect only if both sides set the bit and there is a token (spec: wire §7). */
+function handoffOf({ serverCapabilities, handlePassedToken }: Negotiated, offered: bigint): OfferedHandoff | undefined {
+  const agreed = serverCapabilities & offered;
+  if (!hasCapability(agreed, "handlePassing") || handlePassedToken.length === 0) return undefined;
+  return { token: handlePassedToken, direct: hasCapability(agreed, "handoffDirect") };
+}
+
+function encodeHello(options: HelloOptions): Buffer {
   const payload = encodeMessage(HelloSchema, {
     clientMinProtocol: PROTOCOL_VERSION,
     clientMaxProtocol: PROTOCOL_VERSION,
     serviceName: options.service,
     wantedVersion: options.version,
     clientVersion: options.clientVersion ?? "",
-    clientCapabilities: 0n,
+    clientCapabilities: options.capabilities,
     requestId: HELLO_REQUEST_NAME,
     peerPid: options.pid,
     clientLibName: options.libName ?? LIBRARY_NAME,

@@ -38,6 +38,12 @@ export interface ConnectOptions {
    * backend, all retries. The caller's `fallback` is not part of it. Default 30 000. Sane: 100 to 120 000.
    */
   readonly timeoutMs?: number;
+  /**
+   * Take the broker's connection over when the broker hands it to the backend, instead of making a second one.
+   * Sessions do by default: the first frame of the backend settles the matter. `connect` does not, because a raw socket
+   * has to wait for the broker's word, which takes longer than connecting.
+   */
+  readonly adopt?: boolean;
   /** Ends the call with ABORTED. */
   readonly signal?: AbortSignal;
   /** Environment to read settings from and to start a broker with. Default: this process's. */
@@ -115,6 +121,13 @@ export interface NegotiatedRoute extends SomeRoute {
   readonly cachedError?: BrokerError;
 }
 
+/** The connection on which the broker was asked is the backend's now. */
+export interface HandedOffRoute extends Omit<NegotiatedRoute, "route"> {
+  readonly route: "handed-off";
+  /** True: nothing has been heard of the backend yet when the call returns. */
+  readonly direct: boolean;
+}
+
 /** The caller's own path. */
 export interface FallbackRoute extends SomeRoute {
   readonly route: "fallback";
@@ -122,7 +135,7 @@ export interface FallbackRoute extends SomeRoute {
   readonly fallbackReason: BrokerError;
 }
 
-export type Route = SkipRoute | NegotiatedRoute | FallbackRoute;
+export type Route = SkipRoute | NegotiatedRoute | HandedOffRoute | FallbackRoute;
 
 /** A connected socket nobody has read from, and how it was reached. The socket is the caller's. */
 export type Connected = Route & { readonly socket: Socket };

@@ -1,6 +1,6 @@
 /**
  * Frames on their way into a socket. A frame is encoded when the socket takes it and not before, so that requests that
- * wait for a slow peer cost no second copy and can be withdrawn without a trace on the wire.
+ * wait for a slow peer cost no second copy and can be withdrawn without a trace on the wire. Without a socket they wait.
  */
 import type { Socket } from "node:net";
 
@@ -9,30 +9,44 @@ export interface SendQueue {
   push(id: bigint, encode: () => Uint8Array | undefined): void;
   /** True when the frame had not been handed to the socket; it never will be. */
   withdraw(id: bigint): boolean;
+  /** Sends into `socket` from now on. */
+  attach(socket: Socket): void;
+  /** Sends nothing until the next `attach`. */
+  detach(): void;
   clear(): void;
 }
 
-export function createSendQueue(socket: Socket): SendQueue {
+export function createSendQueue(): SendQueue {
   const waiting = new Map<bigint, () => Uint8Array | undefined>();
-  let full = socket.writableNeedDrain;
+  let current: Socket | undefined;
+  let full = false;
   const flush = (): void => {
     for (const [id, encode] of waiting) {
-      if (full) return;
+      if (full || current === undefined) return;
       waiting.delete(id);
       const bytes = encode();
-      if (bytes !== undefined) full = !socket.write(bytes);
+      if (bytes !== undefined) full = !current.write(bytes);
     }
   };
-  socket.on("drain", () => {
-    full = false;
-    flush();
-  });
   return {
     push(id, encode) {
       waiting.set(id, encode);
       flush();
     },
     withdraw: (id) => waiting.delete(id),
+    attach(socket) {
+      current = socket;
+      full = socket.writableNeedDrain;
+      socket.on("drain", () => {
+        if (socket !== current) return;
+        full = false;
+        flush();
+      });
+      flush();
+    },
+    detach() {
+      current = undefined;
+    },
     clear: () => waiting.clear(),
   };
 }

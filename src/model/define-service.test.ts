@@ -69,3 +69,18 @@ test("differences name the field and both values", () => {
     { field: "label owner", from: "me", to: "you" },
   ]);
 });
+
+test("handoff labels differ when they mean something else, not when they spell a default out", () => {
+  const draft = { name: "demo", binary: "/opt/demo" };
+  const from = defineService(draft);
+  const spelledOut = defineService({ ...draft, labels: { "handoff.enabled": "true" } });
+  assert.deepEqual(definitionDifferences(from, spelledOut), []);
+  const to = defineService({
+    ...draft,
+    labels: { "handoff.enabled": "false", "handoff.max_attempts_per_minute": "9" },
+  });
+  assert.deepEqual(definitionDifferences(from, to), [
+    { field: "handoff.enabled", from: "true", to: "false" },
+    { field: "handoff.maxAttemptsPerMinute", from: "(none)", to: "9" },
+  ]);
+});

@@ -1,6 +1,10 @@
 /** What would change when one definition of a service replaces another. */
 import { isDraftedLabel } from "./define-service.ts";
+import { LABELS } from "./exec-settings.ts";
 import type { ServiceDefinition } from "./service-definition.ts";
+
+/** Labels that are compared by what they mean, not by their text. */
+const HANDOFF_LABELS = new Set(LABELS.map((row) => row.key).filter((key) => key.startsWith("handoff.")));
 
 /** A field in which two definitions of one service behave differently. */
 export interface DefinitionDifference {
@@ -19,13 +23,14 @@ export function definitionDifferences(from: ServiceDefinition, to: ServiceDefini
 }
 
 function comparable(definition: ServiceDefinition): Record<string, string> {
-  const { labels, exec, ...plain } = definition;
+  const { labels, exec, handoff, ...plain } = definition;
   const env = Object.entries(exec.env).map(([name, value]) => [`exec.env.${name}`, value]);
-  const others = Object.entries(labels).filter(([key]) => !isDraftedLabel(key));
+  const others = Object.entries(labels).filter(([key]) => !isDraftedLabel(key) && !HANDOFF_LABELS.has(key));
   return Object.fromEntries(
     [
       ...Object.entries(plain),
       ...Object.entries({ ...exec, env: undefined }).map(([key, value]) => [`exec.${key}`, value]),
+      ...Object.entries(handoff).map(([key, value]) => [`handoff.${key}`, value]),
       ...env,
       ...others.map(([key, value]) => [`label ${key}`, value]),
     ]

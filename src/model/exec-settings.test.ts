@@ -1,11 +1,23 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { hasCode } from "../base/errors.ts";
-import { type ExecSettings, expandArgs, LABELS, parseExecSettings } from "./exec-settings.ts";
+import {
+  type ExecSettings,
+  expandArgs,
+  type HandoffSettings,
+  LABELS,
+  parseExecSettings,
+  parseHandoffSettings,
+} from "./exec-settings.ts";
+
+/** All settings there are; a label belongs to one of the two readers. */
+function parseSettings(labels: Readonly<Record<string, string>>): ExecSettings & HandoffSettings {
+  return { ...parseExecSettings(labels), ...parseHandoffSettings(labels) };
+}
 
 interface Row {
   readonly key: string;
-  readonly setting: keyof ExecSettings;
+  readonly setting: keyof (ExecSettings & HandoffSettings);
   readonly fallback: unknown;
   /** Label value and what becomes of it. */
   readonly good: readonly (readonly [string, unknown])[];
@@ -119,21 +131,56 @@ const ROWS: readonly Row[] = [
     ],
     bad: ["", "4095", "1073741825", "1e6", "1MB", "-4096", "0x2000", "4096.5", "9999999999999"],
   },
+  ...(
+    [
+      ["handoff.enabled", "enabled"],
+      ["handoff.disable_under_fd_pressure", "disableUnderFdPressure"],
+    ] as const
+  ).map(([key, setting]) => ({
+    key,
+    setting,
+    fallback: true,
+    good: [
+      ["true", true],
+      ["false", false],
+    ] as const,
+    bad: ["", "True", "yes", "0", "1", "true ", "toString"],
+  })),
+  {
+    key: "handoff.endpoint",
+    setting: "endpoint",
+    fallback: undefined,
+    good: [
+      ["/run/x.sock", "/run/x.sock"],
+      ["{endpoint}.handoff", "{endpoint}.handoff"],
+    ],
+    bad: ["", "x.sock", "{endpoint}", "x{endpoint}.h", "/run/\0"],
+  },
+  {
+    key: "handoff.max_attempts_per_minute",
+    setting: "maxAttemptsPerMinute",
+    fallback: undefined,
+    good: [
+      ["1", 1],
+      ["10000", 10_000],
+    ],
+    bad: ["", "0", "10001", "-1", "1.5", "1e3", "60/m", " 1", "9999999999"],
+  },
 ];
 
 describe("each label", () => {
   for (const row of ROWS) {
     const beside = row.beside ?? {};
     const name = Object.keys(beside).length === 0 ? row.key : `${row.key} beside ${JSON.stringify(beside)}`;
-    test(`${name}: its default`, () => assert.deepEqual(parseExecSettings(beside)[row.setting], row.fallback));
+    test(`${name}: its default`, () => assert.deepEqual(parseSettings(beside)[row.setting], row.fallback));
     for (const [text, value] of row.good) {
       test(`${name}: ${JSON.stringify(text)} is good`, () => {
-        assert.deepEqual(parseExecSettings({ ...beside, [row.key]: text })[row.setting], value);
+        assert.deepEqual(parseSettings({ ...beside, [row.key]: text })[row.setting], value);
       });
     }
     for (const text of row.bad) {
       test(`${name}: ${JSON.stringify(text)} is bad`, () => {
-        assert.throws(() => parseExecSettings({ ...beside, [row.key]: text }), refusing(row.key));
+        assert.throws(() => parseSettings({ ...beside, [row.key]: text }), refusing(row.key));
       });
     }
   }
@@ -141,17 +188,21 @@ describe("each label", () => {
   test("that is documented has a row here, and its documented default is the real one", () => {
     const tested = new Set([...ROWS.map((row) => row.key), "exec.env."]);
     assert.deepEqual(LABELS.map((label) => label.key).sort(), [...tested].sort());
+    const unsetByDefault = new Set(ROWS.filter((row) => row.fallback === undefined).map((row) => row.key));
     const withDefaults = Object.fromEntries(
-      LABELS.filter((label) => !label.key.endsWith(".")).map((label) => [
+      LABELS.filter((label) => !label.key.endsWith(".") && !unsetByDefault.has(label.key)).map((label) => [
         label.key,
         label.fallback.replace(/ \(.*/, ""),
       ]),
     );
-    assert.deepEqual(parseExecSettings(withDefaults), parseExecSettings({}));
+    assert.deepEqual(parseSettings(withDefaults), parseSettings({}));
   });
 
   test("that is unknown changes nothing", () => {
-    assert.deepEqual(parseExecSettings({ "exec.argz": "[", team: "x", "log.max_byte": "?" }), parseExecSettings({}));
+    assert.deepEqual(
+      parseSettings({ "exec.argz": "[", team: "x", "log.max_byte": "?", "handoff.enable": "?" }),
+      parseSettings({}),
+    );
   });
 });
 

@@ -28,6 +28,17 @@ export interface ExecSettings {
   readonly logMaxBytes: number;
 }
 
+/** Whether and how often connections may be handed to the backend; clients that are not handed over reconnect. */
+export interface HandoffSettings {
+  readonly enabled: boolean;
+  /** Socket of a backend that takes v1 handoffs; may hold `{endpoint}`. Undefined: the control channel, if it has one. */
+  readonly endpoint: string | undefined;
+  /** Undefined: no limit. */
+  readonly maxAttemptsPerMinute: number | undefined;
+  /** Stop while the broker is short of descriptors. */
+  readonly disableUnderFdPressure: boolean;
+}
+
 export const DEFAULT_READY_TIMEOUT_MS = 15_000;
 export const DEFAULT_STOP_TIMEOUT_MS = 10_000;
 export const DEFAULT_LOG_MAX_BYTES = 1024 * 1024;
@@ -65,6 +76,30 @@ export const LABELS: readonly LabelRow[] = [
   { key: "exec.ready_timeout", value: "duration", fallback: "15s", about: "from start to ready" },
   { key: "exec.stop_timeout", value: "duration", fallback: "10s", about: "from SIGTERM to SIGKILL" },
   { key: "log.max_bytes", value: "bytes", fallback: "1048576", about: "size at which the log is rotated" },
+  {
+    key: "handoff.enabled",
+    value: "true | false",
+    fallback: "true",
+    about: "may connections be handed over at all",
+  },
+  {
+    key: "handoff.endpoint",
+    value: "absolute path, or {endpoint} and a suffix",
+    fallback: "the control channel",
+    about: "where a backend without the SDK takes v1 handoffs",
+  },
+  {
+    key: "handoff.max_attempts_per_minute",
+    value: "number from 1 to 10000",
+    fallback: "",
+    about: "handoffs tried per minute and backend; without it there is no limit",
+  },
+  {
+    key: "handoff.disable_under_fd_pressure",
+    value: "true | false",
+    fallback: "true",
+    about: "no handoffs while the broker is short of descriptors",
+  },
 ];
 
 /**
@@ -89,6 +124,26 @@ export function parseExecSettings(labels: Readonly<Record<string, string>>): Exe
     stopTimeoutMs: parseDuration(labels, "exec.stop_timeout", DEFAULT_STOP_TIMEOUT_MS),
     logMaxBytes: parseBytes(labels, "log.max_bytes", DEFAULT_LOG_MAX_BYTES),
   };
+}
+
+/**
+ * Reads the `handoff.` labels.
+ *
+ * @throws BrokerError DEFINITION_INVALID naming the label, what it holds and what it may hold.
+ */
+export function parseHandoffSettings(labels: Readonly<Record<string, string>>): HandoffSettings {
+  return {
+    enabled: oneOf(labels, "handoff.enabled", ["true", "false"] as const) === "true",
+    endpoint: parseHandoffEndpoint(labels["handoff.endpoint"]),
+    maxAttemptsPerMinute: parseAttempts(labels, "handoff.max_attempts_per_minute"),
+    disableUnderFdPressure: oneOf(labels, "handoff.disable_under_fd_pressure", ["true", "false"] as const) === "true",
+  };
+}
+
+function parseHandoffEndpoint(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (/^(\/|\{endpoint\}.)/.test(text) && !text.includes("\0")) return text;
+  throw invalid("handoff.endpoint", text, "an absolute path, or {endpoint} and a suffix");
 }
 
 /** The arguments with `{endpoint}`, `{version}` and `{service}` filled in. */
@@ -170,6 +225,17 @@ function parseBytes(labels: Readonly<Record<string, string>>, key: string, fallb
   if (!(bytes >= LOG_BYTES.min && bytes <= LOG_BYTES.max))
     throw invalid(key, text, `a number of bytes from ${LOG_BYTES.min} to ${LOG_BYTES.max}`);
   return bytes;
+}
+
+const ATTEMPTS = { min: 1, max: 10_000 };
+
+function parseAttempts(labels: Readonly<Record<string, string>>, key: string): number | undefined {
+  const text = labels[key];
+  if (text === undefined) return undefined;
+  const attempts = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(attempts >= ATTEMPTS.min && attempts <= ATTEMPTS.max))
+    throw invalid(key, text, `a number from ${ATTEMPTS.min} to ${ATTEMPTS.max}`);
+  return attempts;
 }
 
 function invalid(key: string, got: string, expected: string): BrokerError {

@@ -13,13 +13,15 @@ export interface LaunchFacts {
   readonly tracestate: string;
   /** Number of the inherited listening descriptor; absent when the backend binds. */
   readonly listenerFd?: number;
+  /** Number of the inherited end of the control channel. */
+  readonly controlFd?: number;
   /** From the definition's labels. */
   readonly extra: Readonly<Record<string, string>>;
 }
 
 /** A value in the broker's own environment that would be a lie in a backend's. */
 const NOT_INHERITED =
-  /^(RUNNING_PROCESS_BROKER_V1_.*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
+  /^(RUNNING_PROCESS_BROKER_V1_(?!SOCKET$).*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
 
 /** The part of `env` that a process started by us may inherit. */
 export function inheritableEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -45,6 +47,7 @@ export function launchEnvironment(
     RUNNING_PROCESS_BROKER_BINARY: launch.binary,
     ...(launch.traceparent !== "" && { [`${prefix}TRACEPARENT`]: launch.traceparent }),
     ...(launch.tracestate !== "" && { [`${prefix}TRACESTATE`]: launch.tracestate }),
+    ...(launch.controlFd !== undefined && { RUNNING_PROCESS_BROKER_CONTROL_FD: String(launch.controlFd) }),
     ...(launch.listenerFd !== undefined && { RUNNING_PROCESS_BROKER_LISTENER_FD: String(launch.listenerFd) }),
   };
 }

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { type BrokerErrorCode, hasCode } from "../base/errors.ts";
 import { encodeMessage } from "../wire/codec.ts";
 import { BrokerIsolation, ServiceDefinitionSchema } from "../wire/messages.ts";
+import { parseHandoffSettings } from "./exec-settings.ts";
 import {
   binaryPathFor,
   createServiceDefinition,
@@ -34,7 +35,7 @@ describe("the golden file", () => {
   test("is read as it was meant, and written back byte for byte", () => {
     const definition = decodeServiceDefinition(Buffer.from(hex, "hex"), "zccache");
     assert.deepEqual(
-      { ...definition, exec: undefined },
+      { ...definition, exec: undefined, handoff: undefined },
       {
         serviceName: "zccache",
         binaryPath: "/usr/local/bin/zccache",
@@ -45,6 +46,7 @@ describe("the golden file", () => {
         versionAllowList: ["1.11.20"],
         labels: {},
         exec: undefined,
+        handoff: undefined,
       },
     );
     assert.equal(Buffer.from(encodeServiceDefinition(definition)).toString("hex"), hex);
@@ -59,7 +61,7 @@ describe("a definition", () => {
   });
 
   test("is private, open to every version and not launchable unless it says more", () => {
-    const { exec, ...rest } = createServiceDefinition(MINIMAL);
+    const { exec, handoff, ...rest } = createServiceDefinition(MINIMAL);
     assert.deepEqual(rest, {
       ...MINIMAL,
       isolation: "private",
@@ -70,6 +72,7 @@ describe("a definition", () => {
       labels: {},
     });
     assert.equal(exec.bind, "backend");
+    assert.deepEqual(handoff, parseHandoffSettings({}));
   });
 
   test("has the same bytes in whatever order its labels were given", () => {
@@ -151,6 +154,13 @@ const RULES: readonly {
     code: "DEFINITION_INVALID",
     message: /exec\.bind/,
     check: "exec.bind",
+  },
+  {
+    name: "its handoff labels",
+    wrong: { labels: { "handoff.enabled": "yes" } },
+    code: "DEFINITION_INVALID",
+    message: /handoff\.enabled/,
+    check: "handoff.enabled",
   },
 ];
 

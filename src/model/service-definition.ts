@@ -6,7 +6,7 @@ import { posix } from "node:path";
 import { BrokerError } from "../base/errors.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { BrokerIsolation, ServiceDefinitionSchema } from "../wire/messages.ts";
-import { type ExecSettings, parseExecSettings } from "./exec-settings.ts";
+import { type ExecSettings, type HandoffSettings, parseExecSettings, parseHandoffSettings } from "./exec-settings.ts";
 import { checkName, checkVersion, type Instance } from "./names.ts";
 
 export const DEFINITION_SUFFIX = ".servicedef";
@@ -27,6 +27,7 @@ export interface ServiceDefinition {
   readonly versionAllowList: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly exec: ExecSettings;
+  readonly handoff: HandoffSettings;
 }
 
 /** What a builder starts from; everything but the first two is optional. */
@@ -87,6 +88,7 @@ function validated(init: Fields, wireIsolation: BrokerIsolation, requestedName: 
     versionAllowList: [...(init.versionAllowList ?? [])],
     labels,
     exec: parseExecSettings(labels),
+    handoff: parseHandoffSettings(labels),
   };
 }
 

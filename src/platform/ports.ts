@@ -48,6 +48,14 @@ export interface Transport {
    * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, DEADLINE_EXCEEDED, IO_FAILED (ENOENT, ECONNREFUSED, …)
    */
   connect(path: string, deadline: Deadline): Promise<Connection>;
+  /** A connected pair: one end for us, the other's descriptor (close-on-exec) for a child; the caller closes it. */
+  pair(): { ours: Connection; theirs: number };
+  /**
+   * Takes over an inherited or received stream socket: close-on-exec, non-blocking. Consumes `fd`, also on failure.
+   *
+   * @throws BrokerError ENDPOINT_INVALID when it is no stream socket
+   */
+  adoptConnection(fd: number): Connection;
   /**
    * Serves a listener with ordinary sockets, for code that brings its own protocol. Consumes the listener.
    * `close` stops accepting and resolves once the descriptor is closed; sockets already handed out live on.
@@ -84,6 +92,12 @@ export interface AcceptError {
   readonly rejected?: Connection;
 }
 
+export interface ReceivedMessage {
+  /** Shorter than asked for only at the end of the stream. */
+  readonly bytes: Buffer;
+  readonly descriptors: readonly number[];
+}
+
 /** A connected stream. One read and one write may run at a time each. */
 export interface Connection {
   readonly fd: number;
@@ -97,6 +111,21 @@ export interface Connection {
   readExactly(length: number, deadline: Deadline): Promise<Buffer>;
   /** @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (EPIPE, ECONNRESET, …); some bytes may have been sent. */
   writeAll(bytes: Uint8Array, deadline: Deadline): Promise<void>;
+  /**
+   * Sends `bytes` (at most 64 KiB) with a duplicate of `descriptor` riding on the first of them (SCM_RIGHTS): one
+   * sendmsg(2) when there is room. Borrows the descriptor.
+   *
+   * @throws BrokerError DEADLINE_EXCEEDED (nothing was sent), IO_FAILED (EPIPE, ETOOMANYREFS, …: nothing was sent, but
+   * with `details.check` `sent-in-part` the descriptor and some bytes were)
+   */
+  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): Promise<void>;
+  /**
+   * Like `readExactly`, and collects the descriptors that ride on these bytes. They become the caller's; when it
+   * throws they are closed.
+   */
+  receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage>;
+  /** shutdown(2) in both directions: ends the stream for every process that holds a duplicate. */
+  shutdown(): void;
   /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */
   openPeer(): ProcessHandle | undefined;
   /** Consumes the connection: the descriptor lives on in the socket. */

@@ -6,3 +6,4 @@ export * from "./gen/running_process/broker/v1/handoff_pb.ts";
 export * from "./gen/running_process/broker/v1/lifecycle_event_pb.ts";
 export * from "./gen/running_process/broker/v1/manifest_pb.ts";
 export * from "./gen/running_process/broker/v1/service_definition_pb.ts";
+export * from "./gen/running_process_broker/control/v1/control_pb.ts";

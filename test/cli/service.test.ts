@@ -70,7 +70,7 @@ test("add writes every flag into a private file", async (t) => {
   const result = await at.rpb(["service", "add", "demo", "--binary", at.binary, ...flags]);
   assert.deepEqual(result, { code: 0, out: `added demo: ${at.file("demo")}\n`, err: "" });
   assert.equal(statSync(at.file("demo")).mode & 0o777, 0o600);
-  const { exec, labels, ...definition } = at.stored("demo");
+  const { exec, handoff, labels, ...definition } = at.stored("demo");
   assert.deepEqual(definition, {
     serviceName: "demo",
     binaryPath: at.binary,

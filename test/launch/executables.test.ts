@@ -59,7 +59,12 @@ test("a script that renames its process is still taken for what was launched", a
     world.define({ serviceName, binary: "obeys.mjs", labels: { "exec.env.TITLE": title } });
     await launching.negotiated(serviceName);
     const [pid] = launching.pids(serviceName);
-    assert.ok(!world.platform.processes.inspect(pid as number)?.argv.join(" ").includes("obeys"));
+    assert.ok(
+      !world.platform.processes
+        .inspect(pid as number)
+        ?.argv.join(" ")
+        .includes("obeys"),
+    );
   }
 });
 
@@ -103,5 +108,8 @@ test("{version} in the binary's path: two versions run side by side from two dir
   assert.notEqual(one.backendPipe, two.backendPipe);
   const scripts = launching.pids("svc").map((pid) => world.platform.processes.inspect(pid)?.argv[1]);
   assert.deepEqual(scripts, [join(world.root, "bin/1.0.0/tool.mjs"), join(world.root, "bin/2.0.0-rc.1/tool.mjs")]);
-  assert.match((await launching.refused("svc", "3.0.0")).reason, /bin\/3\.0\.0\/tool\.mjs" could not be canonicalized: ENOENT$/);
+  assert.match(
+    (await launching.refused("svc", "3.0.0")).reason,
+    /bin\/3\.0\.0\/tool\.mjs" could not be canonicalized: ENOENT$/,
+  );
 });

@@ -25,8 +25,7 @@ const ROWS: readonly Row[] = [
   {
     what: "exits at once: its status and last output are in the refusal",
     binary: "exits-at-once.mjs",
-    reason:
-      /^backend exited with status 3 before it was ready; last output: cannot load the model: file is missing$/,
+    reason: /^backend exited with status 3 before it was ready; last output: cannot load the model: file is missing$/,
     details: { error: "PROCESS_EXITED", exit: "status 3", log_tail: "cannot load the model: file is missing" },
   },
   {
@@ -125,14 +124,15 @@ const ROWS: readonly Row[] = [
 
 test("a backend that is no good is refused with its last words, and nothing of it is left", async (t) => {
   const launching = await createLaunching(t);
-  for (const [index, row] of ROWS.entries())
-    await t.test(row.what, () => checkRow(launching, `row-${index}`, row));
+  for (const [index, row] of ROWS.entries()) await t.test(row.what, () => checkRow(launching, `row-${index}`, row));
 });
 
 async function checkRow(launching: Launching, serviceName: string, row: Row): Promise<void> {
   const { world } = launching;
   const script = row.binary.endsWith(".mjs");
-  const binaryPath = script ? world.install(row.binary, `${serviceName}.mjs`) : shell(world.root, serviceName, row.binary);
+  const binaryPath = script
+    ? world.install(row.binary, `${serviceName}.mjs`)
+    : shell(world.root, serviceName, row.binary);
   world.define({ serviceName, binaryPath, labels: { ...row.labels } });
   const refused = await launching.refused(serviceName);
   assert.match(refused.reason, /^backend spawn failed: /);

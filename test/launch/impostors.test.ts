@@ -15,7 +15,13 @@ const FIELDS: readonly { what: string; changes: object; check: string; hash?: st
   { what: "no pid", changes: { pid: 0 }, check: "pid", shown: "0" },
   { what: "another executable", changes: { exePath: "/bin/true" }, check: "exe_path", shown: "/bin/true" },
   { what: "another SHA-256", changes: { exeSha256: { hex: HEX.wrong } }, check: "exe_sha256", shown: HEX.wrong },
-  { what: "another BLAKE3", changes: { exeHash: { hex: HEX.wrong } }, check: "exe_hash", hash: "blake3", shown: HEX.wrong },
+  {
+    what: "another BLAKE3",
+    changes: { exeHash: { hex: HEX.wrong } },
+    check: "exe_hash",
+    hash: "blake3",
+    shown: HEX.wrong,
+  },
   { what: "another boot", changes: { bootId: "another-boot" }, check: "boot_id", shown: "another-boot" },
   {
     what: "another endpoint",

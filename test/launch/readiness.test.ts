@@ -102,7 +102,9 @@ test("connect: a process of another session that listens at the endpoint is not 
   });
   const refusal = launching.refused("svc");
   const endpoint = await readFile(told, "utf8");
-  const squatter = world.track(spawn(world.install("plain-server.mjs"), [endpoint], { env: world.env, detached: true }));
+  const squatter = world.track(
+    spawn(world.install("plain-server.mjs"), [endpoint], { env: world.env, detached: true }),
+  );
   const { reason, details } = await refusal;
   assert.match(reason, new RegExp(`its endpoint is served by process ${squatter.pid}, expected \\d+$`));
   assert.equal(details.check, "listener");

@@ -44,7 +44,11 @@ test("a slow launch and failing ones delay no other backend, nor another version
   const { world } = launching;
   const started = makeFifo(join(world.root, "started"));
   const go = makeFifo(join(world.root, "go"));
-  world.define({ serviceName: "slow", binary: "waits.mjs", labels: { "exec.env.STARTED": started, "exec.env.GO": go } });
+  world.define({
+    serviceName: "slow",
+    binary: "waits.mjs",
+    labels: { "exec.env.STARTED": started, "exec.env.GO": go },
+  });
   world.define({ serviceName: "dead", binary: "exits-at-once.mjs" });
   world.define({ serviceName: "fast", binary: "obeys.mjs" });
   let slowIsUp = false;

@@ -131,7 +131,11 @@ test("without --with-backends they go on serving after the broker has ended", as
 test("a broker that ends while it launches ends that launch with its backends", async (t) => {
   const launching = await createLaunching(t);
   const { world, broker } = launching;
-  world.define({ serviceName: "svc", binaryPath: world.install("another-protocol.mjs"), labels: { "exec.ready_timeout": "10m" } });
+  world.define({
+    serviceName: "svc",
+    binaryPath: world.install("another-protocol.mjs"),
+    labels: { "exec.ready_timeout": "10m" },
+  });
   // What the client of such a launch gets to see is the business of the broker's own end.
   const asked = launching.hello("svc").catch(() => {});
   await broker.logged(/backend-launching/);

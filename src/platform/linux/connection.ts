@@ -8,10 +8,22 @@
  */
 import { Socket } from "node:net";
 import type { Deadline, Timer } from "../../base/clock.ts";
-import { BrokerError } from "../../base/errors.ts";
+import { BrokerError, reasonOf } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
-import type { Connection, PeerCredentials, ProcessHandle } from "../ports.ts";
-import { close, lastErrno, MSG_NOSIGNAL, recv, SO_PEERCRED, SO_PEERPIDFD, send, socketOption } from "./libc.ts";
+import type { Connection, PeerCredentials, ProcessHandle, ReceivedMessage } from "../ports.ts";
+import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
+import {
+  close,
+  lastErrno,
+  MSG_NOSIGNAL,
+  recv,
+  SHUT_RDWR,
+  SO_PEERCRED,
+  SO_PEERPIDFD,
+  send,
+  shutdown,
+  socketOption,
+} from "./libc.ts";
 import { createProcessHandle } from "./process-handle.ts";
 import { onceReady, type ReadinessWatch } from "./readiness.ts";
 
@@ -64,6 +76,51 @@ class UnixConnection implements Connection {
       if (took > 0) sent += took;
       else await this.wait("writing", "writable", deadline);
     }
+  }
+
+  async sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): Promise<void> {
+    for (;;) {
+      const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, descriptor));
+      if (took > 0) return this.sendRest(bytes.subarray(took), deadline);
+      await this.wait("writing", "writable", deadline);
+    }
+  }
+
+  /** The descriptor went with the first byte; whatever did not fit follows by itself. */
+  private async sendRest(bytes: Uint8Array, deadline: Deadline): Promise<void> {
+    try {
+      await this.writeAll(bytes, deadline);
+    } catch (error) {
+      throw new BrokerError("IO_FAILED", `a message with a descriptor was sent only in part: ${reasonOf(error)}`, {
+        details: { syscall: "send", errno: "EIO", check: "sent-in-part" },
+        cause: error,
+      });
+    }
+  }
+
+  async receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage> {
+    const chunks: Buffer[] = [];
+    const descriptors: number[] = [];
+    try {
+      for (let filled = 0; filled < length; ) {
+        const received = receiveDescriptors(this.openFd("recvmsg"), length - filled);
+        descriptors.push(...received.descriptors);
+        const count = this.call("recvmsg", received.count);
+        if (count === 0) break;
+        if (count > 0) {
+          chunks.push(received.bytes);
+          filled += count;
+        } else await this.wait("reading", "readable", deadline);
+      }
+      return { bytes: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), descriptors };
+    } catch (error) {
+      for (const descriptor of descriptors) close(descriptor);
+      throw error;
+    }
+  }
+
+  shutdown(): void {
+    if (this.open) shutdown(this.fd, SHUT_RDWR);
   }
 
   openPeer(): ProcessHandle | undefined {

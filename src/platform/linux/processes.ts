@@ -157,14 +157,19 @@ function firstLine(child: ChildProcess, deadline: Deadline, signal?: AbortSignal
   });
 }
 
-/** Our own child needs no pidfd: its number cannot be reused before we reap it, and after that Node signals nobody. */
+/**
+ * Signals go through Node: the number of a child cannot be reused before we reap it, and afterwards Node signals nobody.
+ * The pidfd is for seeing a death before its event comes; without one, as when descriptors run out, that much is lost.
+ */
 function createSpawned(child: ChildProcess): SpawnedProcess {
   // "spawn" was emitted, so there is a pid.
   const pid = child.pid as number;
+  const handle = openProcess(pid);
   let exitStatus: ExitStatus | undefined;
   const callbacks: (() => void)[] = [];
   child.once("exit", (code, signal) => {
     exitStatus = { code, signal };
+    handle?.close();
     for (const callback of callbacks.splice(0)) callback();
   });
   return {
@@ -172,13 +177,13 @@ function createSpawned(child: ChildProcess): SpawnedProcess {
     get exitStatus() {
       return exitStatus;
     },
-    isAlive: () => exitStatus === undefined,
+    isAlive: () => exitStatus === undefined && (handle?.isAlive() ?? true),
     onExit: (callback) => {
       if (exitStatus !== undefined) callback();
       else callbacks.push(callback);
     },
     signal: (signal) => child.kill(signal),
-    close() {},
+    close: () => handle?.close(),
   };
 }
 

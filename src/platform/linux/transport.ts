@@ -6,7 +6,24 @@ import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import type { Connection, Listener, Transport } from "../ports.ts";
 import { createConnection } from "./connection.ts";
-import { AF_UNIX, close, connect, lastErrno, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket } from "./libc.ts";
+import {
+  AF_UNIX,
+  close,
+  connect,
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  FD_CLOEXEC,
+  fcntl,
+  lastErrno,
+  SO_TYPE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  socket,
+  socketOption,
+  socketpair,
+} from "./libc.ts";
 import { adoptListener, listenOn } from "./listener.ts";
 import { socketAddress } from "./socket-address.ts";
 
@@ -17,6 +34,8 @@ export const unixTransport: Transport = {
   listen: (path, options) => listenOn(path, options?.backlog),
   adoptListener,
   connect: connectTo,
+  pair,
+  adoptConnection,
   serveSockets,
 };
 
@@ -42,6 +61,29 @@ async function connectTo(path: string, deadline: Deadline): Promise<Connection> 
     await sleep(deadline.clock, Math.min(FULL_BACKLOG_RETRY_MS, deadline.remainingMs()));
   }
   return createConnection(fd);
+}
+
+function pair(): { ours: Connection; theirs: number } {
+  const fds = Buffer.alloc(8);
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) !== 0) throw ioFailed("socketpair", lastErrno());
+  const [ours, theirs] = [fds.readInt32LE(0), fds.readInt32LE(4)];
+  // Only our end is non-blocking: the flag belongs to the open file, and the child may want to block.
+  setNonBlocking(ours);
+  return { ours: createConnection(ours), theirs };
+}
+
+function adoptConnection(fd: number): Connection {
+  const type = socketOption(fd, SO_TYPE, 1)?.[0];
+  if (type !== SOCK_STREAM || fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) {
+    close(fd);
+    throw new BrokerError("ENDPOINT_INVALID", `descriptor ${fd} is not a stream socket`);
+  }
+  setNonBlocking(fd);
+  return createConnection(fd);
+}
+
+function setNonBlocking(fd: number): void {
+  if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
 }
 
 function serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> } {

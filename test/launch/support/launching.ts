@@ -5,7 +5,13 @@ import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { encodeMessage } from "../../../src/wire/codec.ts";
 import { encodeRequest } from "../../../src/wire/envelope.ts";
-import { AdminRequestSchema, AdminVerb, type HelloReply, type Negotiated, type Refused } from "../../../src/wire/messages.ts";
+import {
+  AdminRequestSchema,
+  AdminVerb,
+  type HelloReply,
+  type Negotiated,
+  type Refused,
+} from "../../../src/wire/messages.ts";
 import { converse, type HelloInit, negotiatedIn, refusedIn, sayHello } from "../../support/raw-peer.ts";
 import { createWorld, type RunningBroker, type World } from "../../support/world.ts";
 

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { createServiceDefinition } from "../model/service-definition.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
+import { type Activated, createActivation, type LaunchRegistry } from "./activation.ts";
+import type { LaunchedBackend } from "./backend.ts";
+import type { LaunchRequest } from "./launcher.ts";
+
+const REQUEST: LaunchRequest = {
+  key: { instanceId: "private:svc", service: "svc", version: "1.0.0" },
+  definition: createServiceDefinition({ serviceName: "svc", binaryPath: "/bin/svc" }),
+  traceparent: "",
+  tracestate: "",
+};
+
+/** Real activation over launches that a test brings to their ends by hand. */
+function setUp() {
+  const launches: { registry: LaunchRegistry; up(backend: LaunchedBackend): void; down(error: Error): void }[] = [];
+  const activation = createActivation({
+    clock: createManualClock(),
+    bringUp: (_, registry) =>
+      new Promise((resolve, reject) => {
+        const up = (backend: LaunchedBackend): void => {
+          registry.publish(backend);
+          resolve(backend);
+        };
+        launches.push({ registry, up, down: reject });
+      }),
+  });
+  return { activation, launches };
+}
+
+interface Counted extends LaunchedBackend {
+  retired: number;
+}
+
+function backend(isServing: () => Promise<boolean> = async () => true): Counted {
+  const counted: Pick<Counted, "key" | "isServing" | "retire" | "retired"> = {
+    key: REQUEST.key,
+    isServing,
+    retired: 0,
+    retire: () => void counted.retired++,
+  };
+  return counted as Counted;
+}
+
+function backendOf(activated: Activated): LaunchedBackend {
+  assert.ok("backend" in activated);
+  return activated.backend as LaunchedBackend;
+}
+
+for (const seen of [true, false]) {
+  test(`a look at a backend that outlasts its successor's launch yields the successor (seen serving: ${seen})`, async () => {
+    const { activation, launches } = setUp();
+    let answer: (serving: boolean) => void = () => {};
+    const looks = [new Promise<boolean>((resolve) => (answer = resolve)), Promise.resolve(false)];
+    const launched = activation.activate(REQUEST);
+    launches[0]?.up(backend(() => looks.shift() as Promise<boolean>));
+    await launched;
+
+    const waiting = activation.activate(REQUEST);
+    const quick = activation.activate(REQUEST);
+    await new Promise(setImmediate);
+    const successor = backend();
+    launches[1]?.up(successor);
+    assert.equal(backendOf(await quick), successor);
+    answer(seen);
+    assert.equal(backendOf(await waiting), successor);
+    assert.equal(launches.length, 2);
+  });
+}
+
+test("a backend that does not serve is retired once and replaced by one launch for all who ask", async () => {
+  const { activation, launches } = setUp();
+  const dead = backend(async () => false);
+  const launched = activation.activate(REQUEST);
+  launches[0]?.up(dead);
+  await launched;
+  const asked = [1, 2, 3].map(() => activation.activate(REQUEST));
+  await new Promise(setImmediate);
+  const next = backend();
+  launches[1]?.up(next);
+  for (const activated of await Promise.all(asked)) assert.equal(backendOf(activated), next);
+  assert.equal(launches.length, 2);
+  assert.ok(dead.retired >= 1);
+});
+
+test("without a way to launch, a backend that is not there is refused as not registered", async () => {
+  const activation = createActivation({ clock: createManualClock() });
+  const activated = await activation.activate(REQUEST);
+  assert.ok("refusal" in activated);
+  assert.deepEqual(
+    [activated.refusal.code, activated.refusal.reason, activated.refusal.retryAfterMs],
+    ["BACKEND_SPAWN_FAILED", "backend is not registered", 1000],
+  );
+});

@@ -1,0 +1,82 @@
+/** A broker that launches and buries all day stays as it was. */
+import assert from "node:assert/strict";
+import { copyFileSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { descriptorsOf } from "../support/world.ts";
+import { createLaunching, type Launching, logLines, zombiesOf } from "./support/launching.ts";
+
+const ROUNDS = 100;
+
+/** Resolves when `count` lines say that a backend of `service` got to `state`. */
+async function buried(launching: Launching, service: string, state: string, count: number): Promise<void> {
+  const { broker } = launching;
+  for (;;) {
+    const seen = logLines(broker).filter(
+      (line) => line.type === "backend-state" && line.service === service && line.to === state,
+    ).length;
+    if (seen >= count) return;
+    const size = broker.log().length;
+    await new Promise<void>((resolve) => {
+      broker.process.stderr?.once("data", () => resolve());
+      if (broker.log().length > size) resolve();
+    });
+  }
+}
+
+/** What the descriptors of a process lead to. */
+function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+test("after a hundred launches and deaths the broker has the descriptors it had, no zombie and no file", async (t) => {
+  const launching = await createLaunching(t);
+  const { world, broker } = launching;
+  const binaryPath = join(world.root, "bin", "sleep");
+  copyFileSync("/bin/sleep", binaryPath);
+  const labels = { "exec.ready": "listen", "exec.args": '["600"]' };
+  world.define({ serviceName: "dies", binaryPath, labels });
+  const round = async (number: number): Promise<void> => {
+    await launching.negotiated("dies");
+    process.kill(launching.pids("dies").at(-1) as number, "SIGKILL");
+    await buried(launching, "dies", "absent", number);
+  };
+  await launching.negotiated("dies");
+  // A log belongs to the backend alone: only the watch on it is the broker's.
+  assert.deepEqual(
+    openFiles(broker.pid).filter((path) => path.startsWith(world.logs)),
+    [],
+  );
+  await round(1);
+  const before = descriptorsOf(broker.pid);
+  for (let number = 2; number <= ROUNDS; number++) await round(number);
+  assert.equal(descriptorsOf(broker.pid), before);
+  assert.deepEqual(zombiesOf(broker.pid), []);
+  assert.deepEqual(launching.leftovers(), []);
+});
+
+test("after a hundred failed launches of a hundred versions it has neither more of them", async (t) => {
+  const launching = await createLaunching(t);
+  const { world, broker } = launching;
+  const binaryPath = join(world.root, "bin", "false");
+  copyFileSync("/bin/false", binaryPath);
+  world.define({ serviceName: "fails", binaryPath });
+  await launching.refused("fails", "0.0.0");
+  const before = descriptorsOf(broker.pid);
+  const reasons = await Promise.all(
+    Array.from({ length: ROUNDS }, async (_, number) => (await launching.refused("fails", `1.0.${number}`)).reason),
+  );
+  const failed = reasons.filter((reason) => reason.includes("backend exited with status 1 before it was ready"));
+  const full = reasons.filter((reason) => reason === "64 backends are being launched already");
+  assert.equal(failed.length + full.length, ROUNDS);
+  assert.ok(failed.length >= 64);
+  assert.equal(descriptorsOf(broker.pid), before);
+  assert.deepEqual(zombiesOf(broker.pid), []);
+  assert.deepEqual(launching.leftovers(), []);
+});
