@@ -31,6 +31,7 @@ import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.
 import { verifyRegistered } from "./registered-backend.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
 import type { BrokerSnapshot } from "./status.ts";
+import { sweepEndpoints } from "./sweep-endpoints.ts";
 
 /** From accept to the last byte of the request; the reference's later versions use the same. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -99,6 +100,11 @@ class RunningBroker implements Broker {
     if (directory !== undefined && registered === undefined) {
       const reaped = reapInterruptedLaunches(this.platform, directory, this.endpoint);
       if (reaped > 0) this.events.reaped(reaped);
+      void sweepEndpoints(this.platform, directory).then(
+        (swept) => swept > 0 && this.events.swept(swept),
+        // Tidying up is no reason to fail; the next start tries again.
+        () => {},
+      );
     }
     this.beginAccepting();
     this.watchEndpoint();

@@ -15,7 +15,7 @@ interface Setup {
 
 /** `bytes`: what the random source gives, each for one name; the last one again and again. */
 function setUp(t: TestContext): Setup {
-  const runtime = mkdtempSync(join(tmpdir(), "e"));
+  const runtime = mkdtempSync(`${tmpdir()}/`);
   t.after(() => rmSync(runtime, { recursive: true }));
   return {
     directory: join(runtime, "running-process/broker"),

@@ -29,6 +29,7 @@ export interface BrokerEvents {
   rebound(endpoint: string): void;
   lostEndpoint(endpoint: string, reason: string): void;
   reaped(count: number): void;
+  swept(count: number): void;
 }
 
 export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEvents {
@@ -100,6 +101,13 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         message: `cannot serve ${endpoint} any more: ${reason}`,
         endpoint,
         reason,
+      }),
+    swept: (count) =>
+      emit({
+        type: "endpoints-swept",
+        level: "info",
+        message: `removed ${count} sockets of backends that are gone`,
+        count,
       }),
     reaped: (count) =>
       emit({

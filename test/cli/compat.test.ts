@@ -109,7 +109,7 @@ test("servicedef install writes what it is told, over what was there, without la
     dir: directory,
     dir_source: "platform-default",
   });
-  const { exec, ...definition } = decodeServiceDefinition(readFileSync(json.path), "demo");
+  const { exec, handoff, ...definition } = decodeServiceDefinition(readFileSync(json.path), "demo");
   assert.deepEqual(definition, {
     serviceName: "demo",
     binaryPath: "/opt/demo",

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { loadPlatform } from "../platform/platform.ts";
+import { sweepEndpoints } from "./sweep-endpoints.ts";
+
+const LONG_AGO = new Date(0);
+
+function nameOf(digit: string, kind = "be"): string {
+  return `rpb-v1-0123456789abcdef-${kind}-${digit.repeat(32)}.sock`;
+}
+
+test("only an old socket of a backend that nobody listens on is removed, with its lock", async (t) => {
+  const platform = await loadPlatform();
+  const directory = mkdtempSync(`${tmpdir()}/`);
+  t.after(() => rmSync(directory, { recursive: true }));
+  const bind = (name: string) => platform.transport.listen(join(directory, name));
+  const age = (name: string): void => utimesSync(join(directory, name), LONG_AGO, LONG_AGO);
+
+  const [dead, young, live, broker, file] = [
+    nameOf("1"),
+    nameOf("2"),
+    nameOf("3"),
+    "rpb-v1-0123456789abcdef-shared.sock",
+    nameOf("4"),
+  ];
+  for (const name of [dead, young, broker]) bind(name).close();
+  const listener = bind(live);
+  t.after(() => listener.close());
+  writeFileSync(join(directory, file), "no socket");
+  writeFileSync(join(directory, `${dead}.lock`), "");
+  for (const name of [dead, live, broker, file]) age(name);
+
+  assert.equal(await sweepEndpoints(platform, directory), 1);
+  assert.deepEqual(readdirSync(directory).sort(), [young, live, broker, file].sort());
+});
