@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { createServiceDefinition } from "../model/service-definition.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
-import { type Activated, createActivation, type LaunchRegistry } from "./activation.ts";
-import type { LaunchedBackend } from "./backend.ts";
+import { type Activated, createActivation } from "./activation.ts";
+import type { LaunchedBackend, LaunchRegistry } from "./backend.ts";
 import type { LaunchRequest } from "./launcher.ts";
 
 const REQUEST: LaunchRequest = {

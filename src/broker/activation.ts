@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { type BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import { createSpawnBudget, type SpawnBudgetRow } from "../model/spawn-budget.ts";
-import type { Backend, LaunchedBackend } from "./backend.ts";
+import type { Backend, LaunchedBackend, LaunchRegistry } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 
 export type Activated = { readonly backend: Backend } | { readonly refusal: Refusal };
@@ -28,16 +28,6 @@ export interface Activation {
    * Resolves when nothing is left of what was ended.
    */
   stop(what: "launching" | "all"): Promise<void>;
-}
-
-/** Where a launch makes itself known while it goes on. */
-export interface LaunchRegistry {
-  /** There is a process. */
-  started(backend: LaunchedBackend): void;
-  /** It may be handed out. */
-  publish(backend: LaunchedBackend): void;
-  /** It may not be handed out any more. */
-  unpublish(backend: LaunchedBackend): void;
 }
 
 export interface ActivationOptions {

@@ -7,7 +7,6 @@ import type { BackendIdentity } from "../model/identity.ts";
 import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
-import type { LaunchRegistry } from "./activation.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 import { killDescendants } from "./launch-record.ts";
 import type { BackendKey, Launch } from "./launcher.ts";
@@ -32,6 +31,16 @@ export interface LaunchedBackend extends Backend {
   readonly ended: Promise<void>;
   /** Ends it gracefully, by force after the definition's stop time-out. */
   stop(): void;
+}
+
+/** Where a launch makes itself known while it goes on. */
+export interface LaunchRegistry {
+  /** There is a process. */
+  started(backend: LaunchedBackend): void;
+  /** It may be handed out. */
+  publish(backend: LaunchedBackend): void;
+  /** It may not be handed out any more. */
+  unpublish(backend: LaunchedBackend): void;
 }
 
 export interface BackendOptions {

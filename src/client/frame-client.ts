@@ -15,8 +15,9 @@ import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
 import { createFrameDecoder } from "../wire/frame-decoder.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
-import { checkConsumerProtocol, formatProtocol } from "../wire/payload-protocol.ts";
+import { checkConsumerProtocol } from "../wire/payload-protocol.ts";
 import { createAbortFanout } from "./abort-fanout.ts";
+import { aborted, afterTheEnd, closedByBackend, expired, maybeCarriedOut } from "./frame-client-errors.ts";
 import { createPendingRequests, type PendingRequests } from "./pending-requests.ts";
 import { createSendQueue, type SendQueue } from "./send-queue.ts";
 import { createUnconfirmed, type Unconfirmed, type UnconfirmedOptions } from "./unconfirmed.ts";
@@ -332,38 +333,6 @@ function checkTimeout(timeoutMs: number | undefined): void {
   throw new BrokerError("OPTION_INVALID", `timeoutMs is ${timeoutMs}, expected a number of milliseconds above 0`, {
     details: { check: "timeoutMs" },
   });
-}
-
-function expired(protocol: number, timeoutMs: number): BrokerError {
-  return new BrokerError(
-    "DEADLINE_EXCEEDED",
-    `${timeoutMs} ms were up while waiting for the response to a request of protocol ${formatProtocol(protocol)}`,
-  );
-}
-
-function aborted(protocol: number, signal: AbortSignal | undefined): BrokerError {
-  return new BrokerError(
-    "ABORTED",
-    `aborted by the caller while waiting for the response to a request of protocol ${formatProtocol(protocol)}`,
-    { cause: signal?.reason },
-  );
-}
-
-function closedByBackend(what: string, cause?: unknown): BrokerError {
-  const errno = (cause as NodeJS.ErrnoException | undefined)?.code;
-  return new BrokerError("CONNECTION_CLOSED", what, { ...(errno?.startsWith("E") && { details: { errno } }), cause });
-}
-
-function maybeCarriedOut(): BrokerError {
-  return new BrokerError(
-    "CONNECTION_CLOSED",
-    "the connection ended while it was being handed to the backend, which may or may not have carried the request out; mark requests that may run twice as idempotent",
-  );
-}
-
-function afterTheEnd(fault: BrokerError | undefined): BrokerError {
-  if (fault === undefined) return new BrokerError("CONNECTION_CLOSED", "the session was closed by its owner");
-  return new BrokerError("CONNECTION_CLOSED", `the session is over: ${fault.reason}`, { cause: fault });
 }
 
 /** Whatever the codec throws is coded; anything else is a fault of ours and goes to the process as it is. */
