@@ -151,7 +151,9 @@ function loadDefinition(definitions: DefinitionStore, service: string): ServiceD
     if (!isBrokerError(error)) throw error;
     if (hasCode(error, "DEFINITION_NOT_FOUND"))
       return {
-        refusal: refuse("SERVICE_UNKNOWN", "service definition was not found", { details: { error: error.message } }),
+        refusal: refuse("SERVICE_UNKNOWN", "service definition was not found", {
+          details: { path: error.details.path ?? "" },
+        }),
       };
     return { refusal: refuse("SERVICE_UNKNOWN", `service definition could not be loaded: ${reasonOf(error)}`) };
   }
