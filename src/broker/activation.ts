@@ -42,6 +42,7 @@ const MAX_JOINED = 4096;
 const MAX_LAUNCHING = 64;
 /** Hints for refused Hellos. Frozen. */
 const SPAWN_RETRY_MS = 1000;
+const SHUTTING_DOWN = refuse("SHUTTING_DOWN", "broker is shutting down");
 /** What of a backend's output goes into the reason text, for clients that drop the details. */
 const REASON_TAIL_CHARS = 400;
 
@@ -116,7 +117,7 @@ class SingleFlight implements Activation {
   }
 
   private admit(id: string): Refusal | undefined {
-    if (this.stopping) return refuse("SHUTTING_DOWN", "broker is shutting down");
+    if (this.stopping) return SHUTTING_DOWN;
     if (this.options.bringUp === undefined)
       return refuse("BACKEND_SPAWN_FAILED", "backend is not registered", { retryAfterMs: SPAWN_RETRY_MS });
     if (this.flights.size >= MAX_LAUNCHING)
@@ -142,7 +143,8 @@ class SingleFlight implements Activation {
       this.budget.succeeded(id);
       return { backend };
     } catch (error) {
-      return { refusal: spawnRefusal(error) };
+      // Cut short by our own end: the next broker launches it.
+      return { refusal: this.stopping ? SHUTTING_DOWN : spawnRefusal(error) };
     }
   }
 

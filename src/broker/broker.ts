@@ -40,6 +40,10 @@ const REPLY_TIMEOUT_MS = 5_000;
 const DRAIN_MS = 10_000;
 /** A peer that has connected but not asked yet when the broker ends. */
 const DRAIN_READING_MS = 250;
+/** On top, while launches are cut short: their processes have to die before the Hellos that wait can be answered. */
+const DRAIN_REPLY_MS = 3_000;
+/** As REQUEST_TIMEOUT_MS, for the peer that holds the last descriptor: until it is gone nobody else is answered. */
+const PRESSED_REQUEST_TIMEOUT_MS = 1_000;
 /** Frames above the Hello limit held at one time: four of the largest. */
 const LARGE_FRAME_QUOTA_BYTES = 4 * MAX_FRAME_BODY_BYTES;
 
@@ -215,10 +219,10 @@ class RunningBroker implements Broker {
     void this.checkEndpoint();
   }
 
-  private take(connection: Connection): void {
+  private take(connection: Connection, serve: ServeOptions = this.serve): void {
     this.connections.add(connection);
     this.countAccepted();
-    void serveConnection(connection, this.serve).finally(() => this.connections.remove(connection));
+    void serveConnection(connection, serve).finally(() => this.connections.remove(connection));
   }
 
   /** Bounded mode counts accepts, dropped peers and exhausted ones included. */
@@ -232,12 +236,17 @@ class RunningBroker implements Broker {
   private acceptFailed(error: AcceptError): void {
     if (!error.resource) return this.events.acceptFailed(error.errno);
     if (this.fdGuard.exhausted()) this.events.fdExhausted(error.errno);
-    if (error.rejected !== undefined) this.take(error.rejected);
+    if (error.rejected !== undefined) this.take(error.rejected, this.servePressed());
     else this.countAccepted();
     this.claim?.listener.pause();
     this.platform.clock.schedule(FD_PRESSURE_PAUSE_MS, () => {
       if (this.stopping === undefined && this.accepted !== this.options.maxConnections) this.beginAccepting();
     });
+  }
+
+  private servePressed(): ServeOptions {
+    const { clock } = this.platform;
+    return { ...this.serve, requestDeadline: () => Deadline.after(clock, PRESSED_REQUEST_TIMEOUT_MS) };
   }
 
   private closedToHellos(): Refusal | undefined {
@@ -289,8 +298,9 @@ class RunningBroker implements Broker {
     const alive = this.platform.clock.schedule(Number.POSITIVE_INFINITY, () => {});
     const drainMs = options.drainMs ?? DRAIN_MS;
     const launches = this.platform.clock.schedule(drainMs, () => void this.activation.stop("launching"));
+    const replyMs = this.activation.launching > 0 ? DRAIN_REPLY_MS : 0;
     await Promise.all([
-      this.connections.drain({ readingMs: DRAIN_READING_MS, totalMs: drainMs }),
+      this.connections.drain({ readingMs: Math.min(DRAIN_READING_MS, drainMs), totalMs: drainMs + replyMs }),
       this.activation.settled(),
     ]);
     launches.cancel();

@@ -1,0 +1,141 @@
+/** Listening sockets: private from their first moment, and only what is one is taken for one. */
+import assert from "node:assert/strict";
+import { closeSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { Deadline } from "../../src/base/clock.ts";
+import { hasCode } from "../../src/base/errors.ts";
+import { AF_UNIX, close, SOCK_STREAM, socket } from "../../src/platform/linux/libc.ts";
+import { loadPlatform } from "../../src/platform/platform.ts";
+import type { Connection, Listener } from "../../src/platform/ports.ts";
+import { createManualClock } from "../../src/testing/manual-clock.ts";
+import { flagsOf, O_CLOEXEC, O_NONBLOCK, openOn } from "./support/pairs.ts";
+
+const SOCK_DGRAM = 2;
+const { transport } = await loadPlatform();
+const never = Deadline.never(createManualClock());
+
+function temporary(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), "l"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+function nextConnection(listener: Listener): Promise<Connection> {
+  return new Promise((resolve, reject) => {
+    listener.accept({
+      onConnection(connection) {
+        listener.pause();
+        resolve(connection);
+      },
+      onError: ({ errno }) => reject(new Error(errno)),
+    });
+  });
+}
+
+test("a socket file is closed to others whatever the umask, and its descriptors are close-on-exec", async (t) => {
+  const path = join(temporary(t), "s");
+  const umask = process.umask(0);
+  t.after(() => process.umask(umask));
+  const listener = transport.listen(path);
+  t.after(() => listener.close());
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  const [near, far] = await Promise.all([transport.connect(path, never), nextConnection(listener)]);
+  for (const fd of [listener.fd, near.fd, far.fd]) assert.equal(flagsOf(fd) & O_CLOEXEC, O_CLOEXEC);
+  assert.deepEqual([near.peer.pid, far.peer.pid], [process.pid, process.pid]);
+  near.close();
+  far.close();
+});
+
+test("a paused listener leaves peers in the backlog, and one that accepts again finds them", async (t) => {
+  const path = join(temporary(t), "s");
+  const listener = transport.listen(path);
+  t.after(() => listener.close());
+  for (const text of ["one", "two"]) {
+    const near = await transport.connect(path, never);
+    await near.writeAll(Buffer.from(text), never);
+    const far = await nextConnection(listener);
+    assert.equal((await far.readExactly(3, never)).toString(), text);
+    near.close();
+    far.close();
+  }
+});
+
+test("a taken place is EADDRINUSE and leaves no descriptor", async (t) => {
+  const directory = temporary(t);
+  const path = join(directory, "s");
+  const first = transport.listen(path);
+  t.after(() => first.close());
+  const fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  close(fd);
+  assert.throws(
+    () => transport.listen(path),
+    (error) => hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE",
+  );
+  // The lowest number is free again.
+  const again = socket(AF_UNIX, SOCK_STREAM, 0);
+  close(again);
+  assert.equal(again, fd);
+});
+
+test("an inherited listener is taken over and made close-on-exec", async (t) => {
+  const path = join(temporary(t), "s");
+  const listener = transport.adoptListener(transport.listen(path).takeFd());
+  t.after(() => listener.close());
+  assert.equal(flagsOf(listener.fd) & O_CLOEXEC, O_CLOEXEC);
+  const [near, far] = await Promise.all([transport.connect(path, never), nextConnection(listener)]);
+  near.close();
+  far.close();
+});
+
+test("what does not listen is no listener, and stays open: a wrong number can be anybody's", async (t) => {
+  const file = openSync(join(temporary(t), "file"), "w");
+  const stream = socket(AF_UNIX, SOCK_STREAM, 0);
+  const datagram = socket(AF_UNIX, SOCK_DGRAM, 0);
+  const rows: [number, RegExp][] = [
+    [file, /is not a socket/],
+    [datagram, /is a socket of type 2, expected a stream/],
+    [stream, /is a socket that does not listen/],
+    [1_000_000, /is not a socket/],
+  ];
+  for (const [fd, why] of rows) {
+    assert.throws(
+      () => transport.adoptListener(fd),
+      (error) => hasCode(error, "LISTENER_INVALID") && why.test(error.message),
+    );
+  }
+  for (const fd of [file, stream, datagram]) closeSync(fd);
+});
+
+test("a stream is adopted close-on-exec and non-blocking; anything else is refused and closed", async (t) => {
+  const path = join(temporary(t), "file");
+  const { ours, theirs } = transport.pair();
+  const adopted = transport.adoptConnection(theirs);
+  assert.equal(flagsOf(theirs) & (O_CLOEXEC | O_NONBLOCK), O_CLOEXEC | O_NONBLOCK);
+  ours.close();
+  adopted.close();
+  const refused = (error: unknown): boolean => hasCode(error, "ENDPOINT_INVALID");
+  assert.throws(() => transport.adoptConnection(openSync(path, "w")), refused);
+  assert.deepEqual(openOn(path), []);
+  const datagram = socket(AF_UNIX, SOCK_DGRAM, 0);
+  assert.throws(() => transport.adoptConnection(datagram), refused);
+  assert.throws(() => closeSync(datagram), { code: "EBADF" });
+});
+
+test("addresses that the kernel would cut or misread are refused before it sees them", async (t) => {
+  const directory = temporary(t);
+  const tooLong = join(directory, "x".repeat(108 - directory.length - 1));
+  assert.equal(tooLong.length, 108);
+  for (const [path, code] of [
+    [tooLong, "PATH_TOO_LONG"],
+    [join(directory, "a\0b"), "ENDPOINT_INVALID"],
+    ["", "ENDPOINT_INVALID"],
+  ] as const) {
+    assert.throws(
+      () => transport.listen(path),
+      (error) => hasCode(error, code),
+    );
+    await assert.rejects(transport.connect(path, never), (error) => hasCode(error, code));
+  }
+});

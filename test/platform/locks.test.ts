@@ -1,0 +1,190 @@
+/** File locks: one holder, whatever happens to the file, and gone with it. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Deadline } from "../../src/base/clock.ts";
+import { hasCode } from "../../src/base/errors.ts";
+import { loadPlatform } from "../../src/platform/platform.ts";
+import { createManualClock } from "../../src/testing/manual-clock.ts";
+import { openOn } from "./support/pairs.ts";
+
+const { clock, locks } = await loadPlatform();
+
+function lockPath(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), "k"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return join(directory, "lock");
+}
+
+/** Another process that runs `script`, in which `locks` and `path` are known; killed when the test is over. */
+function runElsewhere(t: TestContext, path: string, script: string): { end(): Promise<void>; said: Promise<string> } {
+  const platform = fileURLToPath(new URL("../../src/platform/platform.ts", import.meta.url));
+  const start = `
+    import { closeSync, openSync, unlinkSync } from "node:fs";
+    import { loadPlatform } from ${JSON.stringify(platform)};
+    const { locks } = await loadPlatform();
+    const path = ${JSON.stringify(path)};`;
+  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", start + script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = once(child, "exit");
+  const end = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await exited;
+  };
+  t.after(end);
+  return { end, said: once(child.stdout, "data").then(String) };
+}
+
+test("one holder at a time, also within a process; release removes the file and lets the next one in", (t) => {
+  const path = lockPath(t);
+  const first = locks.tryAcquire(path);
+  assert.ok(first !== undefined);
+  assert.equal(first.path, path);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(locks.tryAcquire(path), undefined);
+  first.describe("a longer text\n");
+  first.describe("4711\n");
+  assert.equal(readFileSync(path, "utf8"), "4711\n");
+  first.release();
+  first.release();
+  assert.deepEqual([existsSync(path), openOn(path)], [false, []]);
+  const second = locks.tryAcquire(path);
+  assert.ok(second !== undefined);
+  first.release();
+  assert.equal(locks.tryAcquire(path), undefined, "the first one has no say any more");
+  second.release();
+});
+
+test("a lock ends with its process, and the file it leaves is taken over", async (t) => {
+  const path = lockPath(t);
+  const script = `
+    console.log(locks.tryAcquire(path) === undefined ? "refused" : "held");
+    setInterval(() => {}, 1000);`;
+  const other = runElsewhere(t, path, script);
+  assert.equal(await other.said, "held\n");
+  assert.equal(locks.tryAcquire(path), undefined);
+  await other.end();
+  assert.ok(existsSync(path));
+  const ours = locks.tryAcquire(path);
+  assert.ok(ours !== undefined);
+  ours.release();
+  assert.equal(existsSync(path), false);
+});
+
+test("processes that take and release a lock as fast as they can never hold it at once", async (t) => {
+  const path = lockPath(t);
+  // Each release removes the file, so that others keep opening files that are about to be removed.
+  const script = `
+    let held = 0;
+    let clashes = 0;
+    while (held < 1000) {
+      const lock = locks.tryAcquire(path);
+      if (lock === undefined) continue;
+      held++;
+      try {
+        closeSync(openSync(path + ".inside", "wx"));
+        unlinkSync(path + ".inside");
+      } catch {
+        clashes++;
+      }
+      lock.release();
+    }
+    console.log(clashes);`;
+  const racers = Array.from({ length: 3 }, () => runElsewhere(t, path, script).said);
+  assert.deepEqual(await Promise.all(racers), ["0\n", "0\n", "0\n"]);
+});
+
+test("a lock whose file was removed or replaced leaves its successor's file alone", (t) => {
+  const path = lockPath(t);
+  const first = locks.tryAcquire(path);
+  assert.ok(first !== undefined);
+  rmSync(path);
+  // Nobody can find the first one's file any more, so the name is free.
+  const second = locks.tryAcquire(path);
+  assert.ok(second !== undefined);
+  second.describe("second");
+  first.release();
+  assert.equal(readFileSync(path, "utf8"), "second");
+  assert.equal(locks.tryAcquire(path), undefined);
+
+  writeFileSync(`${path}.new`, "third", { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+  second.release();
+  assert.equal(readFileSync(path, "utf8"), "third");
+  const third = locks.tryAcquire(path);
+  assert.ok(third !== undefined);
+  third.release();
+});
+
+test("waiting for a lock ends with the lock, at the deadline or by a signal", async (t) => {
+  const path = lockPath(t);
+  const first = locks.tryAcquire(path);
+  assert.ok(first !== undefined);
+  const waiting = locks.acquire(path, Deadline.after(clock, 60_000));
+  first.release();
+  const second = await waiting;
+
+  const manual = createManualClock();
+  const late = locks.acquire(path, Deadline.after(manual, 5));
+  manual.advance(2);
+  await new Promise(setImmediate);
+  manual.advance(3);
+  await assert.rejects(late, (error) => hasCode(error, "DEADLINE_EXCEEDED") && error.details.path === path);
+
+  const abort = new AbortController();
+  const aborted = locks.acquire(path, Deadline.never(manual), abort.signal);
+  abort.abort();
+  await assert.rejects(aborted, (error) => hasCode(error, "ABORTED"));
+  assert.equal(openOn(path).length, 1, "only the holder has the file open");
+  second.release();
+});
+
+test("only a regular file of our own is used for a lock", (t) => {
+  const path = lockPath(t);
+  const elsewhere = join(path, "..", "elsewhere");
+  writeFileSync(elsewhere, "precious");
+  const rows: [string, () => void, string, RegExp][] = [
+    ["a link", () => symlinkSync(elsewhere, path), "FILE_INSECURE", /it is a link/],
+    ["a dangling link", () => symlinkSync(join(path, "..", "nowhere"), path), "FILE_INSECURE", /it is a link/],
+    ["a directory", () => mkdirSync(path), "IO_FAILED", /EISDIR/],
+  ];
+  if (process.geteuid?.() === 0) {
+    const foreign = (): void => {
+      writeFileSync(path, "");
+      chownSync(path, 65534, 65534);
+    };
+    rows.push(["somebody else's file", foreign, "FILE_INSECURE", /it belongs to uid 65534/]);
+  }
+  for (const [what, make, code, why] of rows) {
+    make();
+    assert.throws(
+      () => locks.tryAcquire(path),
+      (error: Error & { code?: string }) => error.code === code && why.test(error.message),
+      what,
+    );
+    assert.deepEqual(openOn(path), [], what);
+    rmSync(path, { recursive: true });
+  }
+  assert.equal(readFileSync(elsewhere, "utf8"), "precious");
+  assert.throws(
+    () => locks.tryAcquire(join(path, "lock")),
+    (error) => hasCode(error, "IO_FAILED") && error.details.errno === "ENOENT",
+  );
+});

@@ -1,0 +1,50 @@
+/** Connected pairs, clocks that stand still, and descriptors as the kernel counts them. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import type { TestContext } from "node:test";
+import { Deadline } from "../../../src/base/clock.ts";
+import { loadPlatform } from "../../../src/platform/platform.ts";
+import type { Connection, Platform } from "../../../src/platform/ports.ts";
+import { createManualClock } from "../../../src/testing/manual-clock.ts";
+
+export interface Pair {
+  readonly platform: Platform;
+  readonly near: Connection;
+  readonly far: Connection;
+  /** Far away on a clock that stands still, so that nothing here depends on how fast the machine is. */
+  readonly never: Deadline;
+}
+
+/** Both ends are closed when the test is over. */
+export async function createPair(t: TestContext): Promise<Pair> {
+  const platform = await loadPlatform();
+  const { ours, theirs } = platform.transport.pair();
+  const far = platform.transport.adoptConnection(theirs);
+  t.after(() => {
+    ours.close();
+    far.close();
+  });
+  return { platform, near: ours, far, never: Deadline.never(createManualClock()) };
+}
+
+/** Descriptors of this process that are open on `path`. */
+export function openOn(path: string): number[] {
+  return readdirSync("/proc/self/fd")
+    .filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === path;
+      } catch {
+        // The one that the listing itself took.
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** The flags of an open descriptor (proc(5), fdinfo). */
+export function flagsOf(fd: number): number {
+  const line = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+  return Number.parseInt(line?.[1] ?? "", 8);
+}
+
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
