@@ -6,15 +6,15 @@
  *   finishing     the client ended its side, or the backend stops: nothing is read, what is in flight is still answered
  *   handing-over  the next bytes are the legacy wire's: nothing is in flight, the state is waited for
  *   handed-over   the socket belongs to the legacy wire; only `destroy` touches it
- *   closed        for good: the socket is destroyed or about to be
+ *   closed        for good: the wire is destroyed or about to be
  *
  * No timers run here: a client may keep its connection for as long as it likes, and costs what it has in flight.
  */
-import type { Socket } from "node:net";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Frame } from "../wire/messages.ts";
 import { answerProbeAs } from "./answer-probe.ts";
 import { answerRequest, checkRequest } from "./answer-request.ts";
+import type { ClientWire } from "./client-wire.ts";
 import { createRequestSignals } from "./request-signals.ts";
 import type { BackendHandler, LegacyWire } from "./serve-options.ts";
 import { createWireReader, type StreamVerdict, type WireReader } from "./wire-reader.ts";
@@ -37,9 +37,13 @@ export interface BackendConnection {
   destroy(): void;
 }
 
-/** Serves `socket`, which nobody has read from. Consumes it. `onClose` runs once, when the socket is closed. */
-export function serveConnection<S>(socket: Socket, rules: ConnectionRules<S>, onClose: () => void): BackendConnection {
-  return new ServedConnection(socket, rules, onClose);
+/** Consumes the wire, which nobody listens to yet. `onClose` runs once, when it is closed. */
+export function serveConnection<S>(
+  wire: ClientWire,
+  rules: ConnectionRules<S>,
+  onClose: () => void,
+): BackendConnection {
+  return new ServedConnection(wire, rules, onClose);
 }
 
 const notLegacy = (): "not-legacy" => "not-legacy";
@@ -49,14 +53,9 @@ class ServedConnection<S> implements BackendConnection {
   private inFlight = 0;
   private readonly reader: WireReader;
   private readonly signals = createRequestSignals();
-  private readonly onData = (chunk: Buffer): void => {
-    this.reader.push(chunk);
-    this.readOn();
-  };
-  private readonly onEnd = (): void => this.receiveEnd();
 
   constructor(
-    private readonly socket: Socket,
+    private readonly wire: ClientWire,
     private readonly rules: ConnectionRules<S>,
     onClose: () => void,
   ) {
@@ -64,21 +63,24 @@ class ServedConnection<S> implements BackendConnection {
       served: rules.handlers,
       detect: rules.legacy && (rules.legacy.detect ?? notLegacy),
     });
-    socket.once("close", () => {
-      this.close();
-      onClose();
+    wire.listen({
+      onData: (chunk) => {
+        this.reader.push(chunk);
+        this.readOn();
+      },
+      onEnd: () => this.receiveEnd(),
+      onClose: () => {
+        this.close();
+        onClose();
+      },
     });
-    // A peer that vanishes is no fault of anybody here; "close" follows. Stays when the socket changes hands.
-    socket.on("error", () => {});
-    socket.on("end", this.onEnd);
-    socket.on("data", this.onData);
   }
 
   finish(): void {
     switch (this.state) {
       case "serving":
         this.state = "finishing";
-        this.socket.pause();
+        this.wire.pause();
         this.endWhenIdle();
         break;
       case "handing-over":
@@ -95,7 +97,7 @@ class ServedConnection<S> implements BackendConnection {
 
   destroy(): void {
     this.close();
-    this.socket.destroy();
+    this.wire.destroy();
   }
 
   private close(): void {
@@ -114,7 +116,7 @@ class ServedConnection<S> implements BackendConnection {
   private readOn(): void {
     while (this.state === "serving") {
       if (this.inFlight >= this.rules.maxInFlight) {
-        this.socket.pause();
+        this.wire.pause();
         return;
       }
       let verdict: StreamVerdict;
@@ -126,7 +128,7 @@ class ServedConnection<S> implements BackendConnection {
       }
       switch (verdict.type) {
         case "need-more":
-          this.socket.resume();
+          this.wire.resume();
           return;
         case "legacy":
           this.handOver();
@@ -157,7 +159,7 @@ class ServedConnection<S> implements BackendConnection {
     this.inFlight++;
     answer.then(
       (bytes) => {
-        if (bytes !== undefined && this.state !== "closed") this.socket.write(bytes, this.leave);
+        if (bytes !== undefined && this.state !== "closed") this.wire.write(bytes, this.leave);
       },
       (error) => {
         // A handler that gives up because its client is gone has done what the signal is for.
@@ -178,7 +180,7 @@ class ServedConnection<S> implements BackendConnection {
   private endWhenIdle(): void {
     if (this.inFlight > 0) return;
     this.close();
-    this.socket.destroySoon();
+    this.wire.end();
   }
 
   /** The client will send nothing more. It may still read, so what is in flight is answered; most clients are gone, so handlers are told. */
@@ -197,18 +199,17 @@ class ServedConnection<S> implements BackendConnection {
 
   private handOver(): void {
     const { legacy, state } = this.rules;
-    this.socket.pause();
+    this.wire.pause();
     // Answers must not get between the bytes of the other wire; the last one to leave comes back here.
     if (this.inFlight > 0 || legacy === undefined) return;
     this.state = "handing-over";
-    this.socket.off("data", this.onData);
-    this.socket.off("end", this.onEnd);
+    const socket = this.wire.handOut();
     const head = this.reader.takeRest();
     state
       .then((loaded) => {
         if (this.state !== "handing-over") return;
         this.state = "handed-over";
-        legacy.onSocket(this.socket, head, { state: loaded, signal: this.signals.open().signal() });
+        legacy.onSocket(socket, head, { state: loaded, signal: this.signals.open().signal() });
       })
       .catch((error: unknown) => this.fail(error));
   }

@@ -2,22 +2,20 @@
  * Taking over client connections (spec: handoff §11, backend-sdk §3). Reads offers from one connection of the broker,
  * the control channel or a v1 handoff connection, and answers each:
  *
- *   16 sideband bytes, read by recvmsg and not one more, because the client's descriptor rides on the first of them
+ *   16 sideband bytes, with the client's descriptor on the first of them
  *   one frame with the offer, whose token must equal the sideband
  *
  * Invariants: a received descriptor is either delivered, exactly once and after the acknowledgement has been written, or
  * closed; nothing is read from it here, so that whoever serves it finds every byte the client has sent.
  */
-import { Deadline } from "../base/clock.ts";
 import { isBrokerError, reasonOf } from "../base/errors.ts";
-import { readFrameBody } from "../exchange/frame-io.ts";
 import type { TokenMemory } from "../model/handoff-tokens.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
 import { decodeFrame } from "../wire/envelope.ts";
-import { decodeOffer, encodeAck, equalTokens, HANDOFF_TOKEN_BYTES, type Offer } from "../wire/handoff.ts";
-import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
+import { decodeOffer, encodeAck, equalTokens, type Offer } from "../wire/handoff.ts";
 import type { Frame } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import { createOfferReader, type OfferMessage } from "./offer-reader.ts";
 
 export interface AcceptorOptions {
   readonly platform: Pick<Platform, "clock" | "transport" | "processes">;
@@ -39,37 +37,35 @@ const EXCHANGE_MS = 5_000;
  * @throws BrokerError FRAME_*, MESSAGE_MALFORMED, IO_FAILED, DEADLINE_EXCEEDED: the stream cannot be followed any more
  */
 export async function acceptHandoffs(connection: Connection, options: AcceptorOptions): Promise<void> {
+  const reader = createOfferReader(connection, { clock: options.platform.clock, messageMs: EXCHANGE_MS });
   try {
-    while (await acceptOne(connection, options));
+    for (let message = await reader.next(); message !== undefined; message = await reader.next())
+      await answer(connection, message, options);
   } finally {
+    ownDescriptors(options.platform, reader.takeLeftover()).closeAll();
     connection.close();
   }
 }
 
-/** False at the end of the stream. */
-async function acceptOne(connection: Connection, options: AcceptorOptions): Promise<boolean> {
-  const { platform } = options;
-  const sideband = await connection.receiveExactly(HANDOFF_TOKEN_BYTES, Deadline.never(platform.clock));
-  const descriptors = ownDescriptors(platform, sideband.descriptors);
+async function answer(connection: Connection, message: OfferMessage, options: AcceptorOptions): Promise<void> {
+  const { sideband, deadline } = message;
+  const descriptors = ownDescriptors(options.platform, message.descriptors);
   try {
-    if (sideband.bytes.length === 0) return false;
-    const deadline = Deadline.after(platform.clock, EXCHANGE_MS);
-    const frame = decodeFrame(await readFrameBody(connection, { maxBodyBytes: MAX_HELLO_BODY_BYTES, deadline }));
+    const frame = decodeFrame(message.frameBody);
     if (frame.payloadProtocol !== PAYLOAD_PROTOCOL.handoff && options.onMessage !== undefined) {
       options.onMessage(frame);
-      return true;
+      return;
     }
     const offer = decodeOffer(frame);
-    const verdict = judge(options, offer, sideband.bytes, descriptors);
+    const verdict = judge(options, offer, sideband, descriptors);
     const ack = { token: offer.token, correlationId: offer.correlationId };
     if ("rejected" in verdict) {
       await connection.writeAll(encodeAck({ ...ack, accepted: false, errorDetail: verdict.rejected }), deadline);
-      return true;
+      return;
     }
     // Written before the first byte is read: without it the broker can be certain that nothing was.
     await connection.writeAll(encodeAck({ ...ack, accepted: true, errorDetail: "" }), deadline);
     options.deliver(descriptors.take(verdict.client));
-    return true;
   } finally {
     descriptors.closeAll();
   }

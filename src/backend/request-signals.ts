@@ -15,7 +15,13 @@ export interface RequestSignals {
 
 export function createRequestSignals(): RequestSignals {
   const waiting = new Set<AbortController>();
-  let reason: BrokerError | undefined;
+  // Every connection ends, and few handlers look: the error, with its stack trace, is made for those.
+  let abandoned: string | undefined;
+  let made: BrokerError | undefined;
+  const reason = (why: string): BrokerError => {
+    made ??= new BrokerError("CONNECTION_CLOSED", why);
+    return made;
+  };
   return {
     open() {
       let controller: AbortController | undefined;
@@ -23,8 +29,8 @@ export function createRequestSignals(): RequestSignals {
         signal() {
           if (controller === undefined) {
             controller = new AbortController();
-            if (reason === undefined) waiting.add(controller);
-            else controller.abort(reason);
+            if (abandoned === undefined) waiting.add(controller);
+            else controller.abort(reason(abandoned));
           }
           return controller.signal;
         },
@@ -34,12 +40,13 @@ export function createRequestSignals(): RequestSignals {
       };
     },
     abandon(why) {
-      reason ??= new BrokerError("CONNECTION_CLOSED", why);
-      for (const controller of waiting) controller.abort(reason);
+      abandoned ??= why;
+      for (const controller of waiting) controller.abort(reason(abandoned));
       waiting.clear();
     },
     explains(error) {
-      return reason !== undefined && (error === reason || (error instanceof Error && error.name === "AbortError"));
+      if (abandoned === undefined) return false;
+      return (made !== undefined && error === made) || (error instanceof Error && error.name === "AbortError");
     },
   };
 }

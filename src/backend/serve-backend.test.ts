@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { connectRaw, type RawClient, request, textOf } from "../../test/backend/support/raw-client.ts";
+import { patient } from "../../test/support/patient.ts";
 import { hasCode, isBrokerError } from "../base/errors.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 import { discoverBackend } from "../exchange/verify-backend.ts";
@@ -114,7 +115,7 @@ test("probes are answered with an identity the kernel confirms, while load is pe
   });
   const client = await connect();
   client.socket.write(request("early"));
-  const identity = await discoverBackend(platform, path);
+  const identity = await discoverBackend(platform, path, patient(platform));
   assert.equal(identity.pid, process.pid);
   assert.deepEqual(identity.endpoint, { namespaceId: "direct", path });
   assert.deepEqual(handled, [], "the request is still waiting");
@@ -228,7 +229,7 @@ test("an unread answer counts as in flight, so that a client that only sends can
   greedy.socket.pause();
   greedy.socket.write(Buffer.concat(Array.from({ length: 100 }, (_, index) => request("x", BigInt(index)))));
   // Several exchanges of others go by, in which it would have been served if it could.
-  for (let round = 0; round < 5; round++) await probeEndpoint(platform, path);
+  for (let round = 0; round < 5; round++) await probeEndpoint(platform, path, patient(platform));
   assert.ok(handled >= 4 && handled <= 6, `${handled} were handled`);
 });
 
@@ -504,7 +505,7 @@ test("bytes of the legacy wire hand the connection over with what was read; prob
     }).once("error", reject);
   });
   assert.equal(body, "from http");
-  assert.equal((await probeEndpoint(platform, path)).identity.pid, process.pid);
+  assert.equal((await probeEndpoint(platform, path, patient(platform))).identity.pid, process.pid);
   const client = await connect();
   client.socket.write(request("framed"));
   assert.equal(textOf(await client.frame()), "framed");
@@ -566,7 +567,7 @@ test("legacy bytes behind a request wait until it is answered, so that the wires
   const client = await connect();
   client.socket.write(Buffer.concat([request("slow"), Buffer.from("GET /")]));
   await running.promise;
-  await probeEndpoint(platform, path);
+  await probeEndpoint(platform, path, patient(platform));
   assert.deepEqual(log, []);
   gate.resolve();
   assert.equal(textOf(await client.frame()), "slow");

@@ -6,14 +6,15 @@
  * Stop, in this order: sidecar gone, nothing accepted, socket and lock gone (a successor can start), requests in flight
  * answered or the time is up, every connection closed, the daemon's own `onStop`.
  */
-import type { Socket } from "node:net";
 import { Deadline } from "../base/clock.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Listener } from "../platform/ports.ts";
 import { checkServedProtocols } from "../wire/payload-protocol.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
+import { type ClientWire, createSocketWire } from "./client-wire.ts";
 import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
 import { startLoading } from "./contract.ts";
+import { createHandedOverWire } from "./handed-over-wire.ts";
 import { type Handoffs, openHandoffs } from "./handoffs.ts";
 import { removeIdentityFile, writeIdentityFile } from "./identity-file.ts";
 import { identifySelf, withBlake3 } from "./self-identity.ts";
@@ -109,12 +110,14 @@ class BackendServer<S> implements RunningBackend {
       maxInFlight: options.maxInFlightPerConnection ?? MAX_IN_FLIGHT,
       report: (error) => this.report(error),
     };
-    this.acceptor = environment.platform.transport.serveSockets(claim.listener, (socket) => this.accept(socket));
+    this.acceptor = environment.platform.transport.serveSockets(claim.listener, (socket) =>
+      this.accept(createSocketWire(socket)),
+    );
     this.handoffs = openHandoffs({
       ...environment,
       endpoint: options.handoffEndpoint,
       // A connection that was handed over is served like one that was dialled.
-      deliver: (client) => this.accept(client.release()),
+      deliver: (client) => this.accept(createHandedOverWire(client, environment.platform.clock)),
       report: (error) => this.report(error),
     });
     if (options.handleSignals !== false)
@@ -185,12 +188,12 @@ class BackendServer<S> implements RunningBackend {
     });
   }
 
-  private accept(socket: Socket): void {
+  private accept(wire: ClientWire): void {
     if (this.stopping !== undefined) {
-      socket.destroy();
+      wire.destroy();
       return;
     }
-    const connection = serveConnection(socket, this.rules, () => {
+    const connection = serveConnection(wire, this.rules, () => {
       this.open.delete(connection);
       if (this.open.size === 0) this.whenEmpty();
     });

@@ -52,6 +52,8 @@ class WatchedLog implements BackendLog {
   private watcher: { close(): void } | undefined;
   private pause: Timer | undefined;
   private closed = false;
+  /** Output of this launch was moved aside. */
+  private rotated = false;
   private handed = false;
 
   constructor(
@@ -61,6 +63,8 @@ class WatchedLog implements BackendLog {
     readonly fault: string | undefined,
   ) {
     this.rotateIfLarge();
+    // What was moved aside by now is of earlier launches.
+    this.rotated = false;
     this.startSize = this.size();
     if (fd !== undefined) this.arm();
   }
@@ -73,11 +77,15 @@ class WatchedLog implements BackendLog {
 
   tail(): string {
     if (this.fd === undefined) return "";
-    const written = this.size() - this.startSize;
-    // Smaller than at the start: it was rotated, and everything in it is new.
-    const own = written < 0 ? TAIL_BYTES : Math.min(written, TAIL_BYTES);
-    // One byte more: what comes before the first whole line is cut, and that byte ends the line before ours.
-    return own === 0 ? "" : this.options.files.tail(this.path, own + 1).trimEnd();
+    const size = this.size();
+    if (this.rotated)
+      return (this.tailOf(`${this.path}.1`, TAIL_BYTES - size) + this.tailOf(this.path, size)).trimEnd();
+    return this.tailOf(this.path, size - this.startSize).trimEnd();
+  }
+
+  /** One byte more than asked for: what comes before the first whole line is cut, and that byte ends the line before ours. */
+  private tailOf(path: string, bytes: number): string {
+    return bytes <= 0 ? "" : this.options.files.tail(path, Math.min(bytes, TAIL_BYTES) + 1);
   }
 
   close(): void {
@@ -111,6 +119,7 @@ class WatchedLog implements BackendLog {
     if (this.size() <= this.options.maxBytes) return;
     try {
       this.options.files.rotateLog(this.path);
+      this.rotated = true;
     } catch {
       // No room for a second file: the next look tries again, and nothing is lost by waiting.
     }

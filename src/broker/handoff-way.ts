@@ -11,8 +11,11 @@ import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 export interface HandoffWay {
   /** The backend acknowledges before it reads, so that a client may send its first request along with the Hello. */
   readonly direct: boolean;
-  open(offer: Offer): HandoffExchange;
+  open(offer: Offer, urgency: AckUrgency): HandoffExchange;
 }
+
+/** `at-once`: the client waits for it. `at-leisure`: a millisecond more or less makes no difference to anybody. */
+export type AckUrgency = "at-once" | "at-leisure";
 
 /** One offer and its answer. */
 export interface HandoffExchange {
@@ -36,6 +39,7 @@ function dialledExchange(
   offer: Offer,
 ): HandoffExchange {
   let connection: Connection | undefined;
+  const bytes = offerBytes(offer);
   return {
     async send(descriptor, deadline) {
       try {
@@ -51,7 +55,7 @@ function dialledExchange(
       // Whoever gets the connection gets the client: only our own user's process may.
       if (connection.peer.uid !== platform.processes.selfUid)
         return { ok: false, error: "permission-denied", detail: `${endpoint} is served by uid ${connection.peer.uid}` };
-      return sendOver(connection, offer, descriptor, deadline);
+      return sendOver(connection, bytes, descriptor, deadline);
     },
     async awaitAck(deadline) {
       if (connection === undefined) return { ok: false, detail: "no offer was sent" };
@@ -66,15 +70,19 @@ function dialledExchange(
   };
 }
 
-/** Shared by both ways: the bytes are the same. */
+/** Token and offer as one message, the same by both ways. */
+export function offerBytes(offer: Offer): Buffer {
+  return Buffer.concat([offer.token, encodeOffer(offer)]);
+}
+
 export async function sendOver(
   connection: Connection,
-  offer: Offer,
+  bytes: Uint8Array,
   descriptor: number,
   deadline: Deadline,
 ): Promise<StageResult> {
   try {
-    await connection.sendWithDescriptor(Buffer.concat([offer.token, encodeOffer(offer)]), descriptor, deadline);
+    await connection.sendWithDescriptor(bytes, descriptor, deadline);
     return { ok: true };
   } catch (error) {
     const detail = reasonOf(error);

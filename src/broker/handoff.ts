@@ -7,7 +7,7 @@
  * shuts the connection down, which ends every duplicate wherever it is: there is never more than one owner.
  */
 import { type Clock, Deadline } from "../base/clock.ts";
-import { reasonOf } from "../base/errors.ts";
+import { isBrokerError } from "../base/errors.ts";
 import { ACK_DEADLINE_MS, createAckRegistry } from "../model/ack-registry.ts";
 import type { HandoffSettings } from "../model/exec-settings.ts";
 import { createHandoffPolicy, type FallbackReason } from "../model/handoff-policy.ts";
@@ -17,7 +17,7 @@ import type { Connection, Platform } from "../platform/ports.ts";
 import { CAPABILITY, hasCapability } from "../wire/capabilities.ts";
 import { encodeReadyEvent } from "../wire/handoff.ts";
 import type { Backend } from "./backend.ts";
-import type { HandoffWay } from "./handoff-way.ts";
+import type { HandoffExchange } from "./handoff-way.ts";
 import type { BackendKey } from "./launcher.ts";
 
 export interface HandoffRequest {
@@ -30,7 +30,8 @@ export interface HandoffRequest {
 /** A handoff that will be attempted once the reply has been sent; its token and bits go into the reply. */
 export interface PreparedHandoff {
   readonly backend: Backend;
-  readonly way: HandoffWay;
+  /** Encoded before the reply is sent, so that nothing is left to do between the reply and the offer. */
+  readonly exchange: HandoffExchange;
   readonly token: HandoffToken;
   readonly correlationId: bigint;
   /** The client keeps the connection and waits for no event. */
@@ -64,12 +65,14 @@ export interface HandoffServiceOptions {
   readonly onSkip?: (key: BackendKey, reason: FallbackReason) => void;
 }
 
-/** For the one event the broker may write to the client. */
+/** For the one event the broker may write to the client, and for a refused client to leave. */
 const EVENT_MS = 1_000;
+const DISCARD_BYTES = 64 * 1024;
+const RANDOM_POOL_BYTES = 1024;
 
 export function createHandoffService(options: HandoffServiceOptions): HandoffService {
   const { clock, host } = options.platform;
-  const tokens = createHandoffTokenStore({ randomBytes: (length) => host.randomBytes(length) });
+  const tokens = createHandoffTokenStore({ randomBytes: createRandomPool(host.randomBytes) });
   const acks = createAckRegistry({ tokens });
   const policy = createHandoffPolicy();
 
@@ -97,7 +100,16 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
       const direct = way.direct && hasCapability(clientCapabilities, "handoffDirect");
       acks.register(issued.token, { serviceName: backend.key.service, backendPid: backend.identity.pid }, nowMs);
       const capabilities = CAPABILITY.handlePassing | (direct ? CAPABILITY.handoffDirect : 0n);
-      return { backend, way, token: issued.token, correlationId: connectionId, direct, capabilities };
+      const exchange = way.open(
+        {
+          handleValue: 0n,
+          token: issued.token.reveal(),
+          serviceName: backend.key.service,
+          correlationId: connectionId,
+        },
+        direct ? "at-leisure" : "at-once",
+      );
+      return { backend, exchange, token: issued.token, correlationId: connectionId, direct, capabilities };
     },
 
     cancel(prepared) {
@@ -123,18 +135,23 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
   };
 }
 
+/** Asking the system for sixteen bytes costs as much as for a thousand. Each byte is given out once. */
+function createRandomPool(draw: (length: number) => Uint8Array): (length: number) => Uint8Array {
+  let pool: Uint8Array = new Uint8Array(0);
+  return (length) => {
+    if (pool.length < length) pool = draw(Math.max(length, RANDOM_POOL_BYTES));
+    const bytes = pool.subarray(0, length);
+    pool = pool.subarray(length);
+    return bytes;
+  };
+}
+
 async function handOver(
   connection: Connection,
   prepared: PreparedHandoff,
   { clock, acks }: { clock: Clock; acks: ReturnType<typeof createAckRegistry> },
 ): Promise<HandoffOutcome<UnixStage>> {
-  const { token, correlationId, backend } = prepared;
-  const exchange = prepared.way.open({
-    handleValue: 0n,
-    token: token.reveal(),
-    serviceName: backend.key.service,
-    correlationId,
-  });
+  const { token, exchange } = prepared;
   const deadline = Deadline.after(clock, ACK_DEADLINE_MS);
   try {
     return await runHandoff(UNIX_HANDOFF, {
@@ -168,6 +185,13 @@ async function tellClient(
     errorDetail,
     correlationId: prepared.correlationId,
   });
-  // A client that is gone needs no telling.
-  await connection.writeAll(event, Deadline.after(clock, EVENT_MS)).catch(reasonOf);
+  const deadline = Deadline.after(clock, EVENT_MS);
+  try {
+    await connection.writeAll(event, deadline);
+    // A client that is writing meanwhile would meet a closed connection, and never read why.
+    if (!completed) while ((await connection.readSome(DISCARD_BYTES, deadline)).length > 0);
+  } catch (error) {
+    // It is gone and needs no telling, or does not go: nothing is owed to it any more.
+    if (!isBrokerError(error)) throw error;
+  }
 }

@@ -35,8 +35,11 @@ export async function createBrokerLog(
     },
     { write: (line: string) => io.err(format(line)) },
   );
-  return ({ level, message, ...fields }) =>
+  return ({ level, message, ...fields }) => {
+    // Each connection says something at debug level, which costs more to prepare than to leave.
+    if (!logger.isLevelEnabled(level)) return;
     logger[level](Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)])), message);
+  };
 }
 
 /** pino-pretty is loaded only when a person looks on. */

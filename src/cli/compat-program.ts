@@ -27,7 +27,7 @@ const USAGE = `usage: ${NAME} [--socket <endpoint>] <command>
   --serve-launch <socket> [--service-def-dir <dir>] [--max-connections <n>]
                              launch backends on demand
   --serve <socket> --service <name> --version <v> --backend-endpoint <endpoint>
-      [--service-def-dir <dir>] [--max-connections <n>]
+      [--handoff-endpoint <endpoint>] [--service-def-dir <dir>] [--max-connections <n>]
                              serve one backend that runs already
   --serve-once <socket>      answer one Hello (with "unknown service")
   --version, -V | --help, -h

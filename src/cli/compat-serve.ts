@@ -28,14 +28,14 @@ export async function serveLaunching(context: CliContext, { words }: Args): Prom
 /** @throws CompatUsageError */
 export async function serveRegistered(context: CliContext, { words }: Args): Promise<number> {
   const socket = socketOf(words, "--serve");
+  const handoffEndpoint = option(words, "--handoff-endpoint");
   const registered = {
     service: required(words, "--service", "--serve"),
     version: required(words, "--version", "--serve"),
     endpoint: required(words, "--backend-endpoint", "--serve"),
+    ...(handoffEndpoint !== undefined && { handoffEndpoint }),
   };
   const count = maxConnections(words);
-  if (option(words, "--handoff-endpoint") !== undefined)
-    context.io.err("running-process-broker: this release hands no connections over, ignoring --handoff-endpoint\n");
   return attempt(context, "serve", async () =>
     runBroker({
       io: context.io,

@@ -12,6 +12,7 @@ import { relay } from "./relay.ts";
 interface ConnectFlags {
   readonly json?: boolean;
   readonly pipe?: boolean;
+  readonly adopt?: boolean;
   /** commander's form of --no-start. */
   readonly start: boolean;
   readonly timeout?: number;
@@ -24,8 +25,8 @@ Starts the broker of the service's instance when it does not run, which in turn 
 version does not run; both stay. With --no-start no broker is started (one that runs still launches backends).
 RUNNING_PROCESS_DISABLE=1 turns it all off (exit 69).
 
---json prints {"route", "endpoint", "timings", "negotiated", "identity", …}: route is "negotiated", timings are
-milliseconds, identity is what the backend answers to a probe, or null when it answers none.
+--json prints {"route", "endpoint", "timings", "negotiated", "identity", …}: route is "negotiated", or "handed-off"
+when the broker passed its own connection on (--adopt), timings are milliseconds, identity is what the backend answers to a probe, or null when it answers none.
 --pipe connects stdin and stdout to the backend, byte for byte, until both directions have ended.
 
 Examples:
@@ -41,6 +42,7 @@ export function register(program: Command, context: CliContext): void {
     .argument("<version>", "MAJOR.MINOR.PATCH[-prerelease]")
     .option("--json", "JSON for programs")
     .addOption(new Option("--pipe", "relay stdin and stdout").conflicts("json"))
+    .option("--adopt", "keep the connection to the broker when it hands that to the backend")
     .option("--no-start", "fail with BROKER_UNAVAILABLE rather than start a broker")
     .option("--timeout <duration>", "for everything up to the connection (default: 30s)", parseDuration)
     .option(
@@ -67,6 +69,7 @@ async function run(
       autoStart: PERMISSIONS.connect.mayStart && flags.start,
       ...(flags.broker !== undefined && { endpoint: flags.broker }),
     },
+    ...(flags.adopt && { adopt: true }),
     ...(flags.timeout !== undefined && { timeoutMs: flags.timeout }),
     ...(flags.serviceDefDir !== undefined && {
       definitionDirectory: absolutePath(flags.serviceDefDir, context.io.cwd),
@@ -101,7 +104,7 @@ async function identityAt(context: CliContext, endpoint: string): Promise<Backen
 type Reached = Exclude<Connected, { route: "fallback" }>;
 
 function reportOf(connected: Reached, identity: BackendIdentity | undefined): Record<string, unknown> {
-  const negotiated = connected.route === "negotiated" ? connected.negotiated : undefined;
+  const negotiated = connected.route === "skip" ? undefined : connected.negotiated;
   return {
     route: connected.route,
     endpoint: connected.endpoint,
@@ -116,7 +119,7 @@ function reportOf(connected: Reached, identity: BackendIdentity | undefined): Re
             serverCapabilities: Number(negotiated.serverCapabilities),
             connectionId: Number(negotiated.connectionId),
           },
-    ...(connected.route === "negotiated" && { attempts: connected.attempts, startedBroker: connected.startedBroker }),
+    ...(connected.route !== "skip" && { attempts: connected.attempts, startedBroker: connected.startedBroker }),
     identity: identity === undefined ? null : identityToJson(identity),
   };
 }
@@ -138,6 +141,6 @@ function reportText(service: string, version: string, connected: Reached): strin
     ["backend", timings.dialMs],
   ] as const;
   const parts = steps.filter(([, ms]) => ms !== undefined).map(([name, ms]) => `${name} ${(ms ?? 0).toFixed(1)}`);
-  const started = connected.route === "negotiated" && connected.startedBroker ? ", broker started" : "";
+  const started = connected.route !== "skip" && connected.startedBroker ? ", broker started" : "";
   return `${service} ${version}: ${connected.route}${started}\n  endpoint  ${connected.endpoint}\n  time      ${timings.totalMs.toFixed(1)} ms${parts.length > 0 ? ` (${parts.join(", ")})` : ""}\n`;
 }

@@ -26,6 +26,7 @@ interface ServeFlags {
   readonly version?: string;
   readonly backendEndpoint?: string;
   readonly backendIdentity?: string;
+  readonly handoffEndpoint?: string;
   readonly logFormat?: NonNullable<BrokerLogOptions["format"]>;
   readonly logLevel?: NonNullable<BrokerLogOptions["level"]>;
 }
@@ -34,7 +35,8 @@ const HELP = `
 Launching mode (the default) starts backends as clients ask for them; they outlive the broker. With --instance (or
 without --socket) only services of that instance are served; with --socket alone, all are.
 Registered mode serves one backend that runs already and launches nothing; --service, --version and
---backend-endpoint go together. It must answer the identity probe; --backend-identity says who it must be.
+--backend-endpoint go together. It must answer the identity probe; --backend-identity says who it must be, and
+--handoff-endpoint where it takes over the connections of clients that offer it (otherwise they reconnect).
 
 Prints "ready <endpoint>" as the first line on stdout when it accepts; logs go to stderr. SIGTERM or SIGINT ends it,
 a second one at once. Clients start a broker by themselves: this verb is for supervisors and for looking on.
@@ -59,6 +61,7 @@ export function register(program: Command, context: CliContext): void {
     .option("--version <version>", "registered mode: its version", parseNonEmpty)
     .option("--backend-endpoint <endpoint>", "registered mode: where the backend listens", parseNonEmpty)
     .option("--backend-identity <file>", "registered mode: its identity sidecar (JSON)", parseNonEmpty)
+    .option("--handoff-endpoint <endpoint>", "registered mode: where it takes connections over", parseNonEmpty)
     .addOption(
       new Option("--log-format <format>", "default: pretty in a terminal, else json").choices([...LOG_FORMATS]),
     )
@@ -119,12 +122,13 @@ async function registeredBackend(context: CliContext, flags: ServeFlags): Promis
     "--backend-endpoint": flags.backendEndpoint,
   };
   const missing = Object.entries(needed).filter(([, value]) => value === undefined);
-  if (missing.length === Object.keys(needed).length && flags.backendIdentity === undefined) return undefined;
-  const { service, version, backendEndpoint: endpoint } = flags;
+  const more = flags.backendIdentity ?? flags.handoffEndpoint;
+  if (missing.length === Object.keys(needed).length && more === undefined) return undefined;
+  const { service, version, backendEndpoint: endpoint, handoffEndpoint } = flags;
   if (service === undefined || version === undefined || endpoint === undefined) {
     throw new BrokerError(
       "OPTION_INVALID",
-      `registered mode also needs ${missing.map(([name]) => name).join(" and ")}; leave --service, --version, --backend-endpoint and --backend-identity out for launching mode`,
+      `registered mode also needs ${missing.map(([name]) => name).join(" and ")}; leave --service, --version, --backend-endpoint, --backend-identity and --handoff-endpoint out for launching mode`,
     );
   }
   const expected = flags.backendIdentity === undefined ? undefined : await readIdentity(context, flags.backendIdentity);
@@ -133,6 +137,7 @@ async function registeredBackend(context: CliContext, flags: ServeFlags): Promis
     version,
     endpoint: absolutePath(endpoint, context.io.cwd),
     ...(expected !== undefined && { expected }),
+    ...(handoffEndpoint !== undefined && { handoffEndpoint: absolutePath(handoffEndpoint, context.io.cwd) }),
   };
 }
 

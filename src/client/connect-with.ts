@@ -13,7 +13,7 @@ import { tryCachedEndpoint } from "./cached-endpoint.ts";
 import { type BrokerChoice, chooseBroker } from "./choose-broker.ts";
 import { dial } from "./dial.ts";
 import { type Negotiation, negotiate } from "./negotiate.ts";
-import type { Connected, ConnectOptions, FallbackRoute } from "./options.ts";
+import { type Connected, type ConnectOptions, DEFAULT_TIMEOUT_MS, type FallbackRoute } from "./options.ts";
 import { createRetryPolicy } from "./retry.ts";
 import { planBrokerStart } from "./start-command.ts";
 import { createTimeBox, type TimeBox } from "./time-box.ts";
@@ -130,11 +130,12 @@ interface Attempt {
 
 /** Consumes the broker's connection, and keeps it until the backend has taken it or another one. */
 async function attempt(
-  { platform, box }: ConnectContext,
+  context: ConnectContext,
   broker: OpenedBroker,
   options: ConnectOptions,
   wish: HandoffWish,
 ): Promise<Attempt> {
+  const { platform, box } = context;
   const { connection } = broker;
   let kept = false;
   try {
@@ -152,8 +153,17 @@ async function attempt(
     if (handoff !== undefined && (handoff.direct || (await awaitReady(connection, handoff.token, box)))) {
       kept = true;
       const pipelined = wish.pipelined !== undefined;
-      const reconnect = async (): Promise<Socket> =>
-        (await dialBackend(createTimeBox(box.clock, RECONNECT_MS))).release();
+      const reconnect = async (): Promise<Socket> => {
+        try {
+          return (await dialBackend(createTimeBox(box.clock, RECONNECT_MS))).release();
+        } catch (error) {
+          if (!hasCode(error, "BACKEND_UNREACHABLE")) throw error;
+          // It has died meanwhile, and the broker launches another one.
+          const { cachedEndpoint: _, verifyCached: __, ...again } = options;
+          const anew = createTimeBox(box.clock, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal);
+          return (await connectWith({ ...context, box: anew }, again)).socket;
+        }
+      };
       return {
         negotiation,
         timings: { helloMs: box.clock.monotonicMs() - begun },

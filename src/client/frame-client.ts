@@ -7,7 +7,7 @@
  * (a broken frame, an id nobody asked for, the end of it) ends the connection and every request on it.
  *
  * States: open, then broken for good, with the error that did it (or none, when `close` did). A handed-over connection
- * of which nothing was heard yet (unconfirmed.ts) can be replaced once, while open.
+ * of which nothing was heard yet (unconfirmed.ts) can be replaced, while open.
  */
 import type { Socket } from "node:net";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
@@ -154,7 +154,10 @@ class SocketFrameClient implements FrameClient {
   async request(protocol: number, payload: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     checkConsumerProtocol(protocol);
     checkTimeout(options.timeoutMs);
-    if (options.signal?.aborted) throw aborted(protocol, options.signal);
+    if (options.signal?.aborted) {
+      if (this.firstRequestSent) this.disownFirst(protocol);
+      throw aborted(protocol, options.signal);
+    }
     if (this.state !== "open") throw afterTheEnd(this.state.brokenBy);
     return new Promise<Uint8Array>((resolve, reject) => {
       const id = this.pending.add({ protocol, resolve, reject, disarm: () => disarm() });
@@ -185,6 +188,14 @@ class SocketFrameClient implements FrameClient {
   ref(): void {
     this.referenced = true;
     this.socket?.ref();
+  }
+
+  /** Given up before we knew of it, but the backend will answer it: its id must not be given to another one. */
+  private disownFirst(protocol: number): void {
+    this.firstRequestSent = false;
+    const nobody = (): void => {};
+    const id = this.pending.add({ protocol, resolve: nobody, reject: nobody, disarm: nobody });
+    this.pending.remove(id, { abandoned: true });
   }
 
   private encode(id: bigint, protocol: number, payload: Uint8Array, options: RequestOptions): Uint8Array | undefined {
@@ -286,7 +297,7 @@ class SocketFrameClient implements FrameClient {
     else this.break(fault);
   }
 
-  /** Goes on with a connection of our own. Once: the new one is not unconfirmed. */
+  /** Goes on with a connection of our own. */
   private replace(handedOver: Unconfirmed, why: "refused" | "lost"): void {
     this.unconfirmed = undefined;
     const old = this.socket;
@@ -303,7 +314,12 @@ class SocketFrameClient implements FrameClient {
           socket.destroy();
           return;
         }
-        for (const [id, { bytes }] of handedOver.sent) if (this.pending.get(id) !== undefined) socket.write(bytes);
+        this.unconfirmed = handedOver.successor();
+        for (const [id, request] of handedOver.sent) {
+          if (this.pending.get(id) === undefined) continue;
+          this.unconfirmed?.keep(id, request);
+          socket.write(request.bytes);
+        }
         this.attach(socket);
       },
       (error: unknown) => this.break(asBrokerError(error)),
@@ -328,7 +344,8 @@ class SocketFrameClient implements FrameClient {
   }
 }
 
-function checkTimeout(timeoutMs: number | undefined): void {
+/** @throws BrokerError OPTION_INVALID */
+export function checkTimeout(timeoutMs: number | undefined): void {
   if (timeoutMs === undefined || timeoutMs > 0) return;
   throw new BrokerError("OPTION_INVALID", `timeoutMs is ${timeoutMs}, expected a number of milliseconds above 0`, {
     details: { check: "timeoutMs" },

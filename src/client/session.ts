@@ -2,7 +2,13 @@
 import type { Clock } from "../base/clock.ts";
 import { encodeRequest } from "../wire/envelope.ts";
 import { checkConsumerProtocol } from "../wire/payload-protocol.ts";
-import { createFrameClient, type FrameClient, type FrameClientOptions, type RequestOptions } from "./frame-client.ts";
+import {
+  checkTimeout,
+  createFrameClient,
+  type FrameClient,
+  type FrameClientOptions,
+  type RequestOptions,
+} from "./frame-client.ts";
 import type { Connected, ConnectOptions, Route } from "./options.ts";
 import type { UnconfirmedOptions } from "./unconfirmed.ts";
 
@@ -23,10 +29,11 @@ export type Session = FrameClient & {
 
 type SessionConnected = Connected & { readonly unconfirmed?: UnconfirmedOptions; readonly pipelined?: boolean };
 
-/** The bytes of a first request that may travel with the Hello. @throws BrokerError PAYLOAD_PROTOCOL_INVALID, FRAME_TOO_LARGE */
+/** The bytes of a first request that may travel with the Hello. @throws BrokerError PAYLOAD_PROTOCOL_INVALID, OPTION_INVALID, FRAME_TOO_LARGE */
 export function pipelinedBytes(first: FirstRequest | undefined): Uint8Array | undefined {
   if (first === undefined) return undefined;
   checkConsumerProtocol(first.protocol);
+  checkTimeout(first.timeoutMs);
   if (!first.idempotent) return undefined;
   const { protocol, payload, traceparent = "", tracestate = "" } = first;
   return encodeRequest({ payloadProtocol: protocol, payload, requestId: 1n, traceparent, tracestate });

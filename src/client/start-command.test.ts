@@ -41,9 +41,10 @@ test("the broker gets the caller's environment without what belongs to the calle
     RUNNING_PROCESS_SERVICE_DEF_DIR: "/d",
     RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED: "1",
     NODE_ENV: "test",
+    // Which broker to ask is the user's setting and stays right; a backend may be a client, too.
+    RUNNING_PROCESS_BROKER_V1_SOCKET: "/x",
   };
   const dropped = {
-    RUNNING_PROCESS_BROKER_V1_SOCKET: "/x",
     RUNNING_PROCESS_BROKER_V1_SERVICE_NAME: "other",
     RUNNING_PROCESS_BROKER_V1_TRACEPARENT: "tp",
     RUNNING_PROCESS_BROKER_LISTENER_FD: "3",

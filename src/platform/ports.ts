@@ -37,7 +37,8 @@ export interface Transport {
    */
   listen(path: string, options?: { backlog?: number }): Listener;
   /**
-   * Takes over an inherited listening descriptor and marks it close-on-exec. Consumes `fd`.
+   * Takes over an inherited listening descriptor and marks it close-on-exec. Consumes `fd`, but only when it is one: a
+   * wrong number can belong to anybody in this process.
    *
    * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket.
    */
@@ -124,6 +125,32 @@ export interface Connection {
    * throws they are closed.
    */
   receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage>;
+  /**
+   * One recvmsg(2): up to `maxBytes` (at most 64 KiB), at least one unless the peer closed. The kernel never goes past
+   * bytes on which descriptors ride (unix(7)), so descriptors belong to the last message that was sent among these bytes.
+   *
+   * @throws as `receiveExactly`
+   */
+  receiveSome(maxBytes: number, deadline: Deadline): Promise<ReceivedMessage>;
+  /**
+   * Takes what is there at this moment, up to `maxBytes`. Empty when nothing is, at the end of the stream, and when it
+   * is broken: whoever reads next finds out which.
+   */
+  takeAvailable(maxBytes: number): Buffer;
+  /** Sends what there is room for at this moment; 0 also when the stream is broken, which the next write finds out. */
+  sendAvailable(bytes: Uint8Array): number;
+  /**
+   * Up to `maxBytes`, at least one; empty when the peer closed.
+   *
+   * @throws as `readExactly`
+   */
+  readSome(maxBytes: number, deadline: Deadline): Promise<Buffer>;
+  /**
+   * A pending read notices nothing for the next `ms` milliseconds, 0 to end that. For messages that can wait, on a
+   * connection whose other side had better not be interrupted by this process waking up. Has no effect on a connection
+   * that has never waited for two messages.
+   */
+  postponeReading(clock: Clock, ms: number): void;
   /** shutdown(2) in both directions: ends the stream for every process that holds a duplicate. */
   shutdown(): void;
   /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { probeEndpoint } from "../../src/exchange/probe-endpoint.ts";
 import { discoverBackend, verifyBackend } from "../../src/exchange/verify-backend.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
+import { patient } from "../support/patient.ts";
 import { createPlace, scriptPath, startDaemon } from "./support/daemon.ts";
 import { connectRaw, request, textOf } from "./support/raw-client.ts";
 
@@ -39,7 +40,7 @@ test("a daemon of a few lines binds, holds its lock, is proved by the kernel, se
     service: "fmt",
     version: "1.2.3",
   });
-  const identity = await discoverBackend(platform, place.socket);
+  const identity = await discoverBackend(platform, place.socket, patient(platform));
   assert.equal(identity.pid, daemon.pid);
   assert.deepEqual(identity.endpoint, { namespaceId: "shared", path: place.socket });
   const client = await connectRaw(place.socket);
@@ -127,7 +128,7 @@ for (const how of ["the broker's variable", "systemd's protocol"] as const) {
     const daemon = startDaemon(t, { place, source, fd, env, listenPid: systemd });
     closeSync(fd);
     assert.equal(textOf(await early.frame()), "|fmt", "the daemon's own children do not see the descriptor variables");
-    assert.equal((await probeEndpoint(platform, place.socket)).identity.pid, daemon.pid);
+    assert.equal((await probeEndpoint(platform, place.socket, patient(platform))).identity.pid, daemon.pid);
     early.socket.destroy();
     daemon.process.kill("SIGTERM");
     assert.equal((await daemon.ended).code, 0);
@@ -170,7 +171,7 @@ test("probes are answered while load blocks on something that never comes", asyn
   const source = `await serve({ protocol: 0xf001, handle: () => Buffer.alloc(0), load: () => new Promise(() => {}) });\nconsole.log("up");`;
   const daemon = startDaemon(t, { place, source });
   await daemon.line();
-  assert.equal((await discoverBackend(platform, place.socket)).pid, daemon.pid);
+  assert.equal((await discoverBackend(platform, place.socket, patient(platform))).pid, daemon.pid);
   daemon.process.kill("SIGTERM");
   assert.equal((await daemon.ended).code, 0);
 });
@@ -188,7 +189,7 @@ test("a daemon executed as a script proves to be the script", async (t) => {
     startedAtUnixMs: 0,
     bootId: platform.host.bootId(),
   };
-  assert.equal((await verifyBackend(platform, { expected })).exePath, exePath);
+  assert.equal((await verifyBackend(platform, { expected, ...patient(platform) })).exePath, exePath);
 });
 
 test("a handler's error goes to stderr; with nobody reading there the daemon lives on", async (t) => {
@@ -231,7 +232,7 @@ test("after kill -9 the next daemon takes the endpoint over; beside a live one i
   const { code, stderr } = await third.ended;
   assert.equal(code, 1);
   assert.match(stderr, new RegExp(`ENDPOINT_IN_USE.*"pid":${second.pid}`));
-  assert.equal((await probeEndpoint(platform, place.socket)).identity.pid, second.pid);
+  assert.equal((await probeEndpoint(platform, place.socket, patient(platform))).identity.pid, second.pid);
 });
 
 test("a server of one's own runs by the contract: adopted, loaded, served", async (t) => {

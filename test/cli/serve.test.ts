@@ -164,6 +164,7 @@ test("registered mode says which of its options are missing", async (t) => {
     [["--service", "x"], "registered mode also needs --version and --backend-endpoint"],
     [["--service", "x", "--version", "1.0.0"], "registered mode also needs --backend-endpoint"],
     [["--backend-identity", "/x"], "registered mode also needs --service and --version and --backend-endpoint"],
+    [["--handoff-endpoint", "/x"], "registered mode also needs --service and --version and --backend-endpoint"],
   ] as const) {
     const refused = await rpb(world, ["serve", ...flags]);
     assert.equal(refused.code, 2);

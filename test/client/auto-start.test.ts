@@ -37,7 +37,8 @@ async function stage(t: TestContext, mode: string): Promise<Stage> {
   };
   const starts = (): ReturnType<Stage["starts"]> => {
     if (!existsSync(`${socket}.starts`)) return [];
-    const lines = readFileSync(`${socket}.starts`, "utf8").trimEnd().split("\n");
+    // A line that is being written at this moment is none yet.
+    const lines = readFileSync(`${socket}.starts`, "utf8").split("\n").slice(0, -1);
     return lines.map((line) => ({ pid: Number.parseInt(line, 10), ...JSON.parse(line.slice(line.indexOf(" "))) }));
   };
   // Hooks run in the order they were added, and the list of what to end is in the directory.

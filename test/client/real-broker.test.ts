@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { connect, openSession } from "../../src/client/index.ts";
 import { discoverBackend } from "../../src/exchange/verify-backend.ts";
+import { patient } from "../support/patient.ts";
 import { createWorld, RPB, type World } from "../support/world.ts";
 
 const PROTOCOL = 0xf001;
@@ -45,7 +46,7 @@ async function kill(world: World, pids: readonly number[]): Promise<void> {
 test("cold: broker and backend are started; warm: both are reused; cached: no broker is asked", async (t) => {
   const { world, options } = await worldWithDemo(t);
   const cold = await openSession(options);
-  assert.ok(cold.connection.route === "negotiated" && cold.connection.startedBroker);
+  assert.ok(cold.connection.route === "handed-off" && cold.connection.startedBroker);
   assert.equal(text(await cold.request(PROTOCOL, Buffer.from("abc"))), "cba");
   const { endpoint } = cold.connection;
   const warm = await connect(options);
@@ -64,7 +65,7 @@ test("a cached endpoint is verified: the right identity is skipped to, a wrong o
   const first = await connect(options);
   first.socket.destroy();
   assert.ok(first.route === "negotiated");
-  const identity = await discoverBackend(world.platform, first.endpoint);
+  const identity = await discoverBackend(world.platform, first.endpoint, patient(world.platform));
   const right = await connect({ ...options, verifyCached: identity });
   right.socket.destroy();
   assert.ok(right.route === "skip" && right.verified && right.endpoint === first.endpoint);
@@ -93,7 +94,7 @@ test("broker and backend were killed, their sockets are stale: both are started 
   before.socket.destroy();
   await kill(world, world.processes());
   const after = await openSession(options);
-  assert.ok(after.connection.route === "negotiated" && after.connection.startedBroker);
+  assert.ok(after.connection.route === "handed-off" && after.connection.startedBroker);
   assert.equal(text(await after.request(PROTOCOL, Buffer.from("again"))), "niaga");
   await after.close();
   await stopAll(world);
@@ -104,7 +105,7 @@ test("a backend that was killed is launched again, and the client sees only the 
   const before = await connect(options);
   before.socket.destroy();
   assert.ok(before.route === "negotiated");
-  const { pid } = await discoverBackend(world.platform, before.endpoint);
+  const { pid } = await discoverBackend(world.platform, before.endpoint, patient(world.platform));
   await kill(world, [pid]);
   const after = await openSession(options);
   assert.equal(text(await after.request(PROTOCOL, Buffer.from("again"))), "niaga");

@@ -51,7 +51,7 @@ const STALE = {
   NOTIFY_SOCKET: "/stale",
 };
 
-test("the launch is described by the variables of the spec and one of ours, and the rest is the broker's own", async (t) => {
+test("the launch is described by the variables of the spec and two of ours, and the rest is the broker's own", async (t) => {
   const launching = await createLaunching(t, { ...STALE, KEPT: "as it was" });
   const { env, pipe } = await launched(launching, "svc", { version: "1.2.3-rc.1", labels: { "exec.bind": "backend" } });
   assert.deepEqual(env, {
@@ -64,14 +64,24 @@ test("the launch is described by the variables of the spec and one of ours, and 
     [`${PREFIX}BACKEND_NAMESPACE`]: "private:svc",
     [`${PREFIX}INSTANCE`]: "private:svc",
     RUNNING_PROCESS_BROKER_BINARY: join(launching.world.root, "bin/reports-itself.mjs"),
+    RUNNING_PROCESS_BROKER_CONTROL_FD: "3",
   });
 });
 
-test("a listener of the broker's is announced by its number", async (t) => {
+test("a listener of the broker's and the control channel are announced by their numbers", async (t) => {
   const launching = await createLaunching(t);
   const { env } = await launched(launching, "svc", { labels: { "exec.bind": "broker" } });
   assert.equal(env.RUNNING_PROCESS_BROKER_LISTENER_FD, "3");
+  assert.equal(env.RUNNING_PROCESS_BROKER_CONTROL_FD, "4");
   assert.deepEqual([env.LISTEN_FDS, env.LISTEN_PID], [undefined, undefined]);
+});
+
+test("a daemon that answers no probe gets no control channel", async (t) => {
+  const launching = await createLaunching(t);
+  const labels = { "exec.bind": "backend", "exec.ready": "connect" };
+  const { env, descriptors } = await launched(launching, "svc", { labels });
+  assert.equal(env.RUNNING_PROCESS_BROKER_CONTROL_FD, undefined);
+  assert.deepEqual(socketsIn(descriptors), []);
 });
 
 test("the trace context of the Hello that caused the launch is passed on, each part when there is one", async (t) => {
@@ -115,7 +125,7 @@ test("a backend leads a session of its own, in the root directory unless told ot
   assert.equal(cwd, "/");
 });
 
-test("a backend gets the null device, its log, its listener, and no descriptor of the broker's", async (t) => {
+test("a backend gets the null device, its log, its listener, its control channel, and nothing of the broker's", async (t) => {
   const launching = await createLaunching(t);
   const { world } = launching;
   // A second launch: by now the broker holds a watch, and a connection that waits while it launches.
@@ -125,13 +135,17 @@ test("a backend gets the null device, its log, its listener, and no descriptor o
     const { 0: stdin, 1: stdout, 2: stderr, ...others } = descriptors;
     const log = join(world.logs, `${bind}-1.0.0.log`);
     assert.deepEqual([stdin, stdout, stderr], ["/dev/null", log, log]);
-    // What is left after the listener is Node's own: event descriptors and pipes to itself.
-    const { 3: third, ...own } = others;
-    if (bind === "broker") assert.match(third ?? "", /^socket:/);
-    const foreign = Object.values(bind === "broker" ? own : others).filter((target) => !isNodesOwn(target));
+    assert.deepEqual(socketsIn(descriptors), bind === "broker" ? ["3", "4"] : ["3"]);
+    // What is left is Node's own: event descriptors and pipes to itself.
+    const foreign = Object.values(others).filter((target) => !isNodesOwn(target) && !target.startsWith("socket:"));
     assert.deepEqual(foreign, []);
   }
 });
+
+/** Numbers of the descriptors that are sockets. */
+function socketsIn(descriptors: Record<string, string>): string[] {
+  return Object.keys(descriptors).filter((fd) => descriptors[fd]?.startsWith("socket:"));
+}
 
 function isNodesOwn(target: string): boolean {
   return /^anon_inode:\[(eventpoll|eventfd|io_uring)\]$|^pipe:|^\/dev\/null$/.test(target);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { probeEndpoint } from "../../src/exchange/probe-endpoint.ts";
 import { createLaunching, launchingIn, logLines } from "../launch/support/launching.ts";
+import { patient } from "../support/patient.ts";
 import {
   converse,
   helloBytes,
@@ -42,7 +43,7 @@ test("a granted Hello is told the version it asked for, where it is served, and 
     connectionId: 1n,
   });
   assert.match(backendPipe, new RegExp(`^${world.runtime}/rpb-v1-[0-9a-f]{16}-be-[0-9a-f]{32}\\.sock$`));
-  const { identity, listener } = await probeEndpoint(world.platform, backendPipe);
+  const { identity, listener } = await probeEndpoint(world.platform, backendPipe, patient(world.platform));
   listener?.close();
   assert.deepEqual([identity.endpoint.path, identity.pid], [backendPipe, launching.pids("svc")[0]]);
 });

@@ -5,15 +5,20 @@
  *
  * States: open (at most one pending read and one pending write, each with its own watch and timer), closed or released
  * (none). `dispose` is the only way out of open.
+ *
+ * A connection that has to wait a second time is taken for one that lives on messages, such as a control channel: its
+ * watch for reading stays armed between waits, which saves setting it up and taking it down for each message.
  */
 import { Socket } from "node:net";
-import type { Deadline, Timer } from "../../base/clock.ts";
+import type { Clock, Deadline, Timer } from "../../base/clock.ts";
 import { BrokerError, reasonOf } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import type { Connection, PeerCredentials, ProcessHandle, ReceivedMessage } from "../ports.ts";
 import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
 import {
   close,
+  F_DUPFD_CLOEXEC,
+  fcntl,
   lastErrno,
   MSG_NOSIGNAL,
   recv,
@@ -25,7 +30,7 @@ import {
   socketOption,
 } from "./libc.ts";
 import { createProcessHandle } from "./process-handle.ts";
-import { onceReady, type ReadinessWatch } from "./readiness.ts";
+import { onceReady, type ReadinessWatch, watchReadiness } from "./readiness.ts";
 
 /** Bodies are read in steps of this size, so that a peer's claim of 16 MiB costs memory only as the bytes come. */
 const READ_STEP_BYTES = 256 * 1024;
@@ -35,9 +40,16 @@ export function createConnection(fd: number): Connection {
   return new UnixConnection(fd);
 }
 
+/**
+ * For reads of unknown length: a large buffer made for each would be garbage that calls for collections out of all
+ * proportion. Reading is synchronous, so one serves all.
+ */
+const scratch = Buffer.allocUnsafeSlow(64 * 1024);
+
 interface Pending {
   readonly watch: ReadinessWatch;
-  readonly timer: Timer | undefined;
+  readonly timer: Timer;
+  readonly resolve: () => void;
   readonly reject: (error: BrokerError) => void;
 }
 
@@ -46,6 +58,15 @@ class UnixConnection implements Connection {
   private reading: Pending | undefined;
   private writing: Pending | undefined;
   private credentials: PeerCredentials | undefined;
+  private hasWaited = false;
+  /** Armed between waits; level-triggered, so it is given up as soon as it fires while nobody waits. */
+  private standingWatch: ReadinessWatch | undefined;
+  private postponed: Timer | undefined;
+  private readonly noticeReadable = (): void => {
+    if (this.reading !== undefined) return this.reading.resolve();
+    this.standingWatch?.stop();
+    this.standingWatch = undefined;
+  };
 
   constructor(readonly fd: number) {}
 
@@ -119,6 +140,45 @@ class UnixConnection implements Connection {
     }
   }
 
+  async receiveSome(maxBytes: number, deadline: Deadline): Promise<ReceivedMessage> {
+    for (;;) {
+      const received = receiveDescriptors(this.openFd("recvmsg"), maxBytes);
+      if (this.call("recvmsg", received.count) >= 0) return received;
+      await this.wait("reading", "readable", deadline);
+    }
+  }
+
+  takeAvailable(maxBytes: number): Buffer {
+    const got = Number(recv(this.openFd("recv"), scratch, Math.min(maxBytes, scratch.length), 0));
+    return Buffer.from(scratch.subarray(0, Math.max(0, got)));
+  }
+
+  sendAvailable(bytes: Uint8Array): number {
+    return Math.max(0, Number(send(this.openFd("send"), bytes, bytes.length, MSG_NOSIGNAL)));
+  }
+
+  async readSome(maxBytes: number, deadline: Deadline): Promise<Buffer> {
+    for (;;) {
+      const got = this.call("recv", recv(this.openFd("recv"), scratch, Math.min(maxBytes, scratch.length), 0));
+      if (got >= 0) return Buffer.from(scratch.subarray(0, got));
+      await this.wait("reading", "readable", deadline);
+    }
+  }
+
+  postponeReading(clock: Clock, ms: number): void {
+    if (ms === 0) return this.endPostponement();
+    if (this.standingWatch === undefined || this.postponed !== undefined) return;
+    this.standingWatch.pause();
+    this.postponed = clock.schedule(ms, () => this.endPostponement());
+  }
+
+  private endPostponement(): void {
+    if (this.postponed === undefined) return;
+    this.postponed.cancel();
+    this.postponed = undefined;
+    this.standingWatch?.resume();
+  }
+
   shutdown(): void {
     if (this.open) shutdown(this.fd, SHUT_RDWR);
   }
@@ -148,9 +208,9 @@ class UnixConnection implements Connection {
 
   private dispose(why: string): void {
     this.open = false;
+    this.postponed?.cancel();
+    this.standingWatch?.stop();
     for (const pending of [this.reading, this.writing]) {
-      pending?.watch.stop();
-      pending?.timer?.cancel();
       pending?.reject(
         new BrokerError("IO_FAILED", `the connection was ${why} during the operation`, {
           details: { errno: "ECONNABORTED" },
@@ -173,27 +233,55 @@ class UnixConnection implements Connection {
     if (deadline.passed()) return Promise.reject(timedOut(slot));
     return new Promise((resolve, reject) => {
       const settle = (): void => {
-        pending.watch.stop();
-        pending.timer?.cancel();
+        if (pending.watch === this.standingWatch) pending.watch.hold(false);
+        else pending.watch.stop();
+        pending.timer.cancel();
         this[slot] = undefined;
       };
+      const fail = (error: BrokerError): void => {
+        settle();
+        reject(error);
+      };
       const pending: Pending = {
-        watch: onceReady(this.fd, event, () => {
+        watch: this.watchFor(event),
+        timer: deadline.arm(() => fail(timedOut(slot))),
+        resolve: () => {
           settle();
           resolve();
-        }),
-        timer: deadline.arm(() => {
-          settle();
-          reject(timedOut(slot));
-        }),
-        reject: (error) => {
-          this[slot] = undefined;
-          reject(error);
         },
+        reject: fail,
       };
       this[slot] = pending;
     });
   }
+
+  private watchFor(event: "readable" | "writable"): ReadinessWatch {
+    if (event === "writable") return watchForWriting(this.fd, () => this.writing?.resolve());
+    if (!this.hasWaited) {
+      this.hasWaited = true;
+      return onceReady(this.fd, event, () => this.reading?.resolve());
+    }
+    this.standingWatch ??= watchReadiness(this.fd, event, this.noticeReadable);
+    this.standingWatch.hold(true);
+    return this.standingWatch;
+  }
+}
+
+/** On a duplicate: libuv aborts the process at a second watch on a descriptor, and one for reading may be armed. */
+function watchForWriting(fd: number, onWritable: () => void): ReadinessWatch {
+  const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw ioFailed("fcntl", lastErrno());
+  const watch = onceReady(copy, "writable", onWritable);
+  let stopped = false;
+  return {
+    ...watch,
+    stop() {
+      if (stopped) return;
+      stopped = true;
+      watch.stop();
+      close(copy);
+    },
+  };
 }
 
 function timedOut(slot: string): BrokerError {

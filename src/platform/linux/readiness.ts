@@ -9,6 +9,11 @@
 import koffi, { type node } from "koffi";
 
 export interface ReadinessWatch {
+  /** Does it keep the process alive? */
+  hold(alive: boolean): void;
+  /** Between the two nothing is noticed, and it does not keep the process alive. */
+  pause(): void;
+  resume(): void;
   /** Stops for good. The descriptor may be closed afterwards, not before. */
   stop(): void;
 }
@@ -28,7 +33,8 @@ export function watchReadiness(
   options?: { weak?: boolean },
 ): ReadinessWatch {
   let stopped = false;
-  const handle = koffi.node.poll(fd, { [event]: true }, () => {
+  const interest = { [event]: true };
+  const notice = (): void => {
     if (stopped) return;
     try {
       onReady();
@@ -37,10 +43,22 @@ export function watchReadiness(
         throw error;
       });
     }
-  });
+  };
+  const handle = koffi.node.poll(fd, interest, notice);
   live.add(handle);
   if (options?.weak) handle.unref();
   return {
+    hold(alive) {
+      if (stopped) return;
+      if (alive) handle.ref();
+      else handle.unref();
+    },
+    pause() {
+      if (!stopped) handle.stop();
+    },
+    resume() {
+      if (!stopped) handle.start(interest, notice);
+    },
     stop() {
       if (stopped) return;
       stopped = true;
