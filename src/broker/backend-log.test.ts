@@ -72,7 +72,8 @@ test("a log that is too large is moved aside at once, then looked at in interval
   // Its writer goes on at the start of the file that was emptied under it.
   writeSync(fd, "after\n");
   assert.equal(readFileSync(path, "utf8"), "after\n");
-  assert.equal(log.tail(), "after");
+  // What was said before that is still part of this launch.
+  assert.match(log.tail(), /^b{4000,4096}after$/);
   log.close();
 });
 

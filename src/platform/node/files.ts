@@ -6,7 +6,6 @@ import {
   type BigIntStats,
   closeSync,
   constants,
-  copyFileSync,
   type FSWatcher,
   fstatSync,
   fsyncSync,
@@ -219,14 +218,32 @@ function tail(path: string, maxBytes: number): string {
 function rotateLog(path: string): void {
   attempt(path, () => {
     // Copied, not renamed: writers keep the file open and would follow a rename.
-    copyFileSync(path, `${path}.1`);
-    const fd = openSync(path, "r+");
+    const from = openSync(path, "r+");
     try {
-      ftruncateSync(fd, 0);
+      const to = openSync(`${path}.1`, "w", PRIVATE_FILE);
+      try {
+        copyToTheEnd(from, to);
+      } finally {
+        closeSync(to);
+      }
+      // Right after the read that found nothing more, so that a writer can hardly get in between.
+      ftruncateSync(from, 0);
     } finally {
-      closeSync(fd);
+      closeSync(from);
     }
   });
+}
+
+const COPY_BYTES = 256 * 1024;
+
+function copyToTheEnd(from: number, to: number): void {
+  const chunk = Buffer.allocUnsafe(COPY_BYTES);
+  for (let position = 0; ; ) {
+    const got = readSync(from, chunk, 0, chunk.length, position);
+    if (got === 0) return;
+    for (let done = 0; done < got; ) done += writeSync(to, chunk, done, got - done);
+    position += got;
+  }
 }
 
 function watch(path: string, onChange: () => void): { close(): void } | undefined {
