@@ -7,12 +7,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ERROR_TABLE, type ErrorRow } from "../src/base/errors.ts";
+import { encodeRefused } from "../src/broker/hello-route.ts";
 import { LABELS } from "../src/model/exec-settings.ts";
+import { refuse } from "../src/model/refusal.ts";
 import { CAPABILITY, type CapabilityName, formatCapabilities } from "../src/wire/capabilities.ts";
+import { decodeMessage, encodeMessage } from "../src/wire/codec.ts";
 import { encodeAnnounce } from "../src/wire/control.ts";
+import { decodeFrame, encodeRequest, encodeResponse } from "../src/wire/envelope.ts";
 import { FRAME_HEADER, FRAME_HEADER_BYTES } from "../src/wire/framing.ts";
 import * as limits from "../src/wire/limits.ts";
-import { ErrorCodeSchema } from "../src/wire/messages.ts";
+import { ErrorCodeSchema, HelloSchema } from "../src/wire/messages.ts";
 import {
   formatProtocol,
   isConsumerProtocol,
@@ -53,6 +57,7 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
     "payload-protocols": payloadProtocols,
     capabilities,
     refusals,
+    "by-hand": byHand,
     announce: () => fenced(hexLines(encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect))),
     examples,
   },
@@ -163,14 +168,46 @@ function refusals(): string {
 }
 
 function examples(): string {
+  const blocks = EXAMPLES.map(([name, about]) => `${about} (\`${name}\`):\n\n${fenced(hexLines(vector(name)))}`);
+  return blocks.join("\n\n");
+}
+
+function vector(name: string): Buffer {
   const file = new URL("../test/fixtures/golden-vectors.json", import.meta.url);
   const vectors = JSON.parse(readFileSync(file, "utf8")) as { name: string; hex: string }[];
-  const blocks = EXAMPLES.map(([name, about]) => {
-    const vector = vectors.find((each) => each.name === name);
-    if (vector === undefined) throw new Error(`there is no golden vector ${name}`);
-    return `${about} (\`${name}\`):\n\n${fenced(hexLines(Buffer.from(vector.hex, "hex")))}`;
+  const found = vectors.find((each) => each.name === name);
+  if (found === undefined) throw new Error(`there is no golden vector ${name}`);
+  return Buffer.from(found.hex, "hex");
+}
+
+/** What a reader can send to a broker, and the whole answer where it is always the same. */
+function byHand(): string {
+  const hello = vector("derived_client_hello_wire");
+  const frame = decodeFrame(hello.subarray(FRAME_HEADER_BYTES));
+  const payload = encodeMessage(HelloSchema, { ...decodeMessage(HelloSchema, frame.payload), peerPid: 0 });
+  const anonymous = encodeRequest({ payloadProtocol: PAYLOAD_PROTOCOL.control, payload, requestId: frame.requestId });
+  const refused = encodeResponse(frame, {
+    payloadProtocol: PAYLOAD_PROTOCOL.control,
+    payload: encodeRefused(refuse("PEER_REJECTED", "peer_pid does not match verified peer")),
   });
-  return blocks.join("\n\n");
+  return [
+    "STATUS as JSON (`derived_admin_status_json_wire`). The answer's frame holds it as plain text:",
+    fenced(sendLines(vector("derived_admin_status_json_wire"))),
+    "The Hello below (`derived_client_hello_wire`). It says that process 4242 sends it, and the kernel knows better:",
+    fenced(sendLines(hello)),
+    "The answer is Refused 6:",
+    fenced(hexLines(refused)),
+    "The same Hello without `peer_pid`. It is Refused 2, or the service zccache is launched:",
+    fenced(sendLines(anonymous)),
+  ].join("\n\n");
+}
+
+/** A shell command that writes the bytes to a socket and shows what comes back. */
+function sendLines(bytes: Uint8Array): string {
+  const pairs = [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`);
+  const lines: string[] = [];
+  for (let at = 0; at < pairs.length; at += 24) lines.push(`  printf '${pairs.slice(at, at + 24).join("")}'`);
+  return `{\n${lines.join("\n")}\n} | nc -NU "$BROKER" | xxd`;
 }
 
 function labels(): string {
