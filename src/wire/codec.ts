@@ -12,6 +12,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { BrokerError } from "../base/errors.ts";
+import { decodeFlat, encodeFlat, flatShapeOf } from "./flat-codec.ts";
 import { MAX_MESSAGE_DEPTH } from "./limits.ts";
 import { checkStructure } from "./strict.ts";
 
@@ -25,6 +26,8 @@ const READ_OPTIONS = { readUnknownFields: false, recursionLimit: MAX_MESSAGE_DEP
  */
 export function decodeMessage<D extends DescMessage>(desc: D, bytes: Uint8Array): MessageShape<D> {
   try {
+    const flat = flatShapeOf(desc);
+    if (flat !== undefined) return decodeFlat(flat, bytes) as MessageShape<D>;
     checkStructure(desc, bytes);
     return fromBinary(desc, bytes, READ_OPTIONS);
   } catch (error) {
@@ -35,6 +38,14 @@ export function decodeMessage<D extends DescMessage>(desc: D, bytes: Uint8Array)
   }
 }
 
-export function encodeMessage<D extends DescMessage>(desc: D, init: MessageInitShape<D>): Uint8Array {
-  return toBinary(desc, create(desc, init), { writeUnknownFields: false });
+/** `headroom`: bytes left free, and undefined, in front of the message. */
+export function encodeMessage<D extends DescMessage>(desc: D, init: MessageInitShape<D>, headroom = 0): Buffer {
+  const flat = flatShapeOf(desc);
+  if (flat !== undefined) return encodeFlat(flat, init as Readonly<Record<string, unknown>>, headroom);
+  const bytes = toBinary(desc, create(desc, init), { writeUnknownFields: false });
+  return headroom === 0 ? bufferOf(bytes) : Buffer.concat([Buffer.allocUnsafe(headroom), bytes]);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -6,9 +6,8 @@
  * form of a v1 handoff, so one reader serves both.
  */
 import { decodeMessage, encodeMessage } from "./codec.ts";
-import { checkEnvelope, ENVELOPE_VERSION } from "./envelope.ts";
-import { encodeFrameBytes } from "./framing.ts";
-import { type ControlMessage, ControlMessageSchema, type Frame, FrameKind, FrameSchema } from "./messages.ts";
+import { checkEnvelope, encodeEvent } from "./envelope.ts";
+import { type ControlMessage, ControlMessageSchema, type Frame, FrameKind } from "./messages.ts";
 import { PAYLOAD_PROTOCOL } from "./payload-protocol.ts";
 
 /** Sideband of a message without a descriptor. */
@@ -16,14 +15,10 @@ export const NO_SIDEBAND: Uint8Array = new Uint8Array(16);
 
 export function encodeAnnounce(capabilities: bigint): Buffer {
   const message = { message: { case: "announce" as const, value: { capabilities } } };
-  return encodeFrameBytes(
-    encodeMessage(FrameSchema, {
-      envelopeVersion: ENVELOPE_VERSION,
-      kind: FrameKind.EVENT,
-      payloadProtocol: PAYLOAD_PROTOCOL.control,
-      payload: encodeMessage(ControlMessageSchema, message),
-    }),
-  );
+  return encodeEvent(0n, {
+    payloadProtocol: PAYLOAD_PROTOCOL.control,
+    payload: encodeMessage(ControlMessageSchema, message),
+  });
 }
 
 /** @throws BrokerError FRAME_UNEXPECTED, MESSAGE_MALFORMED */

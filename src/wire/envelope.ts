@@ -1,7 +1,7 @@
 /** Building and checking the Frame envelope. One request constructor, one response constructor, one order of checks. */
 import { BrokerError } from "../base/errors.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
-import { encodeFrameBytes } from "./framing.ts";
+import { FRAME_HEADER_BYTES, fillFrameHeader } from "./framing.ts";
 import { type Frame, FrameKind, FrameSchema, PayloadEncoding } from "./messages.ts";
 import { formatProtocol } from "./payload-protocol.ts";
 
@@ -43,22 +43,26 @@ export function encodeResponse(
   return encodeFrame(FrameKind.RESPONSE, options, correlation);
 }
 
+/** An EVENT frame as complete stream bytes. */
+export function encodeEvent(requestId: bigint, options: { payloadProtocol: number; payload: Uint8Array }): Buffer {
+  return encodeFrame(FrameKind.EVENT, options, { requestId, traceparent: "", tracestate: "" });
+}
+
 function encodeFrame(
   kind: FrameKind,
-  body: { payloadProtocol: number; payload: Uint8Array },
-  correlation: Correlation,
+  { payloadProtocol, payload }: { payloadProtocol: number; payload: Uint8Array },
+  { requestId, traceparent, tracestate }: Correlation,
 ): Buffer {
-  return encodeFrameBytes(
-    encodeMessage(FrameSchema, {
-      envelopeVersion: ENVELOPE_VERSION,
-      kind,
-      payloadProtocol: body.payloadProtocol,
-      payload: body.payload,
-      requestId: correlation.requestId,
-      traceparent: correlation.traceparent,
-      tracestate: correlation.tracestate,
-    }),
-  );
+  const frame = {
+    envelopeVersion: ENVELOPE_VERSION,
+    kind,
+    payloadProtocol,
+    payload,
+    requestId,
+    traceparent,
+    tracestate,
+  };
+  return fillFrameHeader(encodeMessage(FrameSchema, frame, FRAME_HEADER_BYTES));
 }
 
 /** @throws BrokerError MESSAGE_MALFORMED */

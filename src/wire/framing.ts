@@ -23,11 +23,21 @@ const LENGTH_OFFSET = FRAME_HEADER[1].offset;
  * @throws BrokerError FRAME_TOO_LARGE when the body is above 16 MiB.
  */
 export function encodeFrameBytes(body: Uint8Array): Buffer {
-  if (body.length > MAX_FRAME_BODY_BYTES) throw frameTooLarge(body.length, MAX_FRAME_BODY_BYTES);
   const bytes = Buffer.allocUnsafe(FRAME_HEADER_BYTES + body.length);
-  bytes[0] = FRAMING_VERSION;
-  bytes.writeUInt32LE(body.length, LENGTH_OFFSET);
   bytes.set(body, FRAME_HEADER_BYTES);
+  return fillFrameHeader(bytes);
+}
+
+/**
+ * Writes the header into the room left for it in front of a body.
+ *
+ * @throws as `encodeFrameBytes`
+ */
+export function fillFrameHeader(bytes: Buffer): Buffer {
+  const bodyBytes = bytes.length - FRAME_HEADER_BYTES;
+  if (bodyBytes > MAX_FRAME_BODY_BYTES) throw frameTooLarge(bodyBytes, MAX_FRAME_BODY_BYTES);
+  bytes[0] = FRAMING_VERSION;
+  bytes.writeUInt32LE(bodyBytes, LENGTH_OFFSET);
   return bytes;
 }
 

@@ -6,23 +6,15 @@
 import { hasCode } from "../base/errors.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import {
-  ENVELOPE_VERSION,
   type EnvelopeFault,
+  encodeEvent,
   encodeRequest,
   encodeResponse,
   envelopeFault,
   frameUnexpected,
   NO_CORRELATION,
 } from "./envelope.ts";
-import { encodeFrameBytes } from "./framing.ts";
-import {
-  type Frame,
-  FrameKind,
-  FrameSchema,
-  type HandoffAck,
-  HandoffAckSchema,
-  HandoffOfferSchema,
-} from "./messages.ts";
+import { type Frame, FrameKind, type HandoffAck, HandoffAckSchema, HandoffOfferSchema } from "./messages.ts";
 import { PAYLOAD_PROTOCOL } from "./payload-protocol.ts";
 
 /** Bytes of a handoff token. Frozen. */
@@ -102,15 +94,7 @@ export function checkAck(frame: Frame, offer: Pick<Offer, "token" | "correlation
 
 /** What the broker tells the client on its Hello connection, as complete stream bytes; the same fields as the acknowledgement. */
 export function encodeReadyEvent(ack: Ack): Buffer {
-  return encodeFrameBytes(
-    encodeMessage(FrameSchema, {
-      ...HANDOFF,
-      envelopeVersion: ENVELOPE_VERSION,
-      kind: FrameKind.EVENT,
-      payload: encodeMessage(HandoffAckSchema, ack),
-      requestId: ack.correlationId,
-    }),
-  );
+  return encodeEvent(ack.correlationId, { ...HANDOFF, payload: encodeMessage(HandoffAckSchema, ack) });
 }
 
 /**

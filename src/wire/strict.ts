@@ -1,5 +1,6 @@
 /**
- * Structural check of protobuf bytes against a descriptor, run before the library decodes them. The library trusts the
+ * Structural check of protobuf bytes against a descriptor, run before the library decodes them; `flat-codec.ts` does the
+ * same for what it decodes itself. The library trusts the
  * wire types of known fields and the bounds of nested messages, cuts lengths to 32 bits and lets skipped varints be of
  * any length; the reference decoder refuses all of these, and a peer must get the same answer from either broker. Text
  * is the one thing left to the library: it checks UTF-8 while it decodes.
@@ -8,6 +9,7 @@
  */
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { WireType } from "@bufbuild/protobuf/wire";
+import { Cursor, checkDepth, skipField } from "./cursor.ts";
 import { MAX_MESSAGE_DEPTH } from "./limits.ts";
 
 /** Throws a plain Error that says what is wrong; the codec gives it its code. */
@@ -22,102 +24,19 @@ function checkFields(cursor: Cursor, end: number, shape: MessageShape, depthLeft
     const wireType = tag & 7;
     const field = shape.get(tag >>> 3);
     if (field === undefined) {
-      skip(cursor, tag, depthLeft);
+      skipField(cursor, tag, depthLeft);
       continue;
     }
     if (wireType !== field.wireType)
       throw new Error(`field ${field.name} has wire type ${wireType}, expected ${field.wireType}`);
     if (field.child === undefined) {
-      skip(cursor, tag, depthLeft);
+      skipField(cursor, tag, depthLeft);
       continue;
     }
     checkDepth(depthLeft);
     checkFields(cursor, cursor.endOfLengthPrefixed(), field.child, depthLeft - 1);
   }
   if (cursor.at !== end) throw new Error("a field runs past the end of its message");
-}
-
-function skip(cursor: Cursor, tag: number, depthLeft: number): void {
-  switch (tag & 7) {
-    case WireType.Varint:
-      cursor.varint();
-      return;
-    case WireType.LengthDelimited:
-      cursor.at = cursor.endOfLengthPrefixed();
-      return;
-    case WireType.Bit32:
-      cursor.at += 4;
-      return;
-    case WireType.Bit64:
-      cursor.at += 8;
-      return;
-    case WireType.StartGroup:
-      checkDepth(depthLeft);
-      skipGroup(cursor, tag >>> 3, depthLeft - 1);
-      return;
-    default:
-      throw new Error(`unexpected wire type ${tag & 7}`);
-  }
-}
-
-function skipGroup(cursor: Cursor, number: number, depthLeft: number): void {
-  for (;;) {
-    const tag = cursor.tag();
-    if ((tag & 7) === WireType.EndGroup) {
-      if (tag >>> 3 !== number) throw new Error("a group ends with the number of another field");
-      return;
-    }
-    // The reference spends a level on every field inside a group, not only on groups.
-    checkDepth(depthLeft);
-    skip(cursor, tag, depthLeft);
-  }
-}
-
-function checkDepth(depthLeft: number): void {
-  if (depthLeft <= 0) throw new Error(`messages nest deeper than ${MAX_MESSAGE_DEPTH}`);
-}
-
-const MAX_VARINT_BYTES = 10;
-const MAX_TAG = 0xffff_ffff;
-
-/** Moving `at` past the end is harmless: whatever looks next, a read or the end of the message, reports it. */
-class Cursor {
-  at = 0;
-
-  constructor(private readonly bytes: Uint8Array) {}
-
-  /** Field number and wire type as they are on the wire; the number is never 0. */
-  tag(): number {
-    const tag = this.varint();
-    if (tag > MAX_TAG || tag >>> 3 === 0) throw new Error("invalid field tag");
-    return tag;
-  }
-
-  /** Exact below 2^53, an approximation above: every caller compares it with something much smaller. */
-  varint(): number {
-    let value = 0;
-    let scale = 1;
-    for (let i = 0; i < MAX_VARINT_BYTES; i++) {
-      const byte = this.bytes[this.at++];
-      if (byte === undefined) throw truncated();
-      // Nine bytes hold 63 bits: the tenth may only add one.
-      if (i === MAX_VARINT_BYTES - 1 && byte > 1) break;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-      scale *= 0x80;
-    }
-    throw new Error("a varint is longer than 64 bits");
-  }
-
-  endOfLengthPrefixed(): number {
-    const length = this.varint();
-    if (length > this.bytes.length - this.at) throw truncated();
-    return this.at + length;
-  }
-}
-
-function truncated(): Error {
-  return new Error("the bytes end inside a field");
 }
 
 type MessageShape = ReadonlyMap<number, FieldShape>;
