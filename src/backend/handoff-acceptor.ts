@@ -7,67 +7,185 @@
  *
  * Invariants: a received descriptor is either delivered, exactly once and after the acknowledgement has been written, or
  * closed; nothing is read from it here, so that whoever serves it finds every byte the client has sent.
+ *
+ * Everything is done in the turn in which an offer comes, unless the acknowledgement finds no room: then nothing more is
+ * read until it has left.
  */
-import { isBrokerError, reasonOf } from "../base/errors.ts";
+import { Deadline, type Timer } from "../base/clock.ts";
+import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { TokenMemory } from "../model/handoff-tokens.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, Platform, ReadableWatch } from "../platform/ports.ts";
 import { decodeFrame } from "../wire/envelope.ts";
-import { decodeOffer, encodeAck, equalTokens, type Offer } from "../wire/handoff.ts";
+import { type Ack, decodeOffer, encodeAck, equalTokens, type Offer } from "../wire/handoff.ts";
 import type { Frame } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
-import { createOfferReader, type OfferMessage } from "./offer-reader.ts";
+import { createOfferDecoder, type OfferMessage } from "./offer-decoder.ts";
 
 export interface AcceptorOptions {
   readonly platform: Pick<Platform, "clock" | "transport" | "processes">;
   readonly tokens: TokenMemory;
-  /** Gets every connection that was taken over. Consumes it. */
-  readonly deliver: (connection: Connection) => void;
+  /** Gets every connection that was taken over, and what is to be written to it first. Consumes the connection. */
+  readonly deliver: (connection: Connection, clientReply: Uint8Array) => void;
   /** False once no new connection is to be taken over. */
   readonly accepting: () => boolean;
   /** Frames that are no offers. Absent where only offers may come. */
   readonly onMessage?: (frame: Frame) => void;
 }
 
-/** From an offer's first byte to the last of its acknowledgement; the broker gives up after five seconds. */
-const EXCHANGE_MS = 5_000;
-
-/**
- * Serves offers until the broker ends the connection. Consumes it.
- *
- * @throws BrokerError FRAME_*, MESSAGE_MALFORMED, IO_FAILED, DEADLINE_EXCEEDED: the stream cannot be followed any more
- */
-export async function acceptHandoffs(connection: Connection, options: AcceptorOptions): Promise<void> {
-  const reader = createOfferReader(connection, { clock: options.platform.clock, messageMs: EXCHANGE_MS });
-  try {
-    for (let message = await reader.next(); message !== undefined; message = await reader.next())
-      await answer(connection, message, options);
-  } finally {
-    ownDescriptors(options.platform, reader.takeLeftover()).closeAll();
-    connection.close();
-  }
+export interface HandoffAcceptor {
+  /**
+   * Resolves when the broker has ended the connection or `close` was called.
+   *
+   * Rejects with BrokerError FRAME_*, MESSAGE_MALFORMED, IO_FAILED, DEADLINE_EXCEEDED: the stream cannot be followed.
+   */
+  readonly ended: Promise<void>;
+  close(): void;
 }
 
-async function answer(connection: Connection, message: OfferMessage, options: AcceptorOptions): Promise<void> {
-  const { sideband, deadline } = message;
-  const descriptors = ownDescriptors(options.platform, message.descriptors);
-  try {
-    const frame = decodeFrame(message.frameBody);
-    if (frame.payloadProtocol !== PAYLOAD_PROTOCOL.handoff && options.onMessage !== undefined) {
-      options.onMessage(frame);
+/** From an offer's first byte to the last of its acknowledgement; the broker gives up after five seconds. */
+const EXCHANGE_MS = 5_000;
+const READ_BYTES = 64 * 1024;
+const NO_REPLY = new Uint8Array(0);
+
+/** Serves offers. Consumes the connection. */
+export function acceptHandoffs(connection: Connection, options: AcceptorOptions): HandoffAcceptor {
+  return new Acceptor(connection, options);
+}
+
+class Acceptor implements HandoffAcceptor {
+  readonly ended: Promise<void>;
+  private readonly messages = createOfferDecoder();
+  private settle: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
+  private closed = false;
+  /** An acknowledgement waits for room. */
+  private acknowledging = false;
+  private watch: ReadableWatch | undefined;
+  /** Runs while a message has begun and is not complete. */
+  private impatience: Timer | undefined;
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly options: AcceptorOptions,
+  ) {
+    this.ended = new Promise((resolve, reject) => {
+      this.settle = { resolve, reject };
+    });
+    this.receive();
+    if (this.closed) return;
+    this.watch = connection.watchReadable(() => this.receive());
+    if (this.acknowledging) this.watch.pause();
+  }
+
+  close(): void {
+    this.finish();
+    this.settle.resolve();
+  }
+
+  private finish(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.impatience?.cancel();
+    ownDescriptors(this.options.platform, this.messages.takeLeftover()).closeAll();
+    this.connection.close();
+  }
+
+  private fail(error: unknown): void {
+    this.finish();
+    this.settle.reject(error);
+  }
+
+  private receive(): void {
+    try {
+      const received = this.connection.receiveNow(READ_BYTES);
+      if (received === undefined) return;
+      if (received.bytes.length === 0) {
+        this.messages.end();
+        return this.close();
+      }
+      this.messages.push(received);
+      this.answerAll();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private answerAll(): void {
+    for (let message = this.messages.next(); message !== undefined; message = this.messages.next()) {
+      const answered = this.answer(message);
+      if (this.closed) return;
+      if (answered instanceof Promise) {
+        this.acknowledging = true;
+        this.watch?.pause();
+        answered.then(
+          () => {
+            if (this.closed) return;
+            this.acknowledging = false;
+            this.watch?.resume();
+            this.goOn();
+          },
+          (error: unknown) => this.fail(error),
+        );
+        return;
+      }
+    }
+    this.watchPatience();
+  }
+
+  private goOn(): void {
+    try {
+      this.answerAll();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private watchPatience(): void {
+    if (!this.messages.partial) {
+      this.impatience?.cancel();
+      this.impatience = undefined;
       return;
     }
-    const offer = decodeOffer(frame);
-    const verdict = judge(options, offer, sideband, descriptors);
-    const ack = { token: offer.token, correlationId: offer.correlationId };
-    if ("rejected" in verdict) {
-      await connection.writeAll(encodeAck({ ...ack, accepted: false, errorDetail: verdict.rejected }), deadline);
-      return;
+    this.impatience ??= this.deadline().arm(() =>
+      this.fail(new BrokerError("DEADLINE_EXCEEDED", "the rest of a handoff offer did not come in time")),
+    );
+  }
+
+  private deadline(): Deadline {
+    return Deadline.after(this.options.platform.clock, EXCHANGE_MS);
+  }
+
+  /** Nothing when it is done, a promise when the acknowledgement has to wait for room. */
+  private answer(message: OfferMessage): MaybePromise<void> {
+    const { options } = this;
+    const descriptors = ownDescriptors(options.platform, message.descriptors);
+    let delivery: MaybePromise<void>;
+    try {
+      const frame = decodeFrame(message.frameBody);
+      if (frame.payloadProtocol !== PAYLOAD_PROTOCOL.handoff && options.onMessage !== undefined) {
+        descriptors.closeAll();
+        return options.onMessage(frame);
+      }
+      const offer = decodeOffer(frame);
+      const verdict = judge(options, offer, message.sideband, descriptors);
+      const ack = { token: offer.token, correlationId: offer.correlationId };
+      if ("rejected" in verdict) {
+        descriptors.closeAll();
+        return this.acknowledge({ ...ack, accepted: false, errorDetail: verdict.rejected });
+      }
+      // Written before the first byte is read: without it the broker can be certain that nothing was.
+      const written = this.acknowledge({ ...ack, accepted: true, errorDetail: "" });
+      const deliver = (): void => options.deliver(descriptors.take(verdict.client), offer.clientReply ?? NO_REPLY);
+      delivery = written instanceof Promise ? written.then(deliver) : deliver();
+    } catch (error) {
+      descriptors.closeAll();
+      throw error;
     }
-    // Written before the first byte is read: without it the broker can be certain that nothing was.
-    await connection.writeAll(encodeAck({ ...ack, accepted: true, errorDetail: "" }), deadline);
-    options.deliver(descriptors.take(verdict.client));
-  } finally {
-    descriptors.closeAll();
+    if (delivery instanceof Promise) return delivery.finally(() => descriptors.closeAll());
+  }
+
+  private acknowledge(ack: Ack): MaybePromise<void> {
+    return this.connection.writeAll(encodeAck(ack), this.deadline());
   }
 }
 

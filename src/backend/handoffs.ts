@@ -9,14 +9,14 @@ import { createTokenMemory } from "../model/handoff-tokens.ts";
 import type { Connection, Env, Listener, Platform } from "../platform/ports.ts";
 import { CAPABILITY } from "../wire/capabilities.ts";
 import { encodeAnnounce } from "../wire/control.ts";
-import { type AcceptorOptions, acceptHandoffs } from "./handoff-acceptor.ts";
+import { type AcceptorOptions, acceptHandoffs, type HandoffAcceptor } from "./handoff-acceptor.ts";
 
 export interface HandoffsOptions {
   readonly platform: Platform;
   readonly launchEnv: Env;
   /** Socket to listen on for brokers that dial. Default: none. */
   readonly endpoint: string | undefined;
-  readonly deliver: (client: Connection) => void;
+  readonly deliver: AcceptorOptions["deliver"];
   /** A broken exchange; the way it came by is closed. */
   readonly report: (error: unknown) => void;
 }
@@ -31,21 +31,22 @@ const ANNOUNCE_MS = 1_000;
 /** @throws BrokerError ENDPOINT_INVALID (the inherited descriptor), and what binding `endpoint` throws */
 export function openHandoffs(options: HandoffsOptions): Handoffs {
   const { platform } = options;
-  const open = new Set<Connection>();
-  let accepting = true;
-  const acceptor: AcceptorOptions = {
+  const open = new Set<HandoffAcceptor>();
+  let closed = false;
+  const accepting: AcceptorOptions = {
     platform,
     tokens: createTokenMemory(),
     deliver: options.deliver,
-    accepting: () => accepting,
+    accepting: () => !closed,
   };
   const serve = (connection: Connection, more: Partial<AcceptorOptions>): void => {
-    open.add(connection);
-    acceptHandoffs(connection, { ...acceptor, ...more })
+    const acceptor = acceptHandoffs(connection, { ...accepting, ...more });
+    open.add(acceptor);
+    acceptor.ended
       .catch((error: unknown) => {
-        if (accepting && !hasCode(error, "IO_FAILED")) options.report(error);
+        if (!hasCode(error, "IO_FAILED")) options.report(error);
       })
-      .finally(() => open.delete(connection));
+      .finally(() => open.delete(acceptor));
   };
 
   const control = inheritedControl(platform, options.launchEnv);
@@ -53,21 +54,25 @@ export function openHandoffs(options: HandoffsOptions): Handoffs {
   if (control !== undefined) {
     // Messages of later brokers that this version does not know mean nothing to it.
     serve(control, { onMessage: () => {} });
-    control
-      .writeAll(
-        encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect),
-        Deadline.after(platform.clock, ANNOUNCE_MS),
-      )
-      .catch(options.report);
+    void announce(control, options);
   }
   return {
     close() {
-      accepting = false;
+      closed = true;
       if (options.endpoint !== undefined && listener !== undefined) platform.files.remove(options.endpoint);
       listener?.close();
-      for (const connection of open) connection.close();
+      for (const acceptor of open) acceptor.close();
     },
   };
+}
+
+async function announce(control: Connection, { platform, report }: HandoffsOptions): Promise<void> {
+  try {
+    const bytes = encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect);
+    await control.writeAll(bytes, Deadline.after(platform.clock, ANNOUNCE_MS));
+  } catch (error) {
+    report(error);
+  }
 }
 
 function inheritedControl(platform: Platform, env: Env): Connection | undefined {

@@ -13,8 +13,8 @@ import { checkServedProtocols } from "../wire/payload-protocol.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { type ClientWire, createSocketWire } from "./client-wire.ts";
 import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
+import { createConnectionWire } from "./connection-wire.ts";
 import { startLoading } from "./contract.ts";
-import { createHandedOverWire } from "./handed-over-wire.ts";
 import { type Handoffs, openHandoffs } from "./handoffs.ts";
 import { removeIdentityFile, writeIdentityFile } from "./identity-file.ts";
 import { identifySelf, withBlake3 } from "./self-identity.ts";
@@ -117,7 +117,7 @@ class BackendServer<S> implements RunningBackend {
       ...environment,
       endpoint: options.handoffEndpoint,
       // A connection that was handed over is served like one that was dialled.
-      deliver: (client) => this.accept(createHandedOverWire(client, environment.platform.clock)),
+      deliver: (client, reply) => this.accept(createConnectionWire(client, environment.platform.clock, reply)),
       report: (error) => this.report(error),
     });
     if (options.handleSignals !== false)

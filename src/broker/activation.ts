@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { type BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import { createSpawnBudget, type SpawnBudgetRow } from "../model/spawn-budget.ts";
 import type { Backend, LaunchedBackend, LaunchRegistry } from "./backend.ts";
@@ -13,7 +14,7 @@ export type Activated = { readonly backend: Backend } | { readonly refusal: Refu
 
 export interface Activation {
   /** The backend of a key, launched if need be. Never rejects for what a backend does. */
-  activate(request: LaunchRequest): Promise<Activated>;
+  activate(request: LaunchRequest): MaybePromise<Activated>;
   /** Adds one that was not launched here. */
   register(backend: Backend): void;
   /** Sorted by service, version, instance. */
@@ -69,8 +70,15 @@ class SingleFlight implements Activation {
     return this.flights.size;
   }
 
-  async activate(request: LaunchRequest): Promise<Activated> {
+  activate(request: LaunchRequest): MaybePromise<Activated> {
     const id = keyText(request.key);
+    const backend = this.running.get(id);
+    // The way of nearly every Hello: nothing to wait for.
+    if (backend !== undefined && backend.isServing() === true) return { backend };
+    return this.findOrLaunch(id, request);
+  }
+
+  private async findOrLaunch(id: string, request: LaunchRequest): Promise<Activated> {
     // While one was looked at, it may have ended and another Hello may have launched its successor.
     for (let backend = this.running.get(id); backend !== undefined; backend = this.running.get(id)) {
       if ((await backend.isServing()) && this.running.get(id) === backend) return { backend };

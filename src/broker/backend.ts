@@ -1,6 +1,7 @@
 /** Runs the lifecycle table of one launched backend: turns events into effects, and effects into system calls. */
 import type { Timer } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { acceptsConnections } from "../exchange/accepts-connections.ts";
 import { type BackendEffect, type BackendEvent, type BackendState, stepBackend } from "../model/backend-state.ts";
 import type { BackendIdentity } from "../model/identity.ts";
@@ -19,7 +20,7 @@ export interface Backend {
   /** Wall clock of the last Hello that got it; its start before the first. */
   lastActiveUnixMs: number;
   /** False when its process is gone or its endpoint accepts nobody. Cheap enough for every Hello. */
-  isServing(): Promise<boolean>;
+  isServing(): MaybePromise<boolean>;
   /** How a client's connection can be handed to it right now; undefined: not at all. */
   handoffWay(): HandoffWay | undefined;
   /** It was found not to serve: a launched one is ended, one that was registered is left alone. */
@@ -124,7 +125,7 @@ class BackendRunner implements LaunchedBackend {
     return this.options.launch.handoffWay();
   }
 
-  async isServing(): Promise<boolean> {
+  isServing(): MaybePromise<boolean> {
     if (this.state !== "running" || !this.options.launch.process.isAlive() || !this.sameSocket()) return false;
     if (this.options.platform.clock.monotonicMs() - this.checkedMs < SERVING_CHECK_INTERVAL_MS) return true;
     this.checking ??= this.checkAccepts().finally(() => {

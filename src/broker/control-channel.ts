@@ -8,10 +8,11 @@
  *                                        client: what is not acknowledged was not read by anybody
  *   anything else                        an acknowledgement may be on its way, and the connection with it in use
  */
-import { Deadline, type Timer } from "../base/clock.ts";
+import type { Deadline, Timer } from "../base/clock.ts";
 import { hasCode, reasonOf } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { StageResult } from "../model/handoff-stages.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, Platform, ReadableWatch } from "../platform/ports.ts";
 import { hasCapability } from "../wire/capabilities.ts";
 import { decodeControlMessage } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
@@ -46,6 +47,7 @@ const READ_BYTES = 1024;
 interface Waiting {
   readonly offer: Offer;
   readonly urgency: AckUrgency;
+  readonly deadline: Deadline;
   settle(result: StageResult): void;
 }
 
@@ -54,13 +56,19 @@ class BackendControl implements ControlChannel {
   private closedBy: string | undefined;
   /** The last offer in the queue for sending; undefined when none is. */
   private sending: Promise<unknown> | undefined;
+  /** In the order in which they were offered. */
   private readonly waiting = new Map<bigint, Waiting>();
+  private patience: Timer | undefined;
+  private readonly decoder = createFrameDecoder({ maxBodyBytes: MAX_HELLO_BODY_BYTES });
+  private readonly watch: ReadableWatch;
+  /** Set while acknowledgements are left lying. */
+  private leisure: Timer | undefined;
 
   constructor(
     private readonly platform: Pick<Platform, "clock">,
     private readonly connection: Connection,
   ) {
-    void this.receive();
+    this.watch = connection.watchReadable(() => this.receive());
   }
 
   way(): HandoffWay | undefined {
@@ -73,63 +81,89 @@ class BackendControl implements ControlChannel {
 
   close(): void {
     this.closedBy ??= "the broker closed the control channel";
-    if (this.waiting.size === 0) this.connection.close();
+    if (this.waiting.size === 0) this.shut();
   }
 
   private exchange(offer: Offer, urgency: AckUrgency): HandoffExchange {
     let acknowledged: Promise<StageResult> | undefined;
     const bytes = offerBytes(offer);
+    const sent = (result: StageResult): StageResult => {
+      if (!result.ok) this.waiting.get(offer.correlationId)?.settle(result);
+      return result;
+    };
     return {
-      send: async (descriptor, deadline) => {
+      send: (descriptor, deadline) => {
         // Registered first: the acknowledgement can be here before our own send returns.
-        const waiting = this.register(offer, urgency);
-        acknowledged = waiting.result;
-        const send = (): Promise<StageResult> => this.send(bytes, descriptor, deadline);
-        // With nobody in front the message leaves in this very call.
-        const turn = this.sending === undefined ? send() : this.sending.then(send);
-        this.sending = turn;
-        waiting.limit(deadline);
-        const sent = await turn;
-        if (this.sending === turn) this.sending = undefined;
-        if (!sent.ok) this.waiting.get(offer.correlationId)?.settle(sent);
-        return sent;
+        acknowledged = this.register(offer, urgency, deadline);
+        const result = this.inTurn(() => this.send(bytes, descriptor, deadline));
+        return result instanceof Promise ? result.then(sent) : sent(result);
       },
-      awaitAck: () => acknowledged ?? Promise.resolve({ ok: false, detail: "no offer was sent" }),
+      awaitAck: () => acknowledged ?? { ok: false, detail: "no offer was sent" },
       close: () => this.waiting.get(offer.correlationId)?.settle({ ok: false, detail: "the handoff was given up" }),
     };
   }
 
-  private async send(bytes: Uint8Array, descriptor: number, deadline: Deadline): Promise<StageResult> {
-    if (this.closedBy !== undefined) return { ok: false, error: "backend-socket-unavailable", detail: this.closedBy };
-    const sent = await sendOver(this.connection, bytes, descriptor, deadline);
-    // Half a message makes everything after it unreadable.
-    if (!sent.ok && sent.error === "sent-in-part") this.end({ ok: false, detail: sent.detail });
-    return sent;
+  /** With nobody in front the message leaves in this very call. */
+  private inTurn(send: () => MaybePromise<StageResult>): MaybePromise<StageResult> {
+    const result = this.sending === undefined ? send() : this.sending.then(send);
+    if (!(result instanceof Promise)) return result;
+    const turn = result.finally(() => {
+      if (this.sending === turn) this.sending = undefined;
+    });
+    this.sending = turn;
+    return turn;
   }
 
-  private register(
-    offer: Offer,
-    urgency: AckUrgency,
-  ): { readonly result: Promise<StageResult>; limit(deadline: Deadline): void } {
-    let timer: Timer | undefined;
-    let settle: (result: StageResult) => void = () => {};
-    const result = new Promise<StageResult>((resolve) => {
-      settle = (result) => {
-        timer?.cancel();
+  private send(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<StageResult> {
+    if (this.closedBy !== undefined) return { ok: false, error: "backend-socket-unavailable", detail: this.closedBy };
+    const sent = sendOver(this.connection, bytes, descriptor, deadline);
+    return sent instanceof Promise ? sent.then((result) => this.checkSent(result)) : this.checkSent(sent);
+  }
+
+  /** Half a message makes everything after it unreadable. */
+  private checkSent(result: StageResult): StageResult {
+    if (!result.ok && result.error === "sent-in-part") this.end({ ok: false, detail: result.detail });
+    return result;
+  }
+
+  private register(offer: Offer, urgency: AckUrgency, deadline: Deadline): Promise<StageResult> {
+    return new Promise((resolve) => {
+      const settle = (result: StageResult): void => {
         this.waiting.delete(offer.correlationId);
         resolve(result);
-        if (this.closedBy !== undefined && this.waiting.size === 0) this.connection.close();
+        if (this.closedBy !== undefined && this.waiting.size === 0) this.shut();
       };
+      this.waiting.set(offer.correlationId, { offer, urgency, deadline, settle });
+      this.patience ??= this.expireAt(deadline);
+      if (urgency === "at-once") this.receiveAtOnce();
+      else this.receiveAtLeisure();
     });
-    this.waiting.set(offer.correlationId, { offer, urgency, settle });
-    this.connection.postponeReading(this.platform.clock, this.isAnybodyWaiting() ? 0 : ACK_LEISURE_MS);
-    return {
-      result,
-      limit(deadline) {
-        const timeUp = (): void => settle({ ok: false, detail: "the backend did not acknowledge in time" });
-        timer = deadline.arm(timeUp, { weak: true });
-      },
-    };
+  }
+
+  /** One timer for all, on the oldest: it is not moved for each of them. */
+  private expireAt(deadline: Deadline): Timer {
+    return deadline.arm(() => this.expire(), { weak: true });
+  }
+
+  private expire(): void {
+    this.patience = undefined;
+    for (const { deadline, settle } of [...this.waiting.values()]) {
+      if (deadline.passed()) settle({ ok: false, detail: "the backend did not acknowledge in time" });
+      else if (this.patience === undefined) this.patience = this.expireAt(deadline);
+    }
+  }
+
+  private receiveAtLeisure(): void {
+    if (this.leisure !== undefined || this.isAnybodyWaiting()) return;
+    this.watch.pause();
+    this.leisure = this.platform.clock.schedule(ACK_LEISURE_MS, () => this.receiveAtOnce());
+  }
+
+  private receiveAtOnce(): void {
+    if (this.leisure === undefined) return;
+    this.leisure.cancel();
+    this.leisure = undefined;
+    this.watch.resume();
   }
 
   private isAnybodyWaiting(): boolean {
@@ -137,16 +171,13 @@ class BackendControl implements ControlChannel {
     return false;
   }
 
-  private async receive(): Promise<void> {
-    const decoder = createFrameDecoder({ maxBodyBytes: MAX_HELLO_BODY_BYTES });
-    const never = Deadline.never(this.platform.clock);
+  private receive(): void {
     try {
-      for (;;) {
-        const chunk = await this.connection.readSome(READ_BYTES, never);
-        if (chunk.length === 0) throw frameTruncated(truncationContext(decoder.bufferedBytes));
-        decoder.push(chunk);
-        for (let body = decoder.next(); body !== undefined; body = decoder.next()) this.take(decodeFrame(body));
-      }
+      const chunk = this.connection.readNow(READ_BYTES);
+      if (chunk === undefined) return;
+      if (chunk.length === 0) throw frameTruncated(truncationContext(this.decoder.bufferedBytes));
+      this.decoder.push(chunk);
+      for (let body = this.decoder.next(); body !== undefined; body = this.decoder.next()) this.take(decodeFrame(body));
     } catch (error) {
       const detail = `the backend's control channel ended: ${reasonOf(error)}`;
       this.end(
@@ -171,7 +202,13 @@ class BackendControl implements ControlChannel {
   /** `outcome`: for everything that waits. */
   private end(outcome: Extract<StageResult, { ok: false }>): void {
     this.closedBy ??= outcome.detail;
-    this.connection.close();
+    this.shut();
     for (const { settle } of [...this.waiting.values()]) settle(outcome);
+  }
+
+  private shut(): void {
+    this.leisure?.cancel();
+    this.patience?.cancel();
+    this.connection.close();
   }
 }

@@ -1,6 +1,7 @@
 /** How a connection gets from the broker to one backend: over its control channel, or by dialling its handoff endpoint. */
 import type { Deadline } from "../base/clock.ts";
 import { hasCode, reasonOf } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import { type StageResult, unixTransportError } from "../model/handoff-stages.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
@@ -20,8 +21,8 @@ export type AckUrgency = "at-once" | "at-leisure";
 /** One offer and its answer. */
 export interface HandoffExchange {
   /** Token, offer and a duplicate of `descriptor` in one message. Borrows the descriptor. */
-  send(descriptor: number, deadline: Deadline): Promise<StageResult>;
-  awaitAck(deadline: Deadline): Promise<StageResult>;
+  send(descriptor: number, deadline: Deadline): MaybePromise<StageResult>;
+  awaitAck(deadline: Deadline): MaybePromise<StageResult>;
   close(): void;
 }
 
@@ -75,24 +76,30 @@ export function offerBytes(offer: Offer): Buffer {
   return Buffer.concat([offer.token, encodeOffer(offer)]);
 }
 
-export async function sendOver(
+export function sendOver(
   connection: Connection,
   bytes: Uint8Array,
   descriptor: number,
   deadline: Deadline,
-): Promise<StageResult> {
+): MaybePromise<StageResult> {
   try {
-    await connection.sendWithDescriptor(bytes, descriptor, deadline);
-    return { ok: true };
+    const sent = connection.sendWithDescriptor(bytes, descriptor, deadline);
+    return sent === undefined ? SENT : sent.then(() => SENT, sendFailure);
   } catch (error) {
-    const detail = reasonOf(error);
-    if (hasCode(error, "DEADLINE_EXCEEDED")) return { ok: false, error: "would-block", detail };
-    if (!hasCode(error, "IO_FAILED")) return { ok: false, error: "send-failed", detail };
-    return {
-      ok: false,
-      error:
-        error.details.check === "sent-in-part" ? "sent-in-part" : unixTransportError("send", error.details.errno ?? ""),
-      detail,
-    };
+    return sendFailure(error);
   }
+}
+
+const SENT: StageResult = { ok: true };
+
+function sendFailure(error: unknown): StageResult {
+  const detail = reasonOf(error);
+  if (hasCode(error, "DEADLINE_EXCEEDED")) return { ok: false, error: "would-block", detail };
+  if (!hasCode(error, "IO_FAILED")) return { ok: false, error: "send-failed", detail };
+  return {
+    ok: false,
+    error:
+      error.details.check === "sent-in-part" ? "sent-in-part" : unixTransportError("send", error.details.errno ?? ""),
+    detail,
+  };
 }

@@ -1,7 +1,11 @@
 /**
  * Handing a client's connection to its backend (spec: handoff; docs/protocol.md, "Handoff"). Decides for each Hello,
- * issues the token, and after the reply runs the stages of model/handoff-stages.ts. A client that is not handed over
- * reconnects to `backend_pipe`; nothing here is ever an error to it.
+ * issues the token, and runs the stages of model/handoff-stages.ts. A client that is not handed over reconnects to
+ * `backend_pipe`; nothing here is ever an error to it.
+ *
+ * The reply to the Hello goes in front of a v1 handoff. In direct mode it travels with the offer, and the backend writes
+ * it in one piece with its first answer, which spares the client one waking and the broker one system call; when the
+ * backend does not take the connection, the broker writes it after all.
  *
  * Ownership: the broker keeps its duplicate until the backend has acknowledged. If the acknowledgement does not come it
  * shuts the connection down, which ends every duplicate wherever it is: there is never more than one owner.
@@ -17,7 +21,7 @@ import type { Connection, Platform } from "../platform/ports.ts";
 import { CAPABILITY, hasCapability } from "../wire/capabilities.ts";
 import { encodeReadyEvent } from "../wire/handoff.ts";
 import type { Backend } from "./backend.ts";
-import type { HandoffExchange } from "./handoff-way.ts";
+import type { HandoffExchange, HandoffWay } from "./handoff-way.ts";
 import type { BackendKey } from "./launcher.ts";
 
 export interface HandoffRequest {
@@ -27,11 +31,10 @@ export interface HandoffRequest {
   readonly connectionId: bigint;
 }
 
-/** A handoff that will be attempted once the reply has been sent; its token and bits go into the reply. */
+/** A handoff that will be attempted; its token and bits go into the reply. */
 export interface PreparedHandoff {
   readonly backend: Backend;
-  /** Encoded before the reply is sent, so that nothing is left to do between the reply and the offer. */
-  readonly exchange: HandoffExchange;
+  readonly way: HandoffWay;
   readonly token: HandoffToken;
   readonly correlationId: bigint;
   /** The client keeps the connection and waits for no event. */
@@ -51,10 +54,17 @@ export interface HandoffReport {
 export interface HandoffService {
   /** Undefined: the client reconnects, for the reason given to `onSkip`. */
   prepare(request: HandoffRequest): PreparedHandoff | undefined;
-  /** To be called when the reply could not be sent. */
-  cancel(prepared: PreparedHandoff): void;
-  /** Runs a prepared handoff to its end. Borrows the connection, which the caller closes in any case. Never rejects. */
-  run(connection: Connection, prepared: PreparedHandoff): Promise<void>;
+  /**
+   * Runs a prepared handoff to its end, sending the reply (stream bytes) included. Borrows the connection, which the
+   * caller closes in any case.
+   *
+   * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED when the reply could not be sent
+   */
+  run(
+    connection: Connection,
+    prepared: PreparedHandoff,
+    options: { readonly reply: Uint8Array; readonly replyDeadline: Deadline },
+  ): Promise<void>;
 }
 
 export interface HandoffServiceOptions {
@@ -67,6 +77,7 @@ export interface HandoffServiceOptions {
 
 /** For the one event the broker may write to the client, and for a refused client to leave. */
 const EVENT_MS = 1_000;
+const NO_REPLY = new Uint8Array(0);
 const DISCARD_BYTES = 64 * 1024;
 const RANDOM_POOL_BYTES = 1024;
 
@@ -100,37 +111,30 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
       const direct = way.direct && hasCapability(clientCapabilities, "handoffDirect");
       acks.register(issued.token, { serviceName: backend.key.service, backendPid: backend.identity.pid }, nowMs);
       const capabilities = CAPABILITY.handlePassing | (direct ? CAPABILITY.handoffDirect : 0n);
-      const exchange = way.open(
-        {
-          handleValue: 0n,
-          token: issued.token.reveal(),
-          serviceName: backend.key.service,
-          correlationId: connectionId,
-        },
-        direct ? "at-leisure" : "at-once",
-      );
-      return { backend, exchange, token: issued.token, correlationId: connectionId, direct, capabilities };
+      return { backend, way, token: issued.token, correlationId: connectionId, direct, capabilities };
     },
 
-    cancel(prepared) {
-      acks.abandon(prepared.token);
-    },
-
-    async run(connection, prepared) {
+    async run(connection, prepared, { reply, replyDeadline }) {
+      const { backend, direct, token, correlationId } = prepared;
       const startedMs = clock.monotonicMs();
-      const outcome = await handOver(connection, prepared, { clock, acks });
+      const offer = {
+        handleValue: 0n,
+        token: token.reveal(),
+        serviceName: backend.key.service,
+        correlationId,
+        clientReply: direct ? reply : NO_REPLY,
+      };
+      // Encoded before the reply is sent, so that nothing is left to do between the reply and the offer.
+      const exchange = prepared.way.open(offer, direct ? "at-leisure" : "at-once");
+      if (!direct) await replyFirst(connection, reply, replyDeadline, () => acks.abandon(token));
+      const outcome = await handOver(connection, token, exchange, { clock, acks });
+      exchange.close();
       const micros = Math.round((clock.monotonicMs() - startedMs) * 1000);
-      const key = prepared.backend.identity.endpoint.path;
+      const key = backend.identity.endpoint.path;
       if (outcome.kind === "completed") policy.recordSuccess(key);
       else policy.recordFailure(key, outcome.reason, clock.monotonicMs());
-      await tellClient(connection, prepared, outcome, clock);
-      options.onOutcome({
-        key: prepared.backend.key,
-        connectionId: prepared.correlationId,
-        direct: prepared.direct,
-        outcome,
-        micros,
-      });
+      await tellClient(connection, prepared, outcome, { clock, reply });
+      options.onOutcome({ key: backend.key, connectionId: correlationId, direct, outcome, micros });
     },
   };
 }
@@ -146,48 +150,54 @@ function createRandomPool(draw: (length: number) => Uint8Array): (length: number
   };
 }
 
-async function handOver(
+async function replyFirst(
   connection: Connection,
-  prepared: PreparedHandoff,
+  reply: Uint8Array,
+  deadline: Deadline,
+  giveUp: () => void,
+): Promise<void> {
+  try {
+    await connection.writeAll(reply, deadline);
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
+}
+
+function handOver(
+  connection: Connection,
+  token: HandoffToken,
+  exchange: HandoffExchange,
   { clock, acks }: { clock: Clock; acks: ReturnType<typeof createAckRegistry> },
 ): Promise<HandoffOutcome<UnixStage>> {
-  const { token, exchange } = prepared;
   const deadline = Deadline.after(clock, ACK_DEADLINE_MS);
-  try {
-    return await runHandoff(UNIX_HANDOFF, {
-      send: () => exchange.send(connection.fd, deadline),
-      awaitAck: () => exchange.awaitAck(deadline),
-      acknowledge: () => acks.acknowledge(token, clock.monotonicMs()),
-      revoke: () => void acks.abandon(token),
-      sever: () => connection.shutdown(),
-    });
-  } finally {
-    exchange.close();
-  }
+  return runHandoff(UNIX_HANDOFF, {
+    send: () => exchange.send(connection.fd, deadline),
+    awaitAck: () => exchange.awaitAck(deadline),
+    acknowledge: () => acks.acknowledge(token, clock.monotonicMs()),
+    revoke: () => void acks.abandon(token),
+    sever: () => connection.shutdown(),
+  });
 }
 
 /**
  * v1: the ready event on success, nothing otherwise; the closed connection tells the client. Direct: nothing on success;
- * after a refusal the event with accepted = false, which promises that nothing was read. A severed connection is dead.
+ * after a refusal the reply, and the event with accepted = false, which promises that nothing was read. A severed
+ * connection is dead.
  */
 async function tellClient(
   connection: Connection,
-  prepared: PreparedHandoff,
+  { direct, token, correlationId }: PreparedHandoff,
   outcome: HandoffOutcome<UnixStage>,
-  clock: Clock,
+  { clock, reply }: { clock: Clock; reply: Uint8Array },
 ): Promise<void> {
   const completed = outcome.kind === "completed";
-  if (prepared.direct === completed || (!completed && outcome.severed)) return;
+  if (direct === completed || (!completed && outcome.severed)) return;
   const errorDetail = completed ? "" : outcome.detail;
-  const event = encodeReadyEvent({
-    token: prepared.token.reveal(),
-    accepted: completed,
-    errorDetail,
-    correlationId: prepared.correlationId,
-  });
+  const event = encodeReadyEvent({ token: token.reveal(), accepted: completed, errorDetail, correlationId });
   const deadline = Deadline.after(clock, EVENT_MS);
   try {
-    await connection.writeAll(event, deadline);
+    await connection.writeAll(direct ? Buffer.concat([reply, event]) : event, deadline);
     // A client that is writing meanwhile would meet a closed connection, and never read why.
     if (!completed) while ((await connection.readSome(DISCARD_BYTES, deadline)).length > 0);
   } catch (error) {

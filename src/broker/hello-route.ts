@@ -2,7 +2,7 @@
  * One Hello, from decoded frame to reply (spec: server §6). The order is: shape, rate, definition, version, instance,
  * backend. Only the last costs anything, and only it waits.
  */
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Deadline } from "../base/clock.ts";
 import { hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { HandoffSettings } from "../model/exec-settings.ts";
 import { type Instance, instanceId } from "../model/names.ts";
@@ -28,16 +28,14 @@ export interface HelloOutcome {
   readonly hello: Hello | undefined;
   readonly refusal: Refusal | undefined;
   readonly connectionId: bigint;
-  /** What is to follow the reply. */
+  /** Set when the connection is to be handed over, the reply with it. */
   readonly handoff: PendingHandoff | undefined;
 }
 
-/** A handoff whose token is in the reply: exactly one of the two is to be called. */
+/** A handoff whose token is in the reply. */
 export interface PendingHandoff {
-  /** The reply has been sent. Borrows the connection; resolves when it may be closed. */
-  run(connection: Connection): Promise<void>;
-  /** The reply could not be sent. */
-  cancel(): void;
+  /** Sends the reply, as complete stream bytes, and hands over. Borrows the connection; resolves when it may be closed. */
+  run(connection: Connection, reply: Uint8Array, replyDeadline: Deadline): Promise<void>;
 }
 
 export interface HelloRouteOptions {
@@ -84,10 +82,10 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
         hello,
         refusal: undefined,
         connectionId,
-        handoff: prepared && {
-          run: async (connection) => handoffs?.run(connection, prepared),
-          cancel: () => handoffs?.cancel(prepared),
-        },
+        handoff: handoffs &&
+          prepared && {
+            run: (connection, reply, replyDeadline) => handoffs.run(connection, prepared, { reply, replyDeadline }),
+          },
       };
     },
   };
@@ -136,12 +134,13 @@ async function choose(
       ),
     };
   }
-  const activated = await options.activation.activate({
+  const pending = options.activation.activate({
     key: { instanceId: owner, service: hello.serviceName, version: hello.wantedVersion },
     definition,
     traceparent: frame.traceparent,
     tracestate: frame.tracestate,
   });
+  const activated = pending instanceof Promise ? await pending : pending;
   return "refusal" in activated ? activated : { backend: activated.backend, settings: definition.handoff };
 }
 
@@ -160,6 +159,8 @@ function loadDefinition(definitions: DefinitionStore, service: string): ServiceD
   }
 }
 
+const NO_TOKEN = new Uint8Array(0);
+
 function encodeNegotiated(
   backend: Backend,
   hello: Hello,
@@ -172,10 +173,9 @@ function encodeNegotiated(
     backendPipe: backend.identity.endpoint.path,
     keepaliveIntervalSecs: hello.clientKeepaliveSecs === 0n ? DEFAULT_KEEPALIVE_SECS : hello.clientKeepaliveSecs,
     connectionId,
-    ...(handoff !== undefined && {
-      handlePassedToken: handoff.token.reveal(),
-      serverCapabilities: handoff.capabilities,
-    }),
+    handlePassedToken: handoff?.token.reveal() ?? NO_TOKEN,
+    serverCapabilities: handoff?.capabilities ?? 0n,
+    warnings: [],
   });
 }
 

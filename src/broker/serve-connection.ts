@@ -4,11 +4,11 @@
  */
 import type { Deadline } from "../base/clock.ts";
 import { hasCode, isBrokerError } from "../base/errors.ts";
-import { readFrameLength } from "../exchange/frame-io.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
+import { readBody, readFrameLength } from "../exchange/frame-io.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import type { Connection } from "../platform/ports.ts";
 import { type Correlation, decodeFrame, encodeResponse, NO_CORRELATION } from "../wire/envelope.ts";
-import { frameTruncated } from "../wire/framing.ts";
 import { MAX_FRAME_BODY_BYTES, MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 import type { Frame } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
@@ -86,14 +86,10 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     return reply(connection, options, frame, PAYLOAD_PROTOCOL.control, encodeRefused(closed));
   }
   const outcome = await options.hello.handle(frame, peer);
-  const { refusal, connectionId, handoff } = outcome;
-  try {
-    await reply(connection, options, frame, PAYLOAD_PROTOCOL.control, outcome.reply);
-  } catch (error) {
-    handoff?.cancel();
-    throw error;
-  }
-  const handedOver = handoff?.run(connection);
+  const { refusal, connectionId } = outcome;
+  const bytes = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload: outcome.reply });
+  const deadline = options.replyDeadline();
+  const replied = outcome.handoff?.run(connection, bytes, deadline) ?? connection.writeAll(bytes, deadline);
   options.onOutcome({
     type: "hello",
     service: outcome.hello?.serviceName ?? "",
@@ -102,7 +98,7 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     refusal,
     connectionId,
   });
-  await handedOver;
+  if (replied instanceof Promise) await replied;
 }
 
 function reply(
@@ -111,7 +107,7 @@ function reply(
   correlation: Correlation,
   payloadProtocol: number,
   payload: Uint8Array,
-): Promise<void> {
+): MaybePromise<void> {
   return connection.writeAll(encodeResponse(correlation, { payloadProtocol, payload }), options.replyDeadline());
 }
 
@@ -128,7 +124,8 @@ const UNREADABLE = {
 async function readRequest(connection: Connection, options: ServeOptions): Promise<Request> {
   const deadline = options.requestDeadline();
   try {
-    const length = await readFrameLength(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
+    const pending = readFrameLength(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
+    const length = pending instanceof Promise ? await pending : pending;
     const large = length > MAX_HELLO_BODY_BYTES ? length : 0;
     if (!options.largeFrames.take(large)) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
     try {
@@ -149,9 +146,8 @@ async function readRequest(connection: Connection, options: ServeOptions): Promi
 }
 
 async function readFrame(connection: Connection, length: number, deadline: Deadline): Promise<Request> {
-  const body = await connection.readExactly(length, deadline);
-  if (body.length < length) throw frameTruncated("frame body");
-  const frame = decodeFrame(body);
+  const pending = readBody(connection, length, deadline);
+  const frame = decodeFrame(pending instanceof Promise ? await pending : pending);
   if (length > MAX_HELLO_BODY_BYTES && frame.payloadProtocol !== PAYLOAD_PROTOCOL.admin)
     return { refusal: UNREADABLE.tooLarge, correlation: frame };
   return { frame };

@@ -3,7 +3,7 @@
  * channel on which the acknowledgement came. Coupled to the token store: once a handoff leaves the registry, however it
  * does, its token is of no use to anybody.
  */
-import { type HandoffToken, type HandoffTokenStore, tokenKey } from "./handoff-tokens.ts";
+import type { HandoffToken, HandoffTokenStore } from "./handoff-tokens.ts";
 
 /** From registration to acknowledgement. Frozen. */
 export const ACK_DEADLINE_MS = 5_000;
@@ -52,12 +52,12 @@ export function createAckRegistry(options: {
       return entries.size;
     },
     register(token, handoff, nowMs) {
-      entries.delete(tokenKey(token));
-      entries.set(tokenKey(token), { token, handoff, registeredMs: nowMs });
+      entries.delete(token.key());
+      entries.set(token.key(), { token, handoff, registeredMs: nowMs });
     },
     acknowledge(token, nowMs) {
-      const entry = entries.get(tokenKey(token));
-      entries.delete(tokenKey(token));
+      const entry = entries.get(token.key());
+      entries.delete(token.key());
       options.tokens.revoke(token);
       if (entry === undefined) return { ok: false, reason: "not-pending", detail: "handoff token is not pending" };
       const waitedMs = nowMs - entry.registeredMs;
@@ -72,7 +72,7 @@ export function createAckRegistry(options: {
     },
     abandon(token) {
       options.tokens.revoke(token);
-      return entries.delete(tokenKey(token));
+      return entries.delete(token.key());
     },
     expireOverdue(nowMs) {
       const overdue: OverdueHandoff[] = [];

@@ -9,6 +9,7 @@
  * fallback that was not severed), or with the connection shut down for everybody (severed).
  */
 import { reasonOf } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { FallbackReason } from "./handoff-policy.ts";
 
 // ------------------------------------------------------------------------------------------------ transport errors
@@ -159,7 +160,7 @@ export type StageResult =
 
 export type HandoffEffects<Effect extends string> = {
   /** `handle`: what `duplicate` resolved with; before that, and always on Unix, 0. Deadlines are the effect's business. */
-  readonly [E in Effect]: (handle: bigint) => StageResult | Promise<StageResult>;
+  readonly [E in Effect]: (handle: bigint) => MaybePromise<StageResult>;
 } & {
   /** Takes the handoff out of the registry and makes its token useless. Runs on every failure, before `sever`. */
   readonly revoke: () => void;
@@ -189,7 +190,8 @@ export async function runHandoff<Stage extends string, Effect extends string>(
   let handle = 0n;
   let waitedMs = 0;
   for (const row of table) {
-    const result = await attempt(() => effects[row.effect](handle));
+    const begun = attempt(() => effects[row.effect](handle));
+    const result = begun instanceof Promise ? await begun : begun;
     if (!result.ok) return giveUp(row, effects, result, handle);
     handle = result.handle ?? handle;
     waitedMs = result.waitedMs ?? waitedMs;
@@ -222,12 +224,17 @@ async function giveUp<Stage extends string>(
   };
 }
 
-async function attempt(effect: () => StageResult | Promise<StageResult>): Promise<StageResult> {
+function attempt(effect: () => MaybePromise<StageResult>): MaybePromise<StageResult> {
   try {
-    return await effect();
+    const result = effect();
+    return result instanceof Promise ? result.catch(thrown) : result;
   } catch (error) {
-    return { ok: false, detail: reasonOf(error) };
+    return thrown(error);
   }
+}
+
+function thrown(error: unknown): StageResult {
+  return { ok: false, detail: reasonOf(error) };
 }
 
 /** What fails while giving up is told along with why. */

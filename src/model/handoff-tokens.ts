@@ -20,9 +20,11 @@ const REDACTED = "[redacted]";
 /** Sixteen secret bytes that do not show in any text, JSON or debugger output made from them. */
 export class HandoffToken {
   readonly #bytes: Buffer;
+  readonly #key: string;
 
   private constructor(bytes: Buffer) {
     this.#bytes = bytes;
+    this.#key = bytes.toString("latin1");
   }
 
   /** Copies `bytes`; undefined unless there are 16 of them. */
@@ -33,6 +35,11 @@ export class HandoffToken {
   /** The bytes themselves, for the wire only; not to be changed. */
   reveal(): Buffer {
     return this.#bytes;
+  }
+
+  /** Equal for equal tokens: for maps, and as secret as the token. */
+  key(): string {
+    return this.#key;
   }
 
   equals(presented: Uint8Array): boolean {
@@ -50,11 +57,6 @@ export class HandoffToken {
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return REDACTED;
   }
-}
-
-/** Equal for equal tokens: for maps, and as secret as the token. */
-export function tokenKey(token: HandoffToken): string {
-  return token.reveal().toString("latin1");
 }
 
 export type IssueResult =
@@ -208,14 +210,14 @@ function createExpiringSet(wantedCapacity: number, wantedTtlMs: number) {
     prune,
     full: (nowMs: number): boolean => prune(nowMs) >= capacity,
     state(token: HandoffToken, nowMs: number): "absent" | "expired" | "live" {
-      const atMs = expiries.get(tokenKey(token));
+      const atMs = expiries.get(token.key());
       if (atMs === undefined) return "absent";
       return nowMs < atMs ? "live" : "expired";
     },
     add(token: HandoffToken, nowMs: number): void {
-      expiries.set(tokenKey(token), nowMs + ttlMs);
+      expiries.set(token.key(), nowMs + ttlMs);
     },
-    remove: (token: HandoffToken): boolean => expiries.delete(tokenKey(token)),
+    remove: (token: HandoffToken): boolean => expiries.delete(token.key()),
     removeOldest(): void {
       for (const key of expiries.keys()) {
         expiries.delete(key);

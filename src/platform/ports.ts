@@ -7,6 +7,7 @@
  */
 import type { Socket } from "node:net";
 import type { Clock, Deadline } from "../base/clock.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 
 export interface Platform {
   readonly clock: Clock;
@@ -99,7 +100,16 @@ export interface ReceivedMessage {
   readonly descriptors: readonly number[];
 }
 
-/** A connected stream. One read and one write may run at a time each. */
+/** Nothing is noticed while paused; what came meanwhile is noticed after that. */
+export interface ReadableWatch {
+  pause(): void;
+  resume(): void;
+}
+
+/**
+ * A connected stream. One read and one write may run at a time each. What can be done at once is done in the call
+ * itself, failures included.
+ */
 export interface Connection {
   readonly fd: number;
   readonly peer: PeerCredentials;
@@ -109,9 +119,9 @@ export interface Connection {
    *
    * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (ECONNRESET, …)
    */
-  readExactly(length: number, deadline: Deadline): Promise<Buffer>;
+  readExactly(length: number, deadline: Deadline): MaybePromise<Buffer>;
   /** @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (EPIPE, ECONNRESET, …); some bytes may have been sent. */
-  writeAll(bytes: Uint8Array, deadline: Deadline): Promise<void>;
+  writeAll(bytes: Uint8Array, deadline: Deadline): MaybePromise<void>;
   /**
    * Sends `bytes` (at most 64 KiB) with a duplicate of `descriptor` riding on the first of them (SCM_RIGHTS): one
    * sendmsg(2) when there is room. Borrows the descriptor.
@@ -119,38 +129,38 @@ export interface Connection {
    * @throws BrokerError DEADLINE_EXCEEDED (nothing was sent), IO_FAILED (EPIPE, ETOOMANYREFS, …: nothing was sent, but
    * with `details.check` `sent-in-part` the descriptor and some bytes were)
    */
-  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): Promise<void>;
+  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<void>;
   /**
    * Like `readExactly`, and collects the descriptors that ride on these bytes. They become the caller's; when it
    * throws they are closed.
    */
   receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage>;
   /**
-   * One recvmsg(2): up to `maxBytes` (at most 64 KiB), at least one unless the peer closed. The kernel never goes past
-   * bytes on which descriptors ride (unix(7)), so descriptors belong to the last message that was sent among these bytes.
+   * Takes what is there at this moment, up to `maxBytes` (at most 64 KiB): empty at the end of the stream, undefined
+   * when nothing is there.
    *
-   * @throws as `receiveExactly`
+   * @throws BrokerError IO_FAILED
    */
-  receiveSome(maxBytes: number, deadline: Deadline): Promise<ReceivedMessage>;
+  readNow(maxBytes: number): Buffer | undefined;
   /**
-   * Takes what is there at this moment, up to `maxBytes`. Empty when nothing is, at the end of the stream, and when it
-   * is broken: whoever reads next finds out which.
+   * The same by one recvmsg(2), with the descriptors that ride on it, which become the caller's. The kernel never goes
+   * past bytes on which descriptors ride (unix(7)), so they belong to the last message that was sent among these bytes.
+   *
+   * @throws as `readNow`
    */
-  takeAvailable(maxBytes: number): Buffer;
-  /** Sends what there is room for at this moment; 0 also when the stream is broken, which the next write finds out. */
-  sendAvailable(bytes: Uint8Array): number;
+  receiveNow(maxBytes: number): ReceivedMessage | undefined;
+  /**
+   * Calls back whenever something can be taken with `readNow` or `receiveNow`, the end and a failure included, until
+   * the connection is closed or released. For a connection that lives on messages: nothing else may wait to read from
+   * it meanwhile. Keeps the process alive unless paused.
+   */
+  watchReadable(onReadable: () => void): ReadableWatch;
   /**
    * Up to `maxBytes`, at least one; empty when the peer closed.
    *
    * @throws as `readExactly`
    */
-  readSome(maxBytes: number, deadline: Deadline): Promise<Buffer>;
-  /**
-   * A pending read notices nothing for the next `ms` milliseconds, 0 to end that. For messages that can wait, on a
-   * connection whose other side had better not be interrupted by this process waking up. Has no effect on a connection
-   * that has never waited for two messages.
-   */
-  postponeReading(clock: Clock, ms: number): void;
+  readSome(maxBytes: number, deadline: Deadline): MaybePromise<Buffer>;
   /** shutdown(2) in both directions: ends the stream for every process that holds a duplicate. */
   shutdown(): void;
   /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */

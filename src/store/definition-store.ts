@@ -44,7 +44,7 @@ export function createDefinitionStore(files: Files, directory: string): Definiti
 const CACHE_LIMIT = 1024;
 
 class FileDefinitionStore implements DefinitionStore {
-  private readonly cache = new Map<string, { stamp: FileStamp; definition: ServiceDefinition }>();
+  private readonly cache = new Map<string, { path: string; stamp: FileStamp; definition: ServiceDefinition }>();
 
   constructor(
     private readonly files: Files,
@@ -57,18 +57,19 @@ class FileDefinitionStore implements DefinitionStore {
 
   load(service: string): ServiceDefinition {
     const present = this.files.checkPrivateDirectory(this.directory);
-    checkName("service name", service);
-    const path = this.pathOf(service);
+    const cached = this.cache.get(service);
+    // Nothing gets into the cache under a name that is none.
+    if (cached === undefined) checkName("service name", service);
+    const path = cached?.path ?? this.pathOf(service);
     if (!present) throw notFound(service, path);
     const facts = this.files.facts(path);
-    const cached = this.cache.get(service);
     if (facts !== undefined && cached !== undefined && sameStamp(facts, cached.stamp)) return cached.definition;
     this.cache.delete(service);
     const file = this.readFile(path);
     if (file === undefined) throw notFound(service, path);
     const definition = decode(file.bytes, service, path);
     if (this.cache.size >= CACHE_LIMIT) this.cache.clear();
-    this.cache.set(service, { stamp: file.stamp, definition });
+    this.cache.set(service, { path, stamp: file.stamp, definition });
     return definition;
   }
 

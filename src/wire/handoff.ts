@@ -29,6 +29,8 @@ export interface Offer {
   readonly token: Uint8Array;
   readonly serviceName: string;
   readonly correlationId: bigint;
+  /** Direct mode: what the backend writes to the client before anything of its own. Default: nothing. */
+  readonly clientReply?: Uint8Array;
 }
 
 export interface Ack {
@@ -55,16 +57,19 @@ export function encodeOffer(offer: Offer): Buffer {
 }
 
 /**
- * The offer in a frame. Its token is a view of the frame's bytes and is not judged here.
+ * The offer in a frame. Its token and reply are views of the frame's bytes and is not judged here.
  *
  * @throws BrokerError FRAME_UNEXPECTED with the field in `details.check`, MESSAGE_MALFORMED; no acknowledgement is due.
  */
 export function decodeOffer(frame: Frame): Offer {
   checkHandoffFrame(frame, FrameKind.REQUEST);
-  const { handleValue, token, serviceName, correlationId } = decodeMessage(HandoffOfferSchema, frame.payload);
+  const { handleValue, token, serviceName, correlationId, clientReply } = decodeMessage(
+    HandoffOfferSchema,
+    frame.payload,
+  );
   if (frame.requestId !== correlationId)
     throw frameUnexpected("request_id", "frame request_id does not match HandoffOffer correlation_id");
-  return { handleValue, token, serviceName, correlationId };
+  return { handleValue, token, serviceName, correlationId, clientReply };
 }
 
 /** The acknowledgement as complete stream bytes. */

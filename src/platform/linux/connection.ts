@@ -3,17 +3,15 @@
  * nothing is there: after accept the first frame usually is. Nothing is read ahead, because what follows a frame may
  * belong to the process that is handed the connection.
  *
- * States: open (at most one pending read and one pending write, each with its own watch and timer), closed or released
- * (none). `dispose` is the only way out of open.
- *
- * A connection that has to wait a second time is taken for one that lives on messages, such as a control channel: its
- * watch for reading stays armed between waits, which saves setting it up and taking it down for each message.
+ * States: open (at most one pending read and one pending write, each with its own watch and timer, or a standing watch
+ * instead of pending reads), closed or released (none). `dispose` is the only way out of open.
  */
 import { Socket } from "node:net";
-import type { Clock, Deadline, Timer } from "../../base/clock.ts";
+import type { Deadline, Timer } from "../../base/clock.ts";
 import { BrokerError, reasonOf } from "../../base/errors.ts";
+import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { ioFailed } from "../errno.ts";
-import type { Connection, PeerCredentials, ProcessHandle, ReceivedMessage } from "../ports.ts";
+import type { Connection, PeerCredentials, ProcessHandle, ReadableWatch, ReceivedMessage } from "../ports.ts";
 import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
 import {
   close,
@@ -58,15 +56,7 @@ class UnixConnection implements Connection {
   private reading: Pending | undefined;
   private writing: Pending | undefined;
   private credentials: PeerCredentials | undefined;
-  private hasWaited = false;
-  /** Armed between waits; level-triggered, so it is given up as soon as it fires while nobody waits. */
   private standingWatch: ReadinessWatch | undefined;
-  private postponed: Timer | undefined;
-  private readonly noticeReadable = (): void => {
-    if (this.reading !== undefined) return this.reading.resolve();
-    this.standingWatch?.stop();
-    this.standingWatch = undefined;
-  };
 
   constructor(readonly fd: number) {}
 
@@ -75,36 +65,52 @@ class UnixConnection implements Connection {
     return this.credentials;
   }
 
-  async readExactly(length: number, deadline: Deadline): Promise<Buffer> {
-    let buffer: Buffer = Buffer.allocUnsafe(Math.min(length, READ_STEP_BYTES));
-    let filled = 0;
+  readExactly(length: number, deadline: Deadline): MaybePromise<Buffer> {
+    const buffer: Buffer = Buffer.allocUnsafe(Math.min(length, READ_STEP_BYTES));
+    const got = length === 0 ? 0 : this.receive(buffer, buffer.length);
+    if (got === length || got === 0) return buffer.subarray(0, got);
+    return this.readOn(buffer, Math.max(0, got), length, deadline);
+  }
+
+  private async readOn(head: Buffer, headBytes: number, length: number, deadline: Deadline): Promise<Buffer> {
+    let buffer = head;
+    let filled = headBytes;
     while (filled < length) {
       if (filled === buffer.length) buffer = grow(buffer, Math.min(length, buffer.length * 2));
-      const room = filled === 0 ? buffer : buffer.subarray(filled);
-      const got = this.call("recv", recv(this.openFd("recv"), room, room.length, 0));
-      if (got === 0) return buffer.subarray(0, filled);
+      const room = buffer.subarray(filled);
+      const got = this.receive(room, room.length);
+      if (got === 0) break;
       if (got > 0) filled += got;
       else await this.wait("reading", "readable", deadline);
     }
-    return buffer.subarray(0, length);
+    return buffer.subarray(0, filled);
   }
 
-  async writeAll(bytes: Uint8Array, deadline: Deadline): Promise<void> {
-    let sent = 0;
-    while (sent < bytes.length) {
-      const rest = sent === 0 ? bytes : bytes.subarray(sent);
-      const took = this.call("send", send(this.openFd("send"), rest, rest.length, MSG_NOSIGNAL));
-      if (took > 0) sent += took;
-      else await this.wait("writing", "writable", deadline);
-    }
+  readSome(maxBytes: number, deadline: Deadline): MaybePromise<Buffer> {
+    const got = this.readNow(maxBytes);
+    if (got !== undefined) return got;
+    return this.wait("reading", "readable", deadline).then(() => this.readSome(maxBytes, deadline));
   }
 
-  async sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): Promise<void> {
-    for (;;) {
-      const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, descriptor));
-      if (took > 0) return this.sendRest(bytes.subarray(took), deadline);
+  writeAll(bytes: Uint8Array, deadline: Deadline): MaybePromise<void> {
+    const took = bytes.length === 0 ? 0 : this.transmit(bytes);
+    if (took < bytes.length) return this.writeOn(bytes.subarray(Math.max(0, took)), deadline);
+  }
+
+  private async writeOn(bytes: Uint8Array, deadline: Deadline): Promise<void> {
+    for (let rest = bytes; rest.length > 0; ) {
       await this.wait("writing", "writable", deadline);
+      rest = rest.subarray(Math.max(0, this.transmit(rest)));
     }
+  }
+
+  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<void> {
+    const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, descriptor));
+    if (took < 0)
+      return this.wait("writing", "writable", deadline).then(() =>
+        this.sendWithDescriptor(bytes, descriptor, deadline),
+      );
+    if (took < bytes.length) return this.sendRest(bytes.subarray(took), deadline);
   }
 
   /** The descriptor went with the first byte; whatever did not fit follows by itself. */
@@ -140,43 +146,20 @@ class UnixConnection implements Connection {
     }
   }
 
-  async receiveSome(maxBytes: number, deadline: Deadline): Promise<ReceivedMessage> {
-    for (;;) {
-      const received = receiveDescriptors(this.openFd("recvmsg"), maxBytes);
-      if (this.call("recvmsg", received.count) >= 0) return received;
-      await this.wait("reading", "readable", deadline);
-    }
+  readNow(maxBytes: number): Buffer | undefined {
+    const got = this.receive(scratch, Math.min(maxBytes, scratch.length));
+    return got < 0 ? undefined : Buffer.from(scratch.subarray(0, got));
   }
 
-  takeAvailable(maxBytes: number): Buffer {
-    const got = Number(recv(this.openFd("recv"), scratch, Math.min(maxBytes, scratch.length), 0));
-    return Buffer.from(scratch.subarray(0, Math.max(0, got)));
+  receiveNow(maxBytes: number): ReceivedMessage | undefined {
+    const received = receiveDescriptors(this.openFd("recvmsg"), maxBytes);
+    return this.call("recvmsg", received.count) < 0 ? undefined : received;
   }
 
-  sendAvailable(bytes: Uint8Array): number {
-    return Math.max(0, Number(send(this.openFd("send"), bytes, bytes.length, MSG_NOSIGNAL)));
-  }
-
-  async readSome(maxBytes: number, deadline: Deadline): Promise<Buffer> {
-    for (;;) {
-      const got = this.call("recv", recv(this.openFd("recv"), scratch, Math.min(maxBytes, scratch.length), 0));
-      if (got >= 0) return Buffer.from(scratch.subarray(0, got));
-      await this.wait("reading", "readable", deadline);
-    }
-  }
-
-  postponeReading(clock: Clock, ms: number): void {
-    if (ms === 0) return this.endPostponement();
-    if (this.standingWatch === undefined || this.postponed !== undefined) return;
-    this.standingWatch.pause();
-    this.postponed = clock.schedule(ms, () => this.endPostponement());
-  }
-
-  private endPostponement(): void {
-    if (this.postponed === undefined) return;
-    this.postponed.cancel();
-    this.postponed = undefined;
-    this.standingWatch?.resume();
+  watchReadable(onReadable: () => void): ReadableWatch {
+    if (this.reading !== undefined || this.standingWatch !== undefined) throw new Error("the connection has a reader");
+    this.standingWatch = watchReadiness(this.openFd("poll"), "readable", onReadable);
+    return this.standingWatch;
   }
 
   shutdown(): void {
@@ -208,7 +191,6 @@ class UnixConnection implements Connection {
 
   private dispose(why: string): void {
     this.open = false;
-    this.postponed?.cancel();
     this.standingWatch?.stop();
     for (const pending of [this.reading, this.writing]) {
       pending?.reject(
@@ -217,6 +199,14 @@ class UnixConnection implements Connection {
         }),
       );
     }
+  }
+
+  private receive(room: Buffer, length: number): number {
+    return this.call("recv", recv(this.openFd("recv"), room, length, 0));
+  }
+
+  private transmit(bytes: Uint8Array): number {
+    return this.call("send", send(this.openFd("send"), bytes, bytes.length, MSG_NOSIGNAL));
   }
 
   /** The result of a transfer; -1 for "would block". Interrupted calls count as that, and the loop tries again. */
@@ -233,8 +223,7 @@ class UnixConnection implements Connection {
     if (deadline.passed()) return Promise.reject(timedOut(slot));
     return new Promise((resolve, reject) => {
       const settle = (): void => {
-        if (pending.watch === this.standingWatch) pending.watch.hold(false);
-        else pending.watch.stop();
+        pending.watch.stop();
         pending.timer.cancel();
         this[slot] = undefined;
       };
@@ -257,13 +246,8 @@ class UnixConnection implements Connection {
 
   private watchFor(event: "readable" | "writable"): ReadinessWatch {
     if (event === "writable") return watchForWriting(this.fd, () => this.writing?.resolve());
-    if (!this.hasWaited) {
-      this.hasWaited = true;
-      return onceReady(this.fd, event, () => this.reading?.resolve());
-    }
-    this.standingWatch ??= watchReadiness(this.fd, event, this.noticeReadable);
-    this.standingWatch.hold(true);
-    return this.standingWatch;
+    if (this.standingWatch !== undefined) throw new Error("the connection has a reader");
+    return onceReady(this.fd, event, () => this.reading?.resolve());
   }
 }
 

@@ -48,6 +48,7 @@ export const socketpair = libc.func("int socketpair(int domain, int type, int pr
 export const close = libc.func("int close(int fd)");
 export const fchmod = libc.func("int fchmod(int fd, unsigned int mode)");
 export const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
+export const statx = libc.func("int statx(int directory, const char *path, int flags, unsigned int mask, void *facts)");
 export const flock = libc.func("int flock(int fd, int operation)");
 const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeout)");
 const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");

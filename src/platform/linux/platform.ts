@@ -1,6 +1,7 @@
 import { systemClock } from "../node/clock.ts";
 import { createFiles } from "../node/files.ts";
 import type { Platform } from "../ports.ts";
+import { fileFacts } from "./file-facts.ts";
 import { createHost } from "./host.ts";
 import { fileLocks } from "./locks.ts";
 import { createProcesses } from "./processes.ts";
@@ -11,7 +12,7 @@ export function createLinuxPlatform(): Platform {
     clock: systemClock,
     transport: unixTransport,
     processes: createProcesses(),
-    files: createFiles(),
+    files: createFiles({ facts: fileFacts }),
     locks: fileLocks,
     host: createHost(),
   };

@@ -9,8 +9,6 @@
 import koffi, { type node } from "koffi";
 
 export interface ReadinessWatch {
-  /** Does it keep the process alive? */
-  hold(alive: boolean): void;
   /** Between the two nothing is noticed, and it does not keep the process alive. */
   pause(): void;
   resume(): void;
@@ -48,11 +46,6 @@ export function watchReadiness(
   live.add(handle);
   if (options?.weak) handle.unref();
   return {
-    hold(alive) {
-      if (stopped) return;
-      if (alive) handle.ref();
-      else handle.unref();
-    },
     pause() {
       if (!stopped) handle.stop();
     },

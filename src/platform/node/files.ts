@@ -26,14 +26,16 @@ import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { FileFacts, FileKind, FileStamp, Files } from "../ports.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
-import { checkPrivateDirectory, ensurePrivateDirectory } from "./private-directory.ts";
+import { createPrivateDirectories } from "./private-directory.ts";
 
 const PRIVATE_FILE = 0o600;
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
 const INTERPRETER_LINE_BYTES = 256;
 
-export function createFiles(): Files {
+/** `facts`: a system's own way to look at a file. Default: Node's. */
+export function createFiles({ facts = nodeFacts }: Partial<Pick<Files, "facts">> = {}): Files {
   const hash = createExecutableHasher();
+  const directories = createPrivateDirectories(facts);
   return {
     facts,
     realpath: (path) => attempt(path, () => realpathSync(path)),
@@ -42,8 +44,8 @@ export function createFiles(): Files {
     list,
     writeAtomic,
     remove,
-    ensurePrivateDirectory,
-    checkPrivateDirectory,
+    ensurePrivateDirectory: (path) => directories.ensure(path),
+    checkPrivateDirectory: (path) => directories.check(path),
     sha256Executable: (path) => hash(path, "sha256"),
     blake3Executable: (path) => hash(path, "blake3"),
     interpreterLine,
@@ -70,7 +72,7 @@ function attempt<T>(path: string, work: () => T): T {
   }
 }
 
-function facts(path: string): FileFacts | undefined {
+function nodeFacts(path: string): FileFacts | undefined {
   const stats = attempt(path, () => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
   if (stats === undefined) return undefined;
   return { ...stampOf(stats), kind: kindOf(stats), uid: Number(stats.uid), mode: Number(stats.mode & 0o7777n) };
