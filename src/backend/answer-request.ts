@@ -1,4 +1,5 @@
 /** One consumer request: from its frame to the bytes of its response. */
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { checkEnvelope, encodeResponse } from "../wire/envelope.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
 import type { RequestSignals } from "./request-signals.ts";
@@ -13,13 +14,17 @@ export function checkRequest(frame: Frame): void {
   checkEnvelope(frame, { kind: FrameKind.REQUEST, payloadProtocol: frame.payloadProtocol });
 }
 
-/** @throws whatever the handler throws; BrokerError FRAME_TOO_LARGE for an answer above the limit */
-export async function answerRequest<S>(
+/**
+ * Calls the handler. What it returns at once is encoded at once; only a promise is waited for.
+ *
+ * @throws whatever the handler throws; BrokerError FRAME_TOO_LARGE for an answer above the limit
+ */
+export function answerRequest<S>(
   frame: Frame,
   handle: BackendHandler<S>,
   state: S,
   signals: RequestSignals,
-): Promise<Buffer> {
+): MaybePromise<Buffer> {
   const { payload, payloadProtocol: protocol, requestId, traceparent, tracestate } = frame;
   const waiting = signals.open();
   const request = {
@@ -32,12 +37,24 @@ export async function answerRequest<S>(
       return waiting.signal();
     },
   };
+  let answer: unknown;
   try {
-    const answer: unknown = await handle(request, state);
-    if (!(answer instanceof Uint8Array))
-      throw new TypeError(`a request handler returned ${typeof answer}, expected a Uint8Array`);
-    return encodeResponse(frame, { payloadProtocol: protocol, payload: answer });
-  } finally {
+    answer = handle(request, state);
+  } catch (error) {
     waiting.release();
+    throw error;
   }
+  if (answer instanceof Uint8Array) {
+    waiting.release();
+    return encodeAnswer(frame, answer);
+  }
+  return Promise.resolve(answer)
+    .then((bytes) => encodeAnswer(frame, bytes))
+    .finally(() => waiting.release());
+}
+
+function encodeAnswer(frame: Frame, answer: unknown): Buffer {
+  if (!(answer instanceof Uint8Array))
+    throw new TypeError(`a request handler returned ${typeof answer}, expected a Uint8Array`);
+  return encodeResponse(frame, { payloadProtocol: frame.payloadProtocol, payload: answer });
 }

@@ -42,8 +42,8 @@ class ConnectionWire implements ClientWire {
   listen(listener: WireListener): void {
     this.listener = listener;
     this.receive();
-    if (this.state === "over" || this.paused) return;
-    this.watch = this.connection.watchReadable(() => this.receive());
+    // Setting up a watch takes its time, and the first answer goes first.
+    if (this.reply === undefined) this.watchOn();
   }
 
   pause(): void {
@@ -55,19 +55,22 @@ class ConnectionWire implements ClientWire {
     if (!this.paused || this.state !== "open") return;
     this.paused = false;
     if (this.watch !== undefined) this.watch.resume();
-    else if (this.listener !== undefined) this.watch = this.connection.watchReadable(() => this.receive());
+    else if (this.reply === undefined) this.watchOn();
   }
 
   write(bytes: Buffer, done: (error?: Error | null) => void): void {
     if (this.state === "over") return done();
+    const first = this.reply !== undefined;
     const whole = this.withReply(bytes);
     const sent = this.writing === undefined ? this.transmit(whole) : this.writing.then(() => this.transmit(whole));
-    if (!(sent instanceof Promise)) return done(sent);
-    const turn = sent.then((error) => {
-      if (this.writing === turn) this.writing = undefined;
-      done(error);
-    });
-    this.writing = turn;
+    if (sent instanceof Promise) {
+      const turn = sent.then((error) => {
+        if (this.writing === turn) this.writing = undefined;
+        done(error);
+      });
+      this.writing = turn;
+    } else done(sent);
+    if (first) this.watchOn();
   }
 
   end(): void {
@@ -95,6 +98,11 @@ class ConnectionWire implements ClientWire {
     // A peer that vanishes is no fault of anybody here; "close" follows.
     socket.on("error", () => {});
     return socket;
+  }
+
+  private watchOn(): void {
+    if (this.state !== "open" || this.paused || this.watch !== undefined || this.listener === undefined) return;
+    this.watch = this.connection.watchReadable(() => this.receive());
   }
 
   private leave(): void {

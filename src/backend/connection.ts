@@ -10,6 +10,7 @@
  *
  * No timers run here: a client may keep its connection for as long as it likes, and costs what it has in flight.
  */
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Frame } from "../wire/messages.ts";
 import { answerProbeAs } from "./answer-probe.ts";
@@ -26,6 +27,8 @@ export interface ConnectionRules<S> {
   readonly identity: () => Promise<BackendIdentity>;
   /** Rejection ends the backend, and with it every connection; it is not reported here. */
   readonly state: Promise<S>;
+  /** The state once it is there, for requests that then need not wait for it. */
+  readonly loaded: () => { readonly state: S } | undefined;
   readonly maxInFlight: number;
   report(error: unknown): void;
 }
@@ -51,6 +54,8 @@ const notLegacy = (): "not-legacy" => "not-legacy";
 class ServedConnection<S> implements BackendConnection {
   private state: "serving" | "finishing" | "handing-over" | "handed-over" | "closed" = "serving";
   private inFlight = 0;
+  /** Messages are being taken right now, further up the stack. */
+  private taking = false;
   private readonly reader: WireReader;
   private readonly signals = createRequestSignals();
 
@@ -112,8 +117,19 @@ class ServedConnection<S> implements BackendConnection {
     this.destroy();
   }
 
-  /** Takes messages until there is none, or no room for one. */
   private readOn(): void {
+    // An answer that leaves at once comes back here.
+    if (this.taking) return;
+    this.taking = true;
+    try {
+      this.takeMessages();
+    } finally {
+      this.taking = false;
+    }
+  }
+
+  /** Takes messages until there is none, or no room for one. */
+  private takeMessages(): void {
     while (this.state === "serving") {
       if (this.inFlight >= this.rules.maxInFlight) {
         this.wire.pause();
@@ -134,10 +150,10 @@ class ServedConnection<S> implements BackendConnection {
           this.handOver();
           return;
         case "probe":
-          this.run(this.answerToProbe(verdict.frame));
+          this.run(() => this.answerToProbe(verdict.frame));
           break;
         case "payload":
-          this.run(this.answerToRequest(verdict.frame));
+          this.run(() => this.answerToRequest(verdict.frame));
           break;
       }
     }
@@ -147,27 +163,39 @@ class ServedConnection<S> implements BackendConnection {
     return answerProbeAs(await this.rules.identity(), request);
   }
 
-  private async answerToRequest(request: Frame): Promise<Buffer | undefined> {
+  private answerToRequest(request: Frame): MaybePromise<Buffer | undefined> {
     checkRequest(request);
-    const state = await this.rules.state;
+    const loaded = this.rules.loaded();
+    if (loaded !== undefined) return this.handle(request, loaded.state);
+    return this.rules.state.then((state) => this.handle(request, state));
+  }
+
+  private handle(request: Frame, state: S): MaybePromise<Buffer | undefined> {
     const handle = this.rules.handlers.get(request.payloadProtocol);
     if (this.state === "closed" || handle === undefined) return undefined;
     return answerRequest(request, handle, state, this.signals);
   }
 
-  private run(answer: Promise<Buffer | undefined>): void {
+  private run(answer: () => MaybePromise<Buffer | undefined>): void {
     this.inFlight++;
-    answer.then(
-      (bytes) => {
-        if (bytes !== undefined && this.state !== "closed") this.wire.write(bytes, this.leave);
-      },
-      (error) => {
-        // A handler that gives up because its client is gone has done what the signal is for.
-        if (this.signals.explains(error)) this.destroy();
-        else this.fail(error);
-      },
-    );
+    try {
+      const bytes = answer();
+      if (bytes instanceof Promise) bytes.then(this.send, this.giveUp);
+      else this.send(bytes);
+    } catch (error) {
+      this.giveUp(error);
+    }
   }
+
+  private readonly send = (answer: Buffer | undefined): void => {
+    if (answer !== undefined && this.state !== "closed") this.wire.write(answer, this.leave);
+  };
+
+  private readonly giveUp = (error: unknown): void => {
+    // A handler that gives up because its client is gone has done what the signal is for.
+    if (this.signals.explains(error)) this.destroy();
+    else this.fail(error);
+  };
 
   /** An answer has left, or never will. */
   private readonly leave = (error?: Error | null): void => {

@@ -35,7 +35,7 @@ function setUp(t: TestContext, more: Partial<AcceptorOptions> = {}): Bench {
   const { ours: broker, theirs } = platform.transport.pair();
   const delivered: Connection[] = [];
   const open: Connection[] = [broker];
-  const done = acceptHandoffs(platform.transport.adoptConnection(theirs), {
+  const { ended: done } = acceptHandoffs(platform.transport.adoptConnection(theirs), {
     platform,
     tokens: createTokenMemory(),
     deliver: (connection) => void delivered.push(connection),

@@ -100,13 +100,20 @@ class BackendServer<S> implements RunningBackend {
     this.identity = brief.then((identity) => this.complete(identity));
     this.identity.then((identity) => this.publish(identity)).catch((error: unknown) => this.report(error));
     const state = startLoading(() => this.load());
-    // Before any connection sees the failure: they have nothing to add to it.
-    state.catch((error: unknown) => this.loadFailed(error));
+    let loaded: { readonly state: S } | undefined;
+    // The failure before any connection sees it: they have nothing to add.
+    state.then(
+      (value) => {
+        loaded = { state: value };
+      },
+      (error: unknown) => this.loadFailed(error),
+    );
     this.rules = {
       handlers,
       legacy: options.legacy,
       identity: () => (claim.address.binary === undefined ? this.identity : this.completed ? this.identity : brief),
       state,
+      loaded: () => loaded,
       maxInFlight: options.maxInFlightPerConnection ?? MAX_IN_FLIGHT,
       report: (error) => this.report(error),
     };

@@ -140,7 +140,7 @@ class BackendControl implements ControlChannel {
     });
   }
 
-  /** One timer for all, on the oldest: it is not moved for each of them. */
+  /** One timer for all, on the oldest, which is not moved for each of them: all have the same time. */
   private expireAt(deadline: Deadline): Timer {
     return deadline.arm(() => this.expire(), { weak: true });
   }

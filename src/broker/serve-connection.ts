@@ -89,7 +89,9 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
   const { refusal, connectionId } = outcome;
   const bytes = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload: outcome.reply });
   const deadline = options.replyDeadline();
-  const replied = outcome.handoff?.run(connection, bytes, deadline) ?? connection.writeAll(bytes, deadline);
+  const { handoff } = outcome;
+  const replied = handoff ? handoff.run(connection, bytes, deadline) : connection.writeAll(bytes, deadline);
+  if (replied instanceof Promise) await replied;
   options.onOutcome({
     type: "hello",
     service: outcome.hello?.serviceName ?? "",
@@ -98,7 +100,6 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     refusal,
     connectionId,
   });
-  if (replied instanceof Promise) await replied;
 }
 
 function reply(

@@ -35,9 +35,10 @@ export async function createBrokerLog(
     },
     { write: (line: string) => io.err(format(line)) },
   );
-  return ({ level, message, ...fields }) => {
+  return (event) => {
     // Each connection says something at debug level, which costs more to prepare than to leave.
-    if (!logger.isLevelEnabled(level)) return;
+    if (!logger.isLevelEnabled(event.level)) return;
+    const { level, message, ...fields } = event;
     logger[level](Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)])), message);
   };
 }

@@ -69,11 +69,12 @@ export async function connectWith(
   const choice = chooseBroker(platform, places, options);
   const policy = createRetryPolicy();
   let startedBroker = false;
+  let asked = wish;
   for (let attempts = 1; ; attempts++) {
     try {
       const opened = await openBroker(context, choice, options);
       startedBroker ||= opened.started;
-      const result = await attempt(context, opened, options, wish);
+      const result = await attempt(context, opened, options, asked);
       const timings = { totalMs: box.clock.monotonicMs() - startedAt, brokerMs: opened.brokerMs, ...result.timings };
       const cachedError = cached.kind === "failed" ? { cachedError: cached.error } : {};
       const { negotiation, connection, handoff } = result;
@@ -83,6 +84,8 @@ export async function connectWith(
       if (!isBrokerError(error)) throw error;
       const waitMs = policy.next(error, box.deadline.remainingMs());
       if (waitMs === undefined) throw error;
+      // In direct mode a backend that does not take the connection takes the reply along to the end.
+      if (error.code === "CONNECTION_CLOSED") asked = { adopt: "no" };
       await box.pause(`waiting to try again, because: ${error.reason}`, waitMs);
     }
   }

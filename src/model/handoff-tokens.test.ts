@@ -13,7 +13,6 @@ import {
   MAX_REMEMBERED_TOKENS,
   REMEMBERED_MS,
   TOKEN_TTL_MS,
-  tokenKey,
 } from "./handoff-tokens.ts";
 
 const ACCEPTED = { accepted: true };
@@ -51,8 +50,8 @@ describe("a token", () => {
     assert.ok(token.equals(Buffer.from(bytes)));
     assert.ok(!token.equals(bytes.subarray(1)));
     assert.ok(!token.equals(Buffer.alloc(16)));
-    assert.equal(tokenKey(token), tokenKey(tokenOf(bytes)));
-    assert.notEqual(tokenKey(tokenOf(Buffer.alloc(16, 0xff))), tokenKey(tokenOf(Buffer.alloc(16, 0xfe))));
+    assert.equal(token.key(), tokenOf(bytes).key());
+    assert.notEqual(tokenOf(Buffer.alloc(16, 0xff)).key(), tokenOf(Buffer.alloc(16, 0xfe)).key());
   });
 });
 

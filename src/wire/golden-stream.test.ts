@@ -39,10 +39,9 @@ let next: Buffer;
 before(() => {
   listener = platform.transport.listen(path);
   listener.accept({
-    onConnection(connection) {
-      const bytes = next;
-      const sent = bytes.length === 0 ? Promise.resolve() : connection.writeAll(bytes, deadline());
-      void sent.finally(() => connection.close());
+    async onConnection(connection) {
+      await connection.writeAll(next, deadline());
+      connection.close();
     },
     onError: ({ errno }) => assert.fail(errno),
   });

@@ -4,7 +4,16 @@ import { test } from "node:test";
 import type { Session } from "../../src/client/session.ts";
 import { hasCode } from "../../src/index.ts";
 import { descriptorsOf } from "../support/world.ts";
-import { answerOf, brokerSettles, createHanding, DIRECT, type Handing, PROTOCOL, V1 } from "./support/handing.ts";
+import {
+  answerOf,
+  brokerRoundTrip,
+  brokerSettles,
+  createHanding,
+  DIRECT,
+  type Handing,
+  PROTOCOL,
+  V1,
+} from "./support/handing.ts";
 
 /** One session with its first request, closed after the answer. */
 async function exchange(at: Handing, text: string): Promise<void> {
@@ -44,7 +53,8 @@ for (const count of [1_000, 10_000]) {
     const backend = await backendDescriptors(watcher);
     const [own, broker] = [descriptorsOf(process.pid), descriptorsOf(at.broker.pid)];
     await exchanges(at, count);
-    assert.equal(await backendDescriptors(watcher), backend, "backend");
+    // Fewer when one of the first fifty was not closed yet as they were counted.
+    assert.ok((await backendDescriptors(watcher)) <= backend, "backend");
     await brokerSettles(at, broker);
     assert.equal(descriptorsOf(process.pid), own, "client");
     await watcher.close();
@@ -60,14 +70,14 @@ test("1000 handoffs in flight to a stopped backend: it goes on, and all of them 
   await exchange(at, "warm");
   const pid = backendPid(at);
   process.kill(pid, "SIGSTOP");
-  const sessions = await Promise.all(
-    Array.from({ length: 1_000 }, (_, i) =>
-      at.open("svc", { firstRequest: { protocol: PROTOCOL, payload: Buffer.from(`n${i}`), idempotent: true } }),
-    ),
+  const opening = Array.from({ length: 1_000 }, (_, i) =>
+    at.open("svc", { firstRequest: { protocol: PROTOCOL, payload: Buffer.from(`n${i}`), idempotent: true } }),
   );
+  while (descriptorsOf(at.broker.pid) < 1_000) await brokerRoundTrip(at);
   // Far more than the channel holds: the broker waits for room, and answers others meanwhile.
   (await at.raw("svc", 0n)).connection.close();
   process.kill(pid, "SIGCONT");
+  const sessions = await Promise.all(opening);
   const answers = await Promise.all(sessions.map((session) => session.firstResponse));
   assert.deepEqual(
     answers.map((answer) => answerOf(answer ?? Buffer.alloc(0))),
@@ -92,57 +102,61 @@ test("a backend that stays stopped past the deadline: no connection has two owne
   process.kill(pid, "SIGSTOP");
   const open = (text: string, idempotent: boolean): Promise<Session> =>
     at.open("svc", { firstRequest: { protocol: PROTOCOL, payload: Buffer.from(text), idempotent } });
-  const twice = await Promise.all([1, 2, 3, 4].map((i) => open(`twice${i}`, true)));
-  const once = await Promise.all([1, 2, 3, 4].map((i) => open(`once${i}`, false)));
-  // The broker gives up: those that may not run twice fail, saying why; the others are sent again.
-  for (const session of once)
-    await assert.rejects(session.firstResponse ?? Promise.resolve(), (error: Error) => {
-      assert.match(error.message, /may or may not have carried the request out/);
-      return hasCode(error, "CONNECTION_CLOSED");
-    });
+  const opening = {
+    twice: [1, 2, 3, 4].map((i) => open(`twice${i}`, true)),
+    once: [1, 2, 3, 4].map((i) => open(`once${i}`, false)),
+  };
+  // The broker gives up: without a reply, all of them ask again and dial.
+  const twice = await Promise.all(opening.twice);
+  const once = await Promise.all(opening.once);
+  for (const { connection } of [...twice, ...once]) assert.equal(connection.route, "negotiated");
   const outcomes = (await at.outcomes(9)).slice(1);
   assert.deepEqual(outcomes, Array(8).fill(["handoff-fallback", "direct", "await-ack", "backend-ack-timeout", true]));
   process.kill(pid, "SIGCONT");
-  for (const [i, session] of twice.entries()) {
-    assert.equal(answerOf((await session.firstResponse) ?? Buffer.alloc(0)), `TWICE${i + 1}`);
-    // One answer, and the stream is in step.
-    assert.equal(answerOf(await session.request(PROTOCOL, Buffer.from(`after${i}`))), `AFTER${i}`);
-  }
-  for (const [i, session] of once.entries())
-    assert.equal(answerOf(await session.request(PROTOCOL, Buffer.from(`later${i}`))), `LATER${i}`);
+  for (const [name, sessions] of Object.entries({ twice, once }))
+    for (const [i, session] of sessions.entries()) {
+      assert.equal(answerOf((await session.firstResponse) ?? Buffer.alloc(0)), `${name.toUpperCase()}${i + 1}`);
+      // One answer, and the stream is in step.
+      assert.equal(
+        answerOf(await session.request(PROTOCOL, Buffer.from(`${name}after${i}`))),
+        `${name.toUpperCase()}AFTER${i}`,
+      );
+    }
   // Asked for while all others are closed, so that whatever the backend was late for is over, too.
   await Promise.all([...twice, ...once.slice(1)].map((session) => session.close()));
   await backendDescriptors(once[0] as Session);
   await once[0]?.close();
   const times = (text: string): number => at.journal("svc").filter((line) => line === `ran ${text}`).length;
   for (const i of [1, 2, 3, 4]) {
-    assert.ok(times(`once${i}`) <= 1);
+    assert.equal(times(`once${i}`), 1);
     assert.ok(times(`twice${i}`) >= 1 && times(`twice${i}`) <= 2);
   }
-  for (const i of [0, 1, 2, 3]) assert.deepEqual([times(`after${i}`), times(`later${i}`)], [1, 1]);
+  for (const i of [0, 1, 2, 3]) assert.deepEqual([times(`twiceafter${i}`), times(`onceafter${i}`)], [1, 1]);
 });
 
 test("an acknowledgement that comes after the deadline takes nothing over: the client has left for good", async (t) => {
   const at = await createHanding(t);
   at.define("svc", { plan: "late,accept" });
   at.define("silent", { plan: "silent" });
-  const [session, raw, silent] = await Promise.all([
+  const [session, raw] = await Promise.all([
     at.open("svc", { firstRequest: { protocol: PROTOCOL, payload: Buffer.from("work") } }),
     at.raw("silent", V1),
-    at.raw("silent", DIRECT),
+    // In direct mode the reply ends with the connection.
+    assert.rejects(at.raw("silent", DIRECT), (error) => hasCode(error, "FRAME_TRUNCATED")),
   ]);
-  // Neither a ready event nor a refusal: the end of the stream, in both modes.
-  assert.deepEqual([await raw.event(), await silent.event()], [undefined, undefined]);
-  for (const { connection } of [raw, silent]) connection.close();
-  await assert.rejects(session.firstResponse ?? Promise.resolve(), (error) => hasCode(error, "CONNECTION_CLOSED"));
+  // In v1 mode neither a ready event nor a refusal: the end of the stream.
+  assert.equal(await raw.event(), undefined);
+  raw.connection.close();
+  // The session has asked again and dialled; what the late backend serves is a connection that nobody has.
+  assert.equal(session.connection.route, "negotiated");
+  assert.equal(answerOf((await session.firstResponse) ?? Buffer.alloc(0)), "work");
   at.go("svc");
-  // The session dialled; what the late backend serves is a connection that nobody has.
   assert.equal(answerOf(await session.request(PROTOCOL, Buffer.from("more"))), "more");
   const next = await at.open("svc");
   assert.equal(answerOf(await next.request(PROTOCOL, Buffer.from("next"))), "next");
   for (const open of [session, next]) await open.close();
   const journal = at.journal("svc");
-  assert.ok(journal.filter((line) => line === "ran work").length <= 1);
+  assert.equal(journal.filter((line) => line === "ran work").length, 1);
   assert.equal(journal.filter((line) => line === "ran more").length, 1);
   assert.equal(journal.filter((line) => line === "took over").length, 2);
 });

@@ -75,15 +75,24 @@ test("a deadline ends a read and a write, and what comes later can be read", asy
   clock.advance(99);
   assert.equal(clock.pendingTimers, 2);
   clock.advance(1);
-  await assert.rejects(reading, (error) => hasCode(error, "DEADLINE_EXCEEDED"));
+  await assert.rejects(
+    async () => reading,
+    (error) => hasCode(error, "DEADLINE_EXCEEDED"),
+  );
   clock.advance(100);
-  await assert.rejects(writing, (error) => hasCode(error, "DEADLINE_EXCEEDED"));
+  await assert.rejects(
+    async () => writing,
+    (error) => hasCode(error, "DEADLINE_EXCEEDED"),
+  );
   assert.equal(clock.pendingTimers, 0);
   await far.writeAll(Buffer.from("late"), never);
   assert.equal((await near.readExactly(4, never)).toString(), "late");
   // A deadline that has passed fails what would wait, not what is there.
   const passed = Deadline.after(clock, 0);
-  await assert.rejects(near.readExactly(1, passed), (error) => hasCode(error, "DEADLINE_EXCEEDED"));
+  await assert.rejects(
+    async () => near.readExactly(1, passed),
+    (error) => hasCode(error, "DEADLINE_EXCEEDED"),
+  );
   await far.writeAll(Buffer.from("!"), never);
   assert.equal((await near.readExactly(1, passed)).toString(), "!");
 });
@@ -97,16 +106,16 @@ test("close ends a pending read and write, and everything after it fails", async
   ];
   near.close();
   near.close();
-  for (const one of pending) await assert.rejects(one, failedWith("ECONNABORTED"));
+  for (const one of pending) await assert.rejects(async () => one, failedWith("ECONNABORTED"));
   assert.equal(clock.pendingTimers, 0, "timers are gone with it");
-  await assert.rejects(near.readExactly(1, never), failedWith("EBADF"));
-  await assert.rejects(near.writeAll(Buffer.from("x"), never), failedWith("EBADF"));
-  await assert.rejects(near.receiveExactly(1, never), failedWith("EBADF"));
-  await assert.rejects(near.sendWithDescriptor(Buffer.from("x"), 0, never), failedWith("EBADF"));
+  await assert.rejects(async () => near.readExactly(1, never), failedWith("EBADF"));
+  await assert.rejects(async () => near.writeAll(Buffer.from("x"), never), failedWith("EBADF"));
+  await assert.rejects(async () => near.receiveExactly(1, never), failedWith("EBADF"));
+  await assert.rejects(async () => near.sendWithDescriptor(Buffer.from("x"), 0, never), failedWith("EBADF"));
   near.shutdown();
   assert.equal(near.openPeer(), undefined);
   assert.throws(() => near.release(), failedWith("EBADF"));
-  await assert.rejects(far.writeAll(Buffer.from("x"), never), failedWith("EPIPE"));
+  await assert.rejects(async () => far.writeAll(Buffer.from("x"), never), failedWith("EPIPE"));
 });
 
 test("close during a later read of a connection that has read before ends it as well", async (t) => {
@@ -118,14 +127,14 @@ test("close during a later read of a connection that has read before ends it as 
   }
   const reading = near.readExactly(1, never);
   near.close();
-  await assert.rejects(reading, failedWith("ECONNABORTED"));
+  await assert.rejects(async () => reading, failedWith("ECONNABORTED"));
 });
 
 test("a peer that closes with our bytes unread makes reading fail with ECONNRESET", async (t) => {
   const { near, far, never } = await createPair(t);
   await near.writeAll(Buffer.from("unread"), never);
   far.close();
-  await assert.rejects(near.readExactly(1, never), failedWith("ECONNRESET"));
+  await assert.rejects(async () => near.readExactly(1, never), failedWith("ECONNRESET"));
 });
 
 test("shutdown ends the stream for every duplicate of the descriptor", async (t) => {
@@ -142,7 +151,7 @@ test("shutdown ends the stream for every duplicate of the descriptor", async (t)
   const reading = duplicate.readExactly(1, never);
   near.shutdown();
   assert.equal((await reading).length, 0);
-  await assert.rejects(duplicate.writeAll(Buffer.from("x"), never), failedWith("EPIPE"));
+  await assert.rejects(async () => duplicate.writeAll(Buffer.from("x"), never), failedWith("EPIPE"));
   assert.equal((await far.readExactly(1, never)).length, 0);
 });
 

@@ -100,8 +100,10 @@ test("a message for which there is little or no room arrives whole, with one des
     const { ours: near, theirs } = platform.transport.pair();
     const far = platform.transport.adoptConnection(theirs);
     // Whatever fits; a deadline that has passed does not wait for more.
-    await far.writeAll(Buffer.alloc(filler * 1024), Deadline.after(clock, 0)).catch(() => undefined);
-    const sending = far.sendWithDescriptor(message, cargo, never).finally(() => far.close());
+    const fill = async (): Promise<void> => far.writeAll(Buffer.alloc(filler * 1024), Deadline.after(clock, 0));
+    await fill().catch(() => undefined);
+    const send = async (): Promise<void> => far.sendWithDescriptor(message, cargo, never);
+    const sending = send().finally(() => far.close());
     const { bytes, descriptors } = await near.receiveExactly(1024 * 1024, never);
     await sending;
     assert.deepEqual([bytes.subarray(-message.length), descriptors.length], [message, 1], `behind ${filler} KiB`);
@@ -117,13 +119,19 @@ test("what was received is closed when the rest does not come", async (t) => {
   const late = near.receiveExactly(8, Deadline.after(clock, 100));
   assert.equal(openOn(path).length, 2, "it is here already");
   clock.advance(100);
-  await assert.rejects(late, (error) => hasCode(error, "DEADLINE_EXCEEDED"));
+  await assert.rejects(
+    async () => late,
+    (error) => hasCode(error, "DEADLINE_EXCEEDED"),
+  );
   assert.deepEqual(openOn(path), [cargo]);
 
   await far.sendWithDescriptor(Buffer.from("half"), cargo, never);
   const closed = near.receiveExactly(8, never);
   near.close();
-  await assert.rejects(closed, (error) => hasCode(error, "IO_FAILED"));
+  await assert.rejects(
+    async () => closed,
+    (error) => hasCode(error, "IO_FAILED"),
+  );
   assert.deepEqual(openOn(path), [cargo]);
 });
 
@@ -138,9 +146,9 @@ test("fewer bytes at the end of the stream still bring their descriptor, which i
 test("sending fails without a trace when nobody listens or the descriptor is none", async (t) => {
   const { near, far, never, cargo, path } = await createSending(t);
   const errno = (name: string) => (error: unknown) => hasCode(error, "IO_FAILED") && error.details.errno === name;
-  await assert.rejects(far.sendWithDescriptor(Buffer.from("x"), 1_000_000, never), errno("EBADF"));
+  await assert.rejects(async () => far.sendWithDescriptor(Buffer.from("x"), 1_000_000, never), errno("EBADF"));
   near.close();
-  await assert.rejects(far.sendWithDescriptor(Buffer.from("x"), cargo, never), errno("EPIPE"));
+  await assert.rejects(async () => far.sendWithDescriptor(Buffer.from("x"), cargo, never), errno("EPIPE"));
   assert.deepEqual(openOn(path), [cargo]);
 });
 
@@ -149,10 +157,16 @@ test("a send that has no room ends at its deadline and has sent nothing", async 
   const clock = createManualClock();
   const clog = far.writeAll(Buffer.alloc(4 * 1024 * 1024), Deadline.after(clock, 1));
   clock.advance(1);
-  await assert.rejects(clog, (error) => hasCode(error, "DEADLINE_EXCEEDED"));
+  await assert.rejects(
+    async () => clog,
+    (error) => hasCode(error, "DEADLINE_EXCEEDED"),
+  );
   const sending = far.sendWithDescriptor(Buffer.from("x"), cargo, Deadline.after(clock, 1));
   clock.advance(1);
-  await assert.rejects(sending, (error) => hasCode(error, "DEADLINE_EXCEEDED"));
+  await assert.rejects(
+    async () => sending,
+    (error) => hasCode(error, "DEADLINE_EXCEEDED"),
+  );
   far.close();
   const { descriptors } = await near.receiveExactly(8 * 1024 * 1024, never);
   assert.deepEqual([descriptors, openOn(path)], [[], [cargo]]);

@@ -83,7 +83,9 @@ function adoptConnection(fd: number): Connection {
 }
 
 function setNonBlocking(fd: number): void {
-  if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
+  const flags = fcntl(fd, F_GETFL, 0);
+  if ((flags & SOCK_NONBLOCK) !== 0) return;
+  if (fcntl(fd, F_SETFL, flags | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
 }
 
 function serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> } {

@@ -28,7 +28,7 @@ export function createPrivateDirectories(facts: Files["facts"]): PrivateDirector
 class VerifiedDirectories implements PrivateDirectories {
   private readonly uid = process.geteuid?.();
   /** Directories whose ancestors were looked at, by path: every Hello asks for the same one. */
-  private readonly verified = new Map<string, Pick<FileFacts, "dev" | "ino">>();
+  private readonly verified = new Map<string, Pick<FileFacts, "dev" | "ino"> & { readonly leaf: string }>();
 
   constructor(private readonly facts: Files["facts"]) {}
 
@@ -42,22 +42,24 @@ class VerifiedDirectories implements PrivateDirectories {
   }
 
   check(path: string): boolean {
-    const facts = this.look(path);
+    const known = this.verified.get(path);
+    // A slash or a dot behind a link would lead through it.
+    const leaf = known?.leaf ?? resolve(path);
+    const facts = this.look(leaf);
     if (facts === undefined) return false;
-    this.checkOwn(path, facts);
+    this.checkOwn(leaf, facts);
     if ((facts.mode & OTHERS) !== 0) {
       throw insecure(
-        path,
+        leaf,
         "mode",
-        `it has insecure permissions ${(facts.mode & 0o777).toString(8).padStart(4, "0")}, expected 0700 (mend with: chmod 700 ${path})`,
+        `it has insecure permissions ${(facts.mode & 0o777).toString(8).padStart(4, "0")}, expected 0700 (mend with: chmod 700 ${leaf})`,
       );
     }
     // Whoever swaps an ancestor makes another directory appear here; while it is the same one, its ancestors are.
-    const known = this.verified.get(path);
     if (known?.ino !== facts.ino || known.dev !== facts.dev) {
-      this.checkAncestors(resolve(path));
+      this.checkAncestors(leaf);
       if (this.verified.size >= MAX_VERIFIED) this.verified.clear();
-      this.verified.set(path, { dev: facts.dev, ino: facts.ino });
+      this.verified.set(path, { leaf, dev: facts.dev, ino: facts.ino });
     }
     return true;
   }

@@ -32,6 +32,8 @@ export interface Handing {
   go(service: string): void;
   open(service: string, options?: Partial<SessionOptions>): Promise<Session>;
   raw(service: string, capabilities: bigint): Promise<RawClient>;
+  /** Like `raw`, as soon as the Hello is on its way. */
+  ask(service: string, capabilities: bigint): Promise<{ readonly answered: Promise<RawClient> }>;
   /** The first `count` handoffs, once they have ended: [type, mode, stage, reason, severed] of their log lines. */
   outcomes(count: number): Promise<unknown[][]>;
   shutDown(): Promise<void>;
@@ -94,7 +96,8 @@ export function handingIn(world: World, broker: RunningBroker): Handing {
         broker: { endpoint: broker.endpoint, autoStart: false },
         ...options,
       }),
-    raw: (service, capabilities) => rawClient(world, broker.endpoint, service, capabilities),
+    raw: async (service, capabilities) => (await rawClient(world, broker.endpoint, service, capabilities)).answered,
+    ask: (service, capabilities) => rawClient(world, broker.endpoint, service, capabilities),
     async outcomes(count) {
       for (;;) {
         const lines = completeLines(broker).filter(({ type }) => String(type).startsWith("handoff-"));
@@ -119,19 +122,33 @@ async function rawClient(
   endpoint: string,
   serviceName: string,
   clientCapabilities: bigint,
-): Promise<RawClient> {
+): Promise<{ answered: Promise<RawClient> }> {
   const { clock, transport } = world.platform;
   const deadline = Deadline.after(clock, 30_000);
   const connection = await transport.connect(endpoint, deadline);
   const read = async (): Promise<Buffer> => readFrameBody(connection, { maxBodyBytes: 1 << 20, deadline });
   await connection.writeAll(helloBytes({ serviceName, clientCapabilities }), deadline);
-  const body = await read();
+  const answered = read().then(
+    (body) => clientOn(connection, body, { read, deadline }),
+    (error: unknown) => {
+      connection.close();
+      throw error;
+    },
+  );
+  return { answered };
+}
+
+function clientOn(
+  connection: Connection,
+  reply: Buffer,
+  { read, deadline }: { read: () => Promise<Buffer>; deadline: Deadline },
+): RawClient {
   const header = Buffer.alloc(5);
   header.writeUInt8(1, 0);
-  header.writeUInt32LE(body.length, 1);
+  header.writeUInt32LE(reply.length, 1);
   return {
     connection,
-    negotiated: negotiatedIn(helloReply(Buffer.concat([header, body]))),
+    negotiated: negotiatedIn(helloReply(Buffer.concat([header, reply]))),
     async event() {
       try {
         const frame = decodeFrame(await read());

@@ -53,7 +53,7 @@ export async function pour(world: World, endpoint: string, bytes: Buffer): Promi
   const deadline = Deadline.after(clock, 60_000);
   const connection = await transport.connect(endpoint, deadline);
   try {
-    await connection.writeAll(bytes, deadline).catch(() => undefined);
+    await (async () => connection.writeAll(bytes, deadline))().catch(() => undefined);
     const head = await connection.readExactly(5, deadline);
     return Buffer.concat([head, await connection.readExactly(head.readUInt32LE(1), deadline)]);
   } finally {
