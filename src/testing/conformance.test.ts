@@ -157,6 +157,8 @@ test("a live backend passes the probe check; another pid, another namespace and 
     { platform: await loadPlatform(), launchEnv: {} },
   );
   try {
+    // The probe takes half a second at most; a busy machine may hash for longer.
+    await backend.identity;
     const expected = { pid: process.pid, endpoint: { namespaceId: "direct", path } };
     assert.equal((await checkProbeResponds(expected)).pid, process.pid);
     await assert.rejects(checkProbeResponds({ ...expected, pid: 1 }), fails("identity-mismatch", /pid/));
