@@ -26,6 +26,7 @@ export interface BackendHealth {
 }
 
 const MAX_RECORDS = 512;
+const MAX_ERROR_CHARS = 1024;
 
 export function createBackendHealth(clock: Pick<Clock, "wallMs">): BackendHealth {
   const records = new Map<string, HealthRecord>();
@@ -41,7 +42,8 @@ export function createBackendHealth(clock: Pick<Clock, "wallMs">): BackendHealth
   };
   const now = (): number => Math.round(clock.wallMs());
   return {
-    launchFailed: (key, error) => note(key, { lastError: reasonOf(error), lastErrorUnixMs: now() }),
+    launchFailed: (key, error) =>
+      note(key, { lastError: reasonOf(error).slice(0, MAX_ERROR_CHARS), lastErrorUnixMs: now() }),
     ended(key, event, exit, lastHelloUnixMs) {
       const error = faultOf(event, exit);
       note(key, {

@@ -29,7 +29,9 @@ export interface BundleEntry {
 }
 
 /** Of one entry; what is more is left out, of events the oldest. */
-export const MAX_ENTRY_BYTES = 1024 * 1024;
+export const MAX_ENTRY_BYTES = 4 * 1024 * 1024;
+/** In the dump, where the size of one part must not cost the others; the log of events has all. */
+const EVENTS_IN_DUMP = 50;
 
 type Content = { readonly json: unknown } | { readonly rows: readonly unknown[] } | { readonly text: string };
 
@@ -53,7 +55,7 @@ const ENTRIES: readonly EntryRow[] = [
     source: "dump",
     required: true,
     redacted: true,
-    make: (snapshot) => ({ json: renderDump(snapshot) }),
+    make: (snapshot) => ({ json: renderDump({ ...snapshot, events: () => snapshot.events().slice(-EVENTS_IN_DUMP) }) }),
   },
   {
     path: "config/effective.json",
