@@ -20,7 +20,7 @@ export const METRICS = {
   hello_duration_seconds: {
     type: "histogram",
     labels: ["service"],
-    about: "from a complete Hello to the sent reply, a launch it waited for included",
+    about: "from a complete Hello to its reply, a launch it waited for included",
   },
   active_backends: { type: "gauge", labels: ["service"], about: "backends that Hellos get right now, of all versions" },
   spawn_attempts_total: {

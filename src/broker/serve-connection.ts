@@ -46,7 +46,7 @@ export type ConnectionOutcome =
       readonly pid: number;
       readonly refusal: Refusal | undefined;
       readonly connectionId: bigint;
-      /** From the complete request to the sent reply. */
+      /** From the complete request to its reply. */
       readonly durationMs: number;
     }
   | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
