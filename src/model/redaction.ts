@@ -29,7 +29,7 @@ const MIN_SECRET_CHARS = 6;
 /** A longer text says nothing more to whoever reads the archive. */
 const MAX_TEXT_CHARS = 4096;
 
-/** `NAME=value`, `name: value`, `"name":"value"`. A name is looked for at its beginning only, which keeps the search linear. */
+/** `NAME=value`, `name: value`, `"name":"value"`. The bounds keep the search linear; looking at the beginning of a name only makes it fast. */
 const NAMED_SECRET = new RegExp(
   `(?<![\\w.-])([\\w.-]{0,128}?(?:${SECRET_WORDS.join("|")})[\\w.-]{0,128}["']?\\s{0,4}[=:]\\s{0,4})("[^"]*"|'[^']*'|[^\\s,;&"']+)`,
   "gi",
