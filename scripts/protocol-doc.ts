@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ERROR_TABLE, type ErrorRow } from "../src/base/errors.ts";
 import { encodeRefused } from "../src/broker/hello-route.ts";
+import { METRIC_PREFIX, METRICS } from "../src/broker/metric-table.ts";
 import { LABELS } from "../src/model/exec-settings.ts";
 import { refuse } from "../src/model/refusal.ts";
 import { CAPABILITY, type CapabilityName, formatCapabilities } from "../src/wire/capabilities.ts";
@@ -61,7 +62,7 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
     announce: () => fenced(hexLines(encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect))),
     examples,
   },
-  "docs/operations.md": { labels },
+  "docs/operations.md": { labels, metrics },
 };
 
 for (const [name, parts] of Object.entries(PARTS)) {
@@ -218,6 +219,16 @@ function labels(): string {
     about,
   ]);
   return table("Key|Value|Default|Meaning", rows);
+}
+
+function metrics(): string {
+  const rows = Object.entries(METRICS).map(([name, { type, labels, about }]) => [
+    `\`${METRIC_PREFIX}${name}\``,
+    type,
+    labels.map((label) => `\`${label}\``).join(", "),
+    about,
+  ]);
+  return table("Name|Type|Labels|Meaning", rows);
 }
 
 // ------------------------------------------------------------------------------------------------ forms

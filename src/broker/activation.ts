@@ -6,9 +6,10 @@ import type { Clock } from "../base/clock.ts";
 import { type BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
-import { createSpawnBudget, type SpawnBudgetRow } from "../model/spawn-budget.ts";
+import { createSpawnBudget } from "../model/spawn-budget.ts";
 import type { Backend, LaunchedBackend, LaunchRegistry } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
+import type { BudgetRow } from "./status.ts";
 
 export type Activated = { readonly backend: Backend } | { readonly refusal: Refusal };
 
@@ -19,7 +20,8 @@ export interface Activation {
   register(backend: Backend): void;
   /** Sorted by service, version, instance. */
   backends(): readonly Backend[];
-  budgets(): readonly SpawnBudgetRow[];
+  /** Keys with launches in their current window, sorted as `backends`. */
+  budgets(): readonly BudgetRow[];
   /** Launches in progress. */
   readonly launching: number;
   /** Resolves when no launch is in progress. */
@@ -100,8 +102,17 @@ class SingleFlight implements Activation {
     return [...this.running.values()].sort((a, b) => compareKeys(a.key, b.key));
   }
 
-  budgets(): readonly SpawnBudgetRow[] {
-    return this.budget.rows(this.options.clock.monotonicMs());
+  budgets(): readonly BudgetRow[] {
+    return this.budget
+      .rows(this.options.clock.monotonicMs())
+      .map(({ key, attemptsUsed, remaining, retryAfterMs }) => ({
+        key: parseKeyText(key),
+        attemptsUsed,
+        remaining,
+        inFlight: this.flights.has(key),
+        retryAfterMs,
+      }))
+      .sort((a, b) => compareKeys(a.key, b.key));
   }
 
   async settled(): Promise<void> {
@@ -168,6 +179,12 @@ class SingleFlight implements Activation {
 
 function keyText(key: BackendKey): string {
   return `${key.instanceId} ${key.service} ${key.version}`;
+}
+
+/** Its inverse: no part holds a blank. */
+function parseKeyText(text: string): BackendKey {
+  const [instanceId = "", service = "", version = ""] = text.split(" ");
+  return { instanceId, service, version };
 }
 
 function compareKeys(a: BackendKey, b: BackendKey): number {

@@ -1,7 +1,8 @@
 /** Admin verbs (spec: admin §2). Answered also while Hellos are refused. */
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { BrokerError } from "../base/errors.ts";
+import { renderOpenMetrics } from "../model/open-metrics.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
-import { checkEnvelope } from "../wire/envelope.ts";
+import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
 import {
   AdminReplyKind,
   AdminReplySchema,
@@ -12,10 +13,18 @@ import {
   FrameKind,
 } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import { renderBackendHealth, renderConfig, renderDump, renderInstances } from "./admin-bodies.ts";
+import type { DiagnoseResult } from "./diagnose.ts";
 import { type BrokerSnapshot, renderStatusJson, renderStatusText } from "./status.ts";
 
-export interface AdminRouteOptions {
+/** Where answers come from. */
+export interface AdminSources {
   readonly snapshot: () => BrokerSnapshot;
+  /** Writes the archive that DIAGNOSE asks for. Never rejects. */
+  readonly diagnose: (snapshot: BrokerSnapshot, outputPath: string) => Promise<DiagnoseResult>;
+}
+
+export interface AdminRouteOptions extends AdminSources {
   /** Runs after the reply was sent. */
   readonly onShutdown: (request: { drainMs: number | undefined; withBackends: boolean }) => void;
 }
@@ -27,26 +36,65 @@ export interface AdminOutcome {
   readonly afterReply?: () => void;
 }
 
-type Reply = MessageInitShape<typeof AdminReplySchema>;
+/** An AdminReply before it is encoded. */
+export interface AdminAnswerInit {
+  readonly kind: AdminReplyKind;
+  readonly body: string;
+  readonly exitCode: number;
+  readonly contentType: string;
+}
+
+export type AdminQuestion = Pick<AdminRequest, "verb" | "json" | "serviceName" | "outputPath">;
 
 /** @throws BrokerError FRAME_UNEXPECTED, MESSAGE_MALFORMED: such a connection is closed without a reply (spec: admin §1.1) */
-export function handleAdmin(options: AdminRouteOptions, frame: Frame): AdminOutcome {
-  checkEnvelope(frame, { kind: FrameKind.REQUEST, payloadProtocol: PAYLOAD_PROTOCOL.admin });
+export async function handleAdmin(options: AdminRouteOptions, frame: Frame): Promise<AdminOutcome> {
+  checkFrame(frame);
   const request = decodeMessage(AdminRequestSchema, frame.payload);
-  const reply = encodeMessage(AdminReplySchema, answer(options, request));
+  const reply = encodeMessage(AdminReplySchema, await answerAdmin(options, request));
   if (request.verb !== AdminVerb.SHUTDOWN) return { reply };
   const drainMs = request.drainDeadlineMs === 0n ? undefined : Number(request.drainDeadlineMs);
   return { reply, afterReply: () => options.onShutdown({ drainMs, withBackends: request.withBackends }) };
 }
 
-function answer(options: AdminRouteOptions, request: AdminRequest): Reply {
+function checkFrame(frame: Frame): void {
+  const fault = envelopeFault(frame, { kind: FrameKind.REQUEST, payloadProtocol: PAYLOAD_PROTOCOL.admin });
+  if (fault === undefined) return;
+  throw new BrokerError("FRAME_UNEXPECTED", FRAME_FAULTS[fault](frame), { details: { check: fault } });
+}
+
+/** Frozen texts; they end in the log, because such a frame gets no reply. */
+const FRAME_FAULTS: Readonly<Record<EnvelopeFault, (frame: Frame) => string>> = {
+  envelope_version: (frame) => `unsupported admin frame envelope_version ${frame.envelopeVersion}`,
+  kind: (frame) => `admin frame kind must be REQUEST, got ${frame.kind}`,
+  payload_protocol: (frame) => `admin frame payload_protocol must be 0xAD01, got ${frame.payloadProtocol}`,
+  payload_encoding: (frame) => `admin frame payload must not be compressed, got ${frame.payloadEncoding}`,
+};
+
+/** The answer to one verb. Also the compat binary's, when it has no broker to ask. */
+export async function answerAdmin(sources: AdminSources, request: AdminQuestion): Promise<AdminAnswerInit> {
+  // Looking costs system calls, which only those pay that ask for what was seen.
+  const { snapshot } = sources;
   switch (request.verb) {
     case AdminVerb.STATUS:
-      return request.json ? json(renderStatusJson(options.snapshot())) : text(renderStatusText(options.snapshot()));
+      return request.json ? json(renderStatusJson(snapshot())) : text(renderStatusText(snapshot()));
+    case AdminVerb.DUMP:
+      return json(renderDump(snapshot()));
+    case AdminVerb.LIST_INSTANCES:
+      return json(renderInstances(snapshot()));
     case AdminVerb.HEALTHZ:
       return text("ok\n");
     case AdminVerb.READYZ:
-      return options.snapshot().acceptingHello ? text("ready\n") : text("not ready\n", 1);
+      return snapshot().acceptingHello ? text("ready\n") : text("not ready\n", 1);
+    case AdminVerb.BACKEND_HEALTH:
+      return json(renderBackendHealth(snapshot(), request.serviceName));
+    case AdminVerb.CONFIG:
+      return json(renderConfig(snapshot()));
+    case AdminVerb.DIAGNOSE: {
+      const { body, exitCode } = await sources.diagnose(snapshot(), request.outputPath);
+      return { ...json(body), exitCode };
+    }
+    case AdminVerb.METRICS:
+      return openMetrics(renderOpenMetrics(snapshot().metrics()));
     case AdminVerb.SHUTDOWN:
       return text("broker shutting down\n");
     default:
@@ -54,10 +102,14 @@ function answer(options: AdminRouteOptions, request: AdminRequest): Reply {
   }
 }
 
-function text(body: string, exitCode = 0): Reply {
+function text(body: string, exitCode = 0): AdminAnswerInit {
   return { kind: AdminReplyKind.TEXT, body, exitCode, contentType: "text/plain" };
 }
 
-function json(body: object): Reply {
+function json(body: object): AdminAnswerInit {
   return { kind: AdminReplyKind.JSON, body: JSON.stringify(body), exitCode: 0, contentType: "application/json" };
+}
+
+function openMetrics(body: string): AdminAnswerInit {
+  return { kind: AdminReplyKind.OPENMETRICS, body, exitCode: 0, contentType: "application/openmetrics-text" };
 }

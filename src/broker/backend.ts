@@ -19,6 +19,8 @@ export interface Backend {
   readonly state: BackendState;
   /** Wall clock of the last Hello that got it; its start before the first. */
   lastActiveUnixMs: number;
+  /** Wall clock of the last Hello that got it; 0 before the first. */
+  lastHelloUnixMs: number;
   /** False when its process is gone or its endpoint accepts nobody. Cheap enough for every Hello. */
   isServing(): MaybePromise<boolean>;
   /** How a client's connection can be handed to it right now; undefined: not at all. */
@@ -80,6 +82,7 @@ class BackendRunner implements LaunchedBackend {
   readonly ended: Promise<void>;
   state: BackendState = "spawning";
   lastActiveUnixMs: number;
+  lastHelloUnixMs = 0;
   private known: BackendIdentity | undefined;
   private socket: FileFacts | undefined;
   private checkedMs = Number.NEGATIVE_INFINITY;

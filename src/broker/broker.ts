@@ -10,24 +10,30 @@ import { Deadline } from "../base/clock.ts";
 import { BrokerError, reasonOf } from "../base/errors.ts";
 import { createFdGuard, FD_PRESSURE_PAUSE_MS, FD_PRESSURE_RETRY_MS } from "../model/fd-guard.ts";
 import { instanceId } from "../model/names.ts";
-import { runtimeDirectory } from "../model/places.ts";
+import type { MetricFamily } from "../model/open-metrics.ts";
+import { type PlaceInputs, runtimeDirectory } from "../model/places.ts";
 import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
+import { SPAWN_ATTEMPTS_PER_WINDOW } from "../model/spawn-budget.ts";
 import type { AcceptError, Connection } from "../platform/ports.ts";
 import { createDefinitionStore } from "../store/definition-store.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
 import { bringUp } from "./backend.ts";
+import { createBackendHealth } from "./backend-health.ts";
 import { createByteQuota } from "./byte-quota.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
+import { diagnose } from "./diagnose.ts";
 import { createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute } from "./hello-route.ts";
 import { reapInterruptedLaunches } from "./launch-record.ts";
 import { createLauncher } from "./launcher.ts";
+import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
+import { createRecentEvents } from "./recent-events.ts";
 import { verifyRegistered } from "./registered-backend.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
 import type { BrokerSnapshot } from "./status.ts";
@@ -72,6 +78,9 @@ class RunningBroker implements Broker {
   private readonly connections;
   private readonly fdGuard = createFdGuard();
   private readonly events;
+  private readonly recentEvents;
+  private readonly metrics = createBrokerMetrics();
+  private readonly health;
   private readonly activation: Activation;
   private readonly serve: ServeOptions;
   private claim: EndpointClaim | undefined;
@@ -87,7 +96,12 @@ class RunningBroker implements Broker {
     this.endpoint = options.endpoint;
     this.startedMs = platform.clock.monotonicMs();
     this.connections = createConnections(platform.clock);
-    this.events = createBrokerEvents(options.onEvent ?? (() => {}));
+    this.recentEvents = createRecentEvents(platform.clock);
+    this.health = createBackendHealth(platform.clock);
+    this.events = createBrokerEvents((event) => {
+      this.recentEvents.note(event);
+      options.onEvent?.(event);
+    });
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
@@ -135,17 +149,30 @@ class RunningBroker implements Broker {
     return createActivation({
       clock: platform.clock,
       bringUp: async (request, registry) => {
-        this.events.launching(request.key);
-        const launch = await launcher.launch(request);
-        return bringUp({
-          platform,
-          key: request.key,
-          definition: request.definition,
-          launch,
-          registry,
-          onTransition: (backend, event, from) =>
-            this.events.backend(backend.key, launch.process.pid, event, from, backend.state, launch.process.exitStatus),
-        });
+        const { key, definition } = request;
+        this.events.launching(key);
+        try {
+          const launch = await launcher.launch(request);
+          const backend = await bringUp({
+            platform,
+            key,
+            definition,
+            launch,
+            registry,
+            onTransition: (backend, event, from) => {
+              const exit = launch.process.exitStatus;
+              this.events.backend(key, launch.process.pid, event, from, backend.state, exit);
+              if (from === "running" || event === "stop-timeout")
+                this.health.ended(key, event, exit, backend.lastHelloUnixMs);
+            },
+          });
+          this.metrics.spawn(key, "ready");
+          return backend;
+        } catch (error) {
+          this.metrics.spawn(key, "failed");
+          this.health.launchFailed(key, error);
+          throw error;
+        }
       },
     });
   }
@@ -156,13 +183,27 @@ class RunningBroker implements Broker {
       positiveInteger(this.options.env.RUNNING_PROCESS_BROKER_HELLO_TIMEOUT_MS) ?? REQUEST_TIMEOUT_MS;
     const admin = {
       snapshot: () => this.snapshot(),
+      diagnose: (snapshot: BrokerSnapshot, outputPath: string) =>
+        diagnose(
+          {
+            platform: this.platform,
+            places: this.places(),
+            env: this.options.env,
+            directory: this.options.logDirectory,
+          },
+          snapshot,
+          outputPath,
+        ),
       onShutdown: ({ drainMs, withBackends }: { drainMs: number | undefined; withBackends: boolean }) =>
         void this.stop({ reason: "requested", withBackends, ...(drainMs !== undefined && { drainMs }) }),
     };
     const handoffs = createHandoffService({
       platform: this.platform,
       fdPressure: () => this.fdGuard.demoted,
-      onOutcome: (report) => this.events.handoff(report),
+      onOutcome: (report) => {
+        this.metrics.handoff(report);
+        this.events.handoff(report);
+      },
     });
     return {
       hello: createHelloRoute({
@@ -180,7 +221,11 @@ class RunningBroker implements Broker {
       requestDeadline: () => Deadline.after(clock, requestTimeoutMs),
       replyDeadline: () => Deadline.after(clock, REPLY_TIMEOUT_MS),
       onRequest: (connection) => this.connections.markWorking(connection),
-      onOutcome: (outcome) => this.events.connection(outcome),
+      now: () => clock.monotonicMs(),
+      onOutcome: (outcome) => {
+        this.metrics.connection(outcome);
+        this.events.connection(outcome);
+      },
     };
   }
 
@@ -188,8 +233,9 @@ class RunningBroker implements Broker {
     return createDefinitionStore(this.platform.files, this.options.definitionDirectory);
   }
 
-  private places(): { os: "linux" | "darwin" | "win32"; env: BrokerOptions["env"]; uid: number; home: string } {
-    return { os: this.platform.host.os, env: this.options.env, uid: this.platform.processes.selfUid, home: "" };
+  private places(): PlaceInputs {
+    const { env, home } = this.options;
+    return { os: this.platform.host.os, env, uid: this.platform.processes.selfUid, home: home ?? env.HOME ?? "" };
   }
 
   private instance(): string {
@@ -332,7 +378,33 @@ class RunningBroker implements Broker {
       fdDemoted: this.fdGuard.demoted,
       inodes: host.inodeUsage(posix.dirname(this.endpoint)),
       backends: this.activation.backends(),
+      budgets: this.activation.budgets(),
+      health: this.health.records(),
+      definitions: { directory: this.options.definitionDirectory, source: this.options.definitionDirectorySource },
+      events: () => this.recentEvents.rows(),
+      metrics: () => this.metricFamilies(),
     };
+  }
+
+  private metricFamilies(): readonly MetricFamily[] {
+    return this.metrics.families({
+      backends: this.activation.backends().map(({ key }) => key),
+      budgets: this.activation.budgets().map(({ key, remaining }) => ({ ...key, remaining })),
+      fullBudget: SPAWN_ATTEMPTS_PER_WINDOW,
+      connectionsOpen: this.connections.count,
+      fdUsageRatio: this.descriptorRatio(),
+      uptimeMs: this.platform.clock.monotonicMs() - this.startedMs,
+    });
+  }
+
+  /** Counting takes a descriptor itself: when there is none, that is the answer. */
+  private descriptorRatio(): number {
+    try {
+      const { open, limit } = this.platform.host.descriptorUsage();
+      return Math.min(1, open / limit);
+    } catch {
+      return 1;
+    }
   }
 }
 

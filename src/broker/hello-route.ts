@@ -73,7 +73,8 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
         };
       }
       const { backend, settings } = chosen;
-      backend.lastActiveUnixMs = Math.round(options.clock.wallMs());
+      backend.lastHelloUnixMs = Math.round(options.clock.wallMs());
+      backend.lastActiveUnixMs = backend.lastHelloUnixMs;
       const { handoffs } = options;
       const { clientCapabilities } = hello;
       const prepared = handoffs?.prepare({ backend, settings, clientCapabilities, connectionId });

@@ -17,6 +17,8 @@ export interface BrokerOptions {
   readonly definitionDirectorySource: string;
   /** Directory of backend logs. */
   readonly logDirectory: string;
+  /** Home directory of the user, which `diagnose` takes out of its archive. Default: HOME of `env`. */
+  readonly home?: string;
   /** End after this many accepted connections. Default: no end. Sane: 1 and up. */
   readonly maxConnections?: number;
   /** Registered mode: one running backend, nothing is launched. */

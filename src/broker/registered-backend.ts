@@ -45,6 +45,7 @@ export async function verifyRegistered(
       return process.isAlive() ? "running" : "absent";
     },
     lastActiveUnixMs: identity.startedAtUnixMs,
+    lastHelloUnixMs: 0,
     async isServing() {
       return process.isAlive() && (await acceptsConnections(platform, identity.endpoint.path));
     },

@@ -18,8 +18,8 @@ import { encodeRefused, type HelloRoute } from "./hello-route.ts";
 
 export interface ServeOptions {
   readonly hello: HelloRoute;
-  /** @throws BrokerError for a frame that gets no reply */
-  readonly admin: (frame: Frame) => AdminOutcome;
+  /** Rejects with a BrokerError for a frame that gets no reply. */
+  readonly admin: (frame: Frame) => Promise<AdminOutcome>;
   /** Why no Hello can be taken right now; admin verbs are answered all the same. */
   readonly closedToHellos: () => Refusal | undefined;
   /** The identity that may talk to us. */
@@ -29,6 +29,8 @@ export interface ServeOptions {
   /** For the whole request, from accept to its last byte. */
   readonly requestDeadline: () => Deadline;
   readonly replyDeadline: () => Deadline;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
   /** The request is complete; from here on it counts as work in flight. */
   readonly onRequest: (connection: Connection) => void;
   readonly onOutcome: (outcome: ConnectionOutcome) => void;
@@ -44,6 +46,8 @@ export type ConnectionOutcome =
       readonly pid: number;
       readonly refusal: Refusal | undefined;
       readonly connectionId: bigint;
+      /** From the complete request to its reply. */
+      readonly durationMs: number;
     }
   | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
   | { readonly type: "admin"; readonly pid: number }
@@ -74,7 +78,7 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
   options.onRequest(connection);
   const { frame } = request;
   if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) {
-    const outcome = options.admin(frame);
+    const outcome = await options.admin(frame);
     await reply(connection, options, frame, PAYLOAD_PROTOCOL.admin, outcome.reply);
     options.onOutcome({ type: "admin", pid: peer.pid });
     outcome.afterReply?.();
@@ -85,12 +89,14 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     options.onOutcome({ type: "unreadable", pid: peer.pid, refusal: closed });
     return reply(connection, options, frame, PAYLOAD_PROTOCOL.control, encodeRefused(closed));
   }
+  const beganMs = options.now();
   const outcome = await options.hello.handle(frame, peer);
   const { refusal, connectionId } = outcome;
   const bytes = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload: outcome.reply });
   const deadline = options.replyDeadline();
   const { handoff } = outcome;
   const replied = handoff ? handoff.run(connection, bytes, deadline) : connection.writeAll(bytes, deadline);
+  const durationMs = options.now() - beganMs;
   if (replied instanceof Promise) await replied;
   options.onOutcome({
     type: "hello",
@@ -99,6 +105,7 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     pid: peer.pid,
     refusal,
     connectionId,
+    durationMs,
   });
 }
 

@@ -1,5 +1,9 @@
 /** What a broker knows about itself at one moment, and its frozen renderings (spec: admin §3.1). */
+import type { MetricFamily } from "../model/open-metrics.ts";
 import type { Backend } from "./backend.ts";
+import type { HealthRecord } from "./backend-health.ts";
+import type { BackendKey } from "./launcher.ts";
+import type { RecentEvent } from "./recent-events.ts";
 
 export interface BrokerSnapshot {
   readonly nowUnixMs: number;
@@ -14,7 +18,25 @@ export interface BrokerSnapshot {
   readonly launching: number;
   readonly fdDemoted: boolean;
   readonly inodes: { readonly total: bigint; readonly free: bigint } | undefined;
+  /** Sorted by service, version. */
   readonly backends: readonly Backend[];
+  /** Sorted by service, version. */
+  readonly budgets: readonly BudgetRow[];
+  readonly health: readonly HealthRecord[];
+  readonly definitions: { readonly directory: string; readonly source: string };
+  // What costs something to collect is collected when a verb wants it.
+  readonly events: () => readonly RecentEvent[];
+  readonly metrics: () => readonly MetricFamily[];
+}
+
+/** Launches of a key within its current window. */
+export interface BudgetRow {
+  readonly key: BackendKey;
+  readonly attemptsUsed: number;
+  readonly remaining: number;
+  readonly inFlight: boolean;
+  /** Set when nothing remains. */
+  readonly retryAfterMs: number | undefined;
 }
 
 export function renderStatusText(snapshot: BrokerSnapshot): string {
@@ -40,12 +62,17 @@ export function renderStatusJson(snapshot: BrokerSnapshot): object {
       pid: backend.identity.pid,
       backend_pipe: backend.identity.endpoint.path,
       last_active_unix_ms: backend.lastActiveUnixMs,
-      state: backend.state === "running" ? "running" : "stale",
+      state: backendState(backend),
     })),
     endpoint: snapshot.endpoint,
     launching: snapshot.launching,
     shutting_down: snapshot.shuttingDown,
   };
+}
+
+/** The frozen two words. */
+export function backendState(backend: Pick<Backend, "state">): "running" | "stale" {
+  return backend.state === "running" ? "running" : "stale";
 }
 
 function inodePressure(inodes: BrokerSnapshot["inodes"]): object {

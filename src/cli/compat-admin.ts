@@ -2,15 +2,21 @@
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
-import { type BrokerSnapshot, renderStatusJson, renderStatusText } from "../broker/status.ts";
+import { type AdminSources, answerAdmin } from "../broker/admin-route.ts";
+import { diagnose } from "../broker/diagnose.ts";
+import { createBrokerMetrics } from "../broker/metrics.ts";
+import type { BrokerSnapshot } from "../broker/status.ts";
 import { type AdminQuery, adminRequest, adminTimeoutMs } from "../exchange/admin-client.ts";
-import { manifestDirectory } from "../model/places.ts";
-import type { Files } from "../platform/ports.ts";
+import { definitionDirectory, manifestDirectory, type PlaceInputs } from "../model/places.ts";
+import type { Files, Platform } from "../platform/ports.ts";
 import { AdminVerb } from "../wire/messages.ts";
-import { CompatUsageError, option } from "./compat-args.ts";
+import { option } from "./compat-args.ts";
 import type { CliContext } from "./context.ts";
+import { absolutePath } from "./option-parsers.ts";
 
 type Words = readonly string[];
+
+const DEFAULT_OUTPUT = "bundle.tar.gz";
 
 const QUERIES = {
   status: (words) => ({ verb: AdminVerb.STATUS, json: words.includes("--json") }),
@@ -24,22 +30,24 @@ const QUERIES = {
     verb: AdminVerb.BACKEND_HEALTH,
     serviceName: words.slice(1).find((word) => !word.startsWith("-")) ?? "unknown",
   }),
-  diagnose: (words) => ({ verb: AdminVerb.DIAGNOSE, outputPath: option(words, "--output") ?? "bundle.tar.gz" }),
-} as const satisfies Record<string, (words: Words) => AdminQuery>;
+  // The broker's working directory is not the caller's.
+  diagnose: (words, cwd) => ({
+    verb: AdminVerb.DIAGNOSE,
+    outputPath: absolutePath(option(words, "--output") || DEFAULT_OUTPUT, cwd()),
+  }),
+} as const satisfies Record<string, (words: Words, cwd: () => string) => AdminQuery>;
 
 type AdminCommand = keyof typeof QUERIES;
 
 export const ADMIN_COMMANDS = Object.keys(QUERIES) as readonly AdminCommand[];
 
-/** @throws CompatUsageError */
+/** Asks the broker at `endpoint`, or says what there is to say without one. Returns the exit code. */
 export async function runAdminCommand(
   context: CliContext,
   { words, endpoint }: { words: Words; endpoint: string | undefined },
 ): Promise<number> {
-  const command = words[0] as AdminCommand;
-  return endpoint === undefined
-    ? localAnswer(context, command, words)
-    : liveAnswer(context, QUERIES[command](words), endpoint);
+  const query = QUERIES[words[0] as AdminCommand](words, () => context.io.cwd);
+  return endpoint === undefined ? localAnswer(context, query) : liveAnswer(context, query, endpoint);
 }
 
 async function liveAnswer(context: CliContext, query: AdminQuery, endpoint: string): Promise<number> {
@@ -57,32 +65,24 @@ async function liveAnswer(context: CliContext, query: AdminQuery, endpoint: stri
   }
 }
 
-async function localAnswer(context: CliContext, command: AdminCommand, words: Words): Promise<number> {
-  switch (command) {
-    case "status": {
-      const snapshot = await localSnapshot(context);
-      print(
-        context,
-        words.includes("--json") ? JSON.stringify(renderStatusJson(snapshot)) : renderStatusText(snapshot),
-      );
-      return 0;
-    }
-    case "healthz":
-      print(context, "ok");
-      return 0;
-    case "readyz":
-      print(context, "not ready");
-      return 1;
-    default:
-      throw new CompatUsageError(
-        `${command} needs a live broker: name it with --socket <endpoint> or RUNNING_PROCESS_BROKER_V1_SOCKET`,
-      );
-  }
+/** What there is to say without a broker (spec: admin §4): instance `local`, not accepting, nothing running. */
+async function localAnswer(context: CliContext, query: AdminQuery): Promise<number> {
+  const platform = await context.platform();
+  const { places } = context;
+  const sources: AdminSources = {
+    snapshot: () => localSnapshot(platform, places),
+    diagnose: (snapshot, outputPath) =>
+      diagnose({ platform, places, env: places.env, directory: context.io.cwd }, snapshot, outputPath),
+  };
+  const { verb, json = false, serviceName = "", outputPath = "" } = query;
+  const answer = await answerAdmin(sources, { verb, json, serviceName, outputPath });
+  print(context, answer.body);
+  return answer.exitCode;
 }
 
-/** What there is to say without a broker (spec: admin §4): instance `local`, not accepting, nothing running. */
-async function localSnapshot(context: CliContext): Promise<BrokerSnapshot> {
-  const { clock, files, host, processes } = await context.platform();
+function localSnapshot(platform: Platform, places: PlaceInputs): BrokerSnapshot {
+  const { clock, files, host, processes } = platform;
+  const { path, source } = definitionDirectory(places);
   return {
     nowUnixMs: clock.wallMs(),
     instance: "local",
@@ -94,8 +94,21 @@ async function localSnapshot(context: CliContext): Promise<BrokerSnapshot> {
     connectionsOpen: 0,
     launching: 0,
     fdDemoted: false,
-    inodes: host.inodeUsage(existingPart(files, manifestDirectory(context.places))),
+    inodes: host.inodeUsage(existingPart(files, manifestDirectory(places))),
     backends: [],
+    budgets: [],
+    health: [],
+    definitions: { directory: path, source },
+    events: () => [],
+    metrics: () =>
+      createBrokerMetrics().families({
+        backends: [],
+        budgets: [],
+        fullBudget: 0,
+        connectionsOpen: 0,
+        fdUsageRatio: 0,
+        uptimeMs: 0,
+      }),
   };
 }
 

@@ -75,6 +75,7 @@ async function brokerOptions(
     definitionDirectory: store.directory,
     definitionDirectorySource: source,
     logDirectory: logDirectory(places),
+    home: places.home,
     ...(count !== undefined && { maxConnections: count }),
   };
 }

@@ -6,6 +6,12 @@ export type Verb =
   | "serve"
   | "connect"
   | "status"
+  | "list-instances"
+  | "backend-health"
+  | "dump"
+  | "config"
+  | "metrics"
+  | "diagnose"
   | "healthz"
   | "readyz"
   | "stop"
@@ -28,6 +34,13 @@ export const PERMISSIONS: Readonly<Record<Verb, Permission>> = {
   serve: { mayStart: true, mayStop: true },
   connect: { mayStart: true, mayStop: false },
   status: READS,
+  "list-instances": READS,
+  "backend-health": READS,
+  dump: READS,
+  config: READS,
+  metrics: READS,
+  // It writes a file, which is not what this table is about.
+  diagnose: READS,
   healthz: READS,
   readyz: READS,
   stop: { mayStart: false, mayStop: true },

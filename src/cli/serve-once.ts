@@ -66,6 +66,7 @@ async function answer(platform: Platform, connection: Connection): Promise<unkno
     largeFrames: createByteQuota(0),
     requestDeadline: limit,
     replyDeadline: limit,
+    now: () => platform.clock.monotonicMs(),
     onRequest: () => {},
     onOutcome: (result) => {
       outcome = result;

@@ -98,6 +98,7 @@ async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Om
     definitionDirectory: store.directory,
     definitionDirectorySource: source,
     logDirectory: logDirectory(places),
+    home: places.home,
     ...(flags.maxConnections !== undefined && { maxConnections: flags.maxConnections }),
     ...(flags.helloRate !== undefined && { hellosPerSecond: flags.helloRate }),
     ...(registered !== undefined && { registered }),

@@ -20,8 +20,8 @@ interface BackendRow {
 
 export function statusText(endpoint: string, body: StatusBody): string {
   const facts = [
-    `broker ${text(body.broker_instance)}`,
-    `pid ${text(body.broker_pid)}`,
+    `broker ${cell(body.broker_instance)}`,
+    `pid ${cell(body.broker_pid)}`,
     `up ${formatUptime(body.uptime_seconds)}`,
     body.accepting_hello === true ? "accepting" : "not accepting",
     ...(typeof body.connections_open === "number"
@@ -30,11 +30,11 @@ export function statusText(endpoint: string, body: StatusBody): string {
   ];
   const backends = Array.isArray(body.backends) ? (body.backends as BackendRow[]) : [];
   const rows = backends.map((row) => [
-    text(row.service_name),
-    text(row.service_version),
-    text(row.pid),
-    text(row.state),
-    text(row.backend_pipe),
+    cell(row.service_name),
+    cell(row.service_version),
+    cell(row.pid),
+    cell(row.state),
+    cell(row.backend_pipe),
   ]);
   const table =
     rows.length === 0
@@ -56,7 +56,8 @@ export function alignColumns(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-function text(value: unknown): string {
+/** A value of an answer as a cell of a table. */
+export function cell(value: unknown): string {
   // A broker is ours, but its bytes still do not get to steer a terminal.
   return typeof value === "string" || typeof value === "number"
     ? String(value).replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?")

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import { AdminVerb } from "../wire/messages.ts";
-import { askBroker } from "./admin-access.ts";
+import { askJson } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { describeFailure, failureToJson, reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
@@ -89,24 +89,7 @@ async function ask(
   endpoint: string,
   options: StatusOptions,
 ): Promise<{ body: string; status: Record<string, unknown>; exitCode: number }> {
-  const answer = await askBroker(
-    context,
-    PERMISSIONS.status,
-    endpoint,
-    { verb: AdminVerb.STATUS, json: true },
-    { ...(options.timeout !== undefined && { timeoutMs: options.timeout }) },
-  );
-  return { body: answer.body, status: parseStatus(answer.body, endpoint), exitCode: answer.exitCode };
-}
-
-function parseStatus(body: string, endpoint: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(body);
-    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
-  } catch {
-    // Reported below, like JSON of another shape.
-  }
-  throw new BrokerError("MESSAGE_MALFORMED", `the broker on ${endpoint} answered a status that is no JSON object`, {
-    details: { path: endpoint },
-  });
+  const query = { verb: AdminVerb.STATUS, json: true };
+  const { body, object, exitCode } = await askJson(context, PERMISSIONS.status, endpoint, query, options);
+  return { body, status: object, exitCode };
 }

@@ -17,6 +17,18 @@ export interface VerbEntry {
 export const VERBS: Readonly<Record<string, VerbEntry>> = {
   connect: { summary: "reach a service in a version, starting what is missing", load: () => import("./connect.ts") },
   status: { summary: "what runs: brokers and their backends (starts nothing)", load: () => import("./status.ts") },
+  "list-instances": {
+    summary: "the brokers of this user, each by its own word",
+    load: () => import("./list-instances.ts"),
+  },
+  "backend-health": {
+    summary: "last Hello and last error of a service's backends",
+    load: () => import("./backend-health.ts"),
+  },
+  metrics: { summary: "what a broker has counted and measures", load: () => import("./metrics.ts") },
+  dump: { summary: "all that a broker knows about itself", load: () => import("./dump.ts") },
+  config: { summary: "the settings a broker runs with", load: () => import("./config.ts") },
+  diagnose: { summary: "write an archive for a bug report, without secrets", load: () => import("./diagnose.ts") },
   stop: { summary: "end a broker, and with --with-backends what it launched", load: () => import("./stop.ts") },
   service: { summary: "add, list, show, check, remove service definitions", load: () => import("./service.ts") },
   healthz: { summary: "does a broker answer? (for supervisors)", load: () => import("./healthz.ts") },

@@ -273,6 +273,12 @@ export interface FileFacts extends FileStamp {
   readonly mode: number;
 }
 
+export interface ArchiveEntry {
+  /** Relative, with "/" between names. */
+  readonly path: string;
+  readonly content: Uint8Array;
+}
+
 export interface Files {
   /** lstat; undefined when nothing is there. @throws BrokerError IO_FAILED */
   facts(path: string): FileFacts | undefined;
@@ -290,6 +296,8 @@ export interface Files {
   list(directory: string): readonly string[];
   /** Creates or replaces `path` as a whole: temporary file, fsync, rename, fsync of the directory. Mode 0600. @throws BrokerError IO_FAILED */
   writeAtomic(path: string, bytes: Uint8Array): void;
+  /** The bytes of a gzipped tar archive with these files, all of mode 0600. @throws BrokerError IO_FAILED */
+  packTarGz(entries: readonly ArchiveEntry[], modifiedUnixMs: number): Promise<Buffer>;
   /** True when something was removed. @throws BrokerError IO_FAILED unless the file was not there. */
   remove(path: string): boolean;
   /**

@@ -27,6 +27,7 @@ import type { FileFacts, FileKind, FileStamp, Files } from "../ports.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { createPrivateDirectories } from "./private-directory.ts";
+import { packTarGz } from "./tar-gz.ts";
 
 const PRIVATE_FILE = 0o600;
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
@@ -43,6 +44,7 @@ export function createFiles({ facts = nodeFacts }: Partial<Pick<Files, "facts">>
     read,
     list,
     writeAtomic,
+    packTarGz,
     remove,
     ensurePrivateDirectory: (path) => directories.ensure(path),
     checkPrivateDirectory: (path) => directories.check(path),

@@ -1,0 +1,181 @@
+/** What is in a diagnostics archive: the frozen table of entries (spec: admin §3.6) and the content of each. */
+import { VERSION } from "../base/version.ts";
+import { renderOpenMetrics } from "../model/open-metrics.ts";
+import { isSecretName, type Redactor } from "../model/redaction.ts";
+import type { Env } from "../platform/ports.ts";
+import { renderConfig, renderDump } from "./admin-bodies.ts";
+import { type BrokerSnapshot, backendState, renderStatusJson } from "./status.ts";
+
+/** What the snapshot of a broker does not know. */
+export interface SystemFacts {
+  readonly os: string;
+  /** Hashed before it gets here. */
+  readonly machine: string;
+  readonly descriptors: { readonly open: number; readonly limit: number } | undefined;
+  readonly env: Env;
+  /** Files in the directory of cache manifests. */
+  readonly manifests: { readonly directory: string; readonly files: readonly { name: string; size_bytes: number }[] };
+}
+
+export interface BundleEntry {
+  readonly path: string;
+  readonly kind: "json" | "jsonl" | "openmetrics";
+  readonly source: string;
+  readonly required: boolean;
+  /** Is the policy expected to find something in it? It is applied to every entry. Frozen. */
+  readonly redacted: boolean;
+  readonly recordCount?: number;
+  readonly content: Uint8Array;
+}
+
+/** Of one entry; what is more is left out, of events the oldest. */
+export const MAX_ENTRY_BYTES = 4 * 1024 * 1024;
+/** In the dump, where the size of one part must not cost the others; the log of events has all. */
+const EVENTS_IN_DUMP = 50;
+
+type Content = { readonly json: unknown } | { readonly rows: readonly unknown[] } | { readonly text: string };
+
+interface EntryRow extends Omit<BundleEntry, "content" | "recordCount"> {
+  readonly make: (snapshot: BrokerSnapshot, system: SystemFacts) => Content;
+  readonly count?: (snapshot: BrokerSnapshot) => number;
+}
+
+const ENTRIES: readonly EntryRow[] = [
+  {
+    path: "admin/status.json",
+    kind: "json",
+    source: "status",
+    required: true,
+    redacted: false,
+    make: (snapshot) => ({ json: renderStatusJson(snapshot) }),
+  },
+  {
+    path: "admin/dump.json",
+    kind: "json",
+    source: "dump",
+    required: true,
+    redacted: true,
+    make: (snapshot) => ({ json: renderDump({ ...snapshot, events: () => snapshot.events().slice(-EVENTS_IN_DUMP) }) }),
+  },
+  {
+    path: "config/effective.json",
+    kind: "json",
+    source: "effective-config",
+    required: true,
+    redacted: false,
+    make: (snapshot) => ({ json: renderConfig(snapshot) }),
+  },
+  {
+    path: "metrics/openmetrics.txt",
+    kind: "openmetrics",
+    source: "metrics",
+    required: true,
+    redacted: false,
+    make: (snapshot) => ({ text: renderOpenMetrics(snapshot.metrics()) }),
+  },
+  {
+    path: "events/lifecycle.jsonl",
+    kind: "jsonl",
+    source: "lifecycle-events",
+    required: false,
+    redacted: true,
+    make: (snapshot) => ({ rows: snapshot.events() }),
+  },
+  {
+    path: "manifest/backend-manifests.json",
+    kind: "json",
+    source: "backend-manifest-index",
+    required: false,
+    redacted: true,
+    make: (_, { manifests }) => ({ json: manifests }),
+  },
+  {
+    path: "process/backends.json",
+    kind: "json",
+    source: "backend-table",
+    required: true,
+    redacted: true,
+    count: (snapshot) => snapshot.backends.length,
+    make: (snapshot) => ({ json: { backends: snapshot.backends.map((backend) => backendRow(snapshot, backend)) } }),
+  },
+  {
+    path: "system/summary.json",
+    kind: "json",
+    source: "host-summary",
+    required: false,
+    redacted: true,
+    make: (snapshot, system) => ({ json: summary(snapshot, system) }),
+  },
+];
+
+/** Every entry, redacted, in the frozen order. */
+export function bundleEntries(snapshot: BrokerSnapshot, system: SystemFacts, redactor: Redactor): BundleEntry[] {
+  return ENTRIES.map(({ make, count, ...row }) => ({
+    ...row,
+    ...(count !== undefined && { recordCount: count(snapshot) }),
+    content: Buffer.from(render(make(snapshot, system), redactor)),
+  }));
+}
+
+function render(content: Content, redactor: Redactor): string {
+  if ("rows" in content) return renderRows(content.rows, redactor);
+  const text =
+    "text" in content ? redactor.text(content.text) : `${JSON.stringify(redactor.value(content.json), null, 2)}\n`;
+  const bytes = Buffer.byteLength(text);
+  return bytes <= MAX_ENTRY_BYTES ? text : `${JSON.stringify({ left_out: "too large", size_bytes: bytes })}\n`;
+}
+
+/** The newest that fit; a first line says how many did not. */
+function renderRows(rows: readonly unknown[], redactor: Redactor): string {
+  const lines: string[] = [];
+  let bytes = 0;
+  for (const row of rows.toReversed()) {
+    const line = `${JSON.stringify(redactor.value(row))}\n`;
+    bytes += Buffer.byteLength(line);
+    if (bytes > MAX_ENTRY_BYTES) break;
+    lines.push(line);
+  }
+  const leftOut = rows.length - lines.length;
+  if (leftOut > 0) lines.push(`${JSON.stringify({ left_out: leftOut })}\n`);
+  return lines.reverse().join("");
+}
+
+function backendRow(snapshot: BrokerSnapshot, backend: BrokerSnapshot["backends"][number]): object {
+  const { key, identity } = backend;
+  const record = snapshot.health.find((row) => row.key.service === key.service && row.key.version === key.version);
+  return {
+    broker_instance: key.instanceId,
+    service_name: key.service,
+    service_version: key.version,
+    pid: identity.pid,
+    state: backendState(backend),
+    backend_pipe: identity.endpoint.path,
+    exe_path: identity.exePath,
+    exe_sha256: identity.sha256 === undefined ? null : Buffer.from(identity.sha256).toString("hex"),
+    started_at_unix_ms: identity.startedAtUnixMs,
+    last_hello_unix_ms: backend.lastHelloUnixMs,
+    last_error: record?.lastError ?? null,
+  };
+}
+
+/** Variables that steer a broker; no other is named at all. */
+const VARIABLES = /^(?:RUNNING_PROCESS_|XDG_)/;
+
+function summary(snapshot: BrokerSnapshot, { os, machine, descriptors, env }: SystemFacts): object {
+  const variables = Object.entries(env)
+    .filter(([name]) => VARIABLES.test(name))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => ({ name, value: isSecretName(name) ? "[redacted]" : (value ?? "") }));
+  return {
+    package_version: VERSION,
+    os,
+    machine,
+    uptime_seconds: Math.round(snapshot.uptimeMs) / 1000,
+    descriptors: descriptors && {
+      open: descriptors.open,
+      // JSON has no infinity.
+      limit: Number.isFinite(descriptors.limit) ? descriptors.limit : null,
+    },
+    environment: variables,
+  };
+}
