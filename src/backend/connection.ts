@@ -18,6 +18,7 @@ import type { ClientWire } from "./client-wire.ts";
 import { createRequestSignals } from "./request-signals.ts";
 import type { BackendHandler, LegacyWire } from "./serve-options.ts";
 import { createWireReader, type StreamVerdict, type WireReader } from "./wire-reader.ts";
+import type { WorkLedger } from "./work-ledger.ts";
 
 /** What all connections of one backend share. */
 export interface ConnectionRules<S> {
@@ -27,6 +28,9 @@ export interface ConnectionRules<S> {
   /** Rejection ends the backend, and with it every connection; it is not reported here. */
   readonly state: Promise<S>;
   readonly maxInFlight: number;
+  /** Every request is entered, from when it was read until its answer has left. Connections are entered by the caller. */
+  readonly ledger: WorkLedger;
+  onProbe(): void;
   report(error: unknown): void;
 }
 
@@ -134,10 +138,12 @@ class ServedConnection<S> implements BackendConnection {
           this.handOver();
           return;
         case "probe":
-          this.run(this.answerToProbe(verdict.frame));
+          this.rules.onProbe();
+          this.run(this.answerToProbe(verdict.frame), this.leave);
           break;
         case "payload":
-          this.run(this.answerToRequest(verdict.frame));
+          this.rules.ledger.beginRequest();
+          this.run(this.answerToRequest(verdict.frame), this.leaveRequest);
           break;
       }
     }
@@ -155,13 +161,15 @@ class ServedConnection<S> implements BackendConnection {
     return answerRequest(request, handle, state, this.signals);
   }
 
-  private run(answer: Promise<Buffer | undefined>): void {
+  private run(answer: Promise<Buffer | undefined>, leave: (error?: Error | null) => void): void {
     this.inFlight++;
     answer.then(
       (bytes) => {
-        if (bytes !== undefined && this.state !== "closed") this.wire.write(bytes, this.leave);
+        if (bytes !== undefined && this.state !== "closed") this.wire.write(bytes, leave);
+        else if (leave === this.leaveRequest) this.rules.ledger.endRequest();
       },
       (error) => {
+        if (leave === this.leaveRequest) this.rules.ledger.endRequest();
         // A handler that gives up because its client is gone has done what the signal is for.
         if (this.signals.explains(error)) this.destroy();
         else this.fail(error);
@@ -175,6 +183,12 @@ class ServedConnection<S> implements BackendConnection {
     if (error) this.destroy();
     else if (this.state === "finishing") this.endWhenIdle();
     else this.readOn();
+  };
+
+  /** The same for a request. One whose client is gone counts on while its handler runs: that is work, too. */
+  private readonly leaveRequest = (error?: Error | null): void => {
+    this.rules.ledger.endRequest();
+    this.leave(error);
   };
 
   private endWhenIdle(): void {

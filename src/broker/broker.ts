@@ -18,6 +18,7 @@ import { createDefinitionStore } from "../store/definition-store.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
+import { takeAttach } from "./attach-route.ts";
 import { bringUp } from "./backend.ts";
 import { createByteQuota } from "./byte-quota.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
@@ -29,6 +30,7 @@ import { reapInterruptedLaunches } from "./launch-record.ts";
 import { createLauncher } from "./launcher.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
 import { verifyRegistered } from "./registered-backend.ts";
+import { releaseHandles } from "./release-handles.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
 import type { BrokerSnapshot } from "./status.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
@@ -158,6 +160,12 @@ class RunningBroker implements Broker {
       snapshot: () => this.snapshot(),
       onShutdown: ({ drainMs, withBackends }: { drainMs: number | undefined; withBackends: boolean }) =>
         void this.stop({ reason: "requested", withBackends, ...(drainMs !== undefined && { drainMs }) }),
+      releaseHandles: (request: { path: string; timeoutMs: number | undefined }) =>
+        releaseHandles(clock, this.activation, request),
+    };
+    const attach = {
+      attachControl: this.activation.attachControl.bind(this.activation),
+      isClosed: () => this.stopping !== undefined,
     };
     const handoffs = createHandoffService({
       platform: this.platform,
@@ -174,6 +182,7 @@ class RunningBroker implements Broker {
         handoffs,
       }),
       admin: (frame) => handleAdmin(admin, frame),
+      attach: (frame, connection) => takeAttach(attach, frame, connection),
       closedToHellos: () => this.closedToHellos(),
       owner: String(processes.selfUid),
       largeFrames: createByteQuota(LARGE_FRAME_QUOTA_BYTES),

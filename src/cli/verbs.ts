@@ -18,6 +18,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
   connect: { summary: "reach a service in a version, starting what is missing", load: () => import("./connect.ts") },
   status: { summary: "what runs: brokers and their backends (starts nothing)", load: () => import("./status.ts") },
   stop: { summary: "end a broker, and with --with-backends what it launched", load: () => import("./stop.ts") },
+  "release-handles": {
+    summary: "have backends let go of a path that is to be moved or deleted",
+    load: () => import("./release-handles.ts"),
+  },
   service: { summary: "add, list, show, check, remove service definitions", load: () => import("./service.ts") },
   healthz: { summary: "does a broker answer? (for supervisors)", load: () => import("./healthz.ts") },
   readyz: { summary: "does a broker take new work? (for supervisors)", load: () => import("./readyz.ts") },
