@@ -24,7 +24,7 @@ export function takeAttach(options: AttachRouteOptions, frame: Frame, connection
   const { pid, endpoint } = message.value;
   // A pid of 0 is the kernel's way to say that it cannot name the peer.
   if (options.isClosed() || pid === 0 || pid !== connection.peer.pid) return "refused";
-  return options.attachControl(pid, endpoint, connection) ? "kept" : "refused";
+  return options.attachControl(connection.peer.pid, endpoint, connection) ? "kept" : "refused";
 }
 
 /** Whatever else comes as an event of protocol 0 is judged as the Hello that should have been there. */
