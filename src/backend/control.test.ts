@@ -61,7 +61,7 @@ interface Bench {
 async function setUp(
   t: TestContext,
   options: Partial<ServeOptions> = {},
-  clock: Platform["clock"] = platform.clock,
+  other: Partial<Platform> = {},
 ): Promise<Bench> {
   const directory = mkdtempSync(join(tmpdir(), "rpc-"));
   const path = join(directory, "s");
@@ -77,7 +77,7 @@ async function setUp(
       ...options,
     } as ServeOptions,
     {
-      platform: { ...platform, clock },
+      platform: { ...platform, ...other },
       launchEnv: {
         RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE: path,
         RUNNING_PROCESS_BROKER_CONTROL_FD: String(theirs),
@@ -182,6 +182,12 @@ test("a request whose client is gone counts while its handler runs, and one whos
   const slow = await connect();
   slow.socket.write(request("b", 1n));
   await requests(2);
+  // What follows its request ends this one's connection, from the backend's side.
+  const malformed = await connect();
+  malformed.socket.write(request("c", 1n));
+  await requests(3);
+  malformed.socket.write(Buffer.from([1, 255, 255, 255, 255]));
+  await malformed.over;
   open();
   slow.socket.pause();
   await requests(1);
@@ -299,6 +305,10 @@ test("for maintenance what is in flight is finished, leases included, before the
   while (await connectable(connect));
   open();
   assert.equal(textOf(await client.frame()), "done");
+  await client.over;
+  // With nobody connected any more it still waits for the lease, and answers what else it is asked.
+  await broker.send({ case: "releaseHandles", value: { id: 2n, path: "/w", timeoutMs: 5_000n } });
+  assert.equal((await broker.next("outcome")).id, 2n);
   lease.release();
   const outcome = await broker.next("outcome");
   assert.deepEqual([outcome.id, outcome.status], [1n, DONE]);
@@ -398,9 +408,40 @@ test("a broker that closes, or listens only later, is dialled again", async (t) 
   assert.deepEqual(errors, []);
 });
 
+test("the waits get longer with each failure, and are short again after a broker has taken the backend", async (t) => {
+  const clock = createManualClock();
+  const { broker, listen } = await setUp(t, {}, { clock });
+  const listening = listen();
+  let last = broker;
+  /** Closes the channel; the backend must dial again when these milliseconds have passed, and not before. */
+  const redialledAfter = async (ms: number): Promise<Broker> => {
+    last.connection.close();
+    // Nothing else runs by this clock.
+    while (clock.pendingTimers === 0) await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(ms - 1);
+    assert.equal(clock.pendingTimers, 1);
+    clock.advance(1);
+    last = await listening.next();
+    await last.next("attach");
+    return last;
+  };
+  for (const ms of [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]) await redialledAfter(ms);
+  await last.send({ case: "attached", value: {} });
+  await last.next("leases");
+  await redialledAfter(50);
+});
+
+test("nothing is said to a broker of another user", async (t) => {
+  const processes = Object.create(platform.processes, { selfUid: { value: platform.processes.selfUid + 1 } });
+  const { broker, listen } = await setUp(t, {}, { processes });
+  const listening = listen();
+  broker.connection.close();
+  assert.equal((await (await listening.next()).connection.readExactly(1, soon())).length, 0);
+});
+
 test("a probe is a reason to dial at once", async (t) => {
   const clock = createManualClock();
-  const { broker, backend, listen } = await setUp(t, {}, clock);
+  const { broker, backend, listen } = await setUp(t, {}, { clock });
   broker.connection.close();
   const listening = listen();
   let come: Broker | undefined;

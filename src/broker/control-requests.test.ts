@@ -217,6 +217,34 @@ test("a backend that reads nothing costs requests their time and no more: the ch
   assert.equal((await next).result, "released");
 });
 
+test("a message that had room for its beginning only is sent whole all the same", async (t) => {
+  const { ours, theirs } = platform.transport.pair();
+  const backend = platform.transport.adoptConnection(theirs);
+  const narrow: Connection = Object.create(ours, {
+    sendAvailable: { value: (bytes: Uint8Array) => ours.sendAvailable(bytes.subarray(0, 7)) },
+    readSome: { value: ours.readSome.bind(ours) },
+    writeAll: { value: ours.writeAll.bind(ours) },
+    close: { value: ours.close.bind(ours) },
+  });
+  const slot = createControlSlot(platform, narrow);
+  t.after(() => {
+    backend.close();
+    slot.close();
+  });
+  const { heard, say } = await begin(backend, slot, ALL);
+  const asked = ["/a", "/b"].map((path) => slot.releaseHandles(path, soon()));
+  for (const path of ["/a", "/b"]) {
+    const message = await heard();
+    assert.ok(message.case === "releaseHandles");
+    assert.equal(message.value.path, path);
+    await say({ case: "outcome", value: { id: message.value.id, status: 1 } });
+  }
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ result }) => result),
+    ["released", "released"],
+  );
+});
+
 test("a channel that is attached takes the place of the one before, and is told so", async (t) => {
   const at = await setUp(t);
   const changes: (LeaseReport | undefined)[] = [];
