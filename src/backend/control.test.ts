@@ -38,8 +38,8 @@ class Broker {
     }
   }
 
-  send(message: ControlArm): Promise<void> {
-    return this.connection.writeAll(encodeControlToBackend(message), soon());
+  async send(message: ControlArm): Promise<void> {
+    await this.connection.writeAll(encodeControlToBackend(message), soon());
   }
 
   async ended(): Promise<void> {

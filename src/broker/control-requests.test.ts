@@ -42,7 +42,7 @@ async function setUp(t: TestContext, features = ALL): Promise<Bench> {
 
 async function begin(backend: Connection, slot: ControlSlot, features: bigint): Promise<Omit<Bench, "clock" | "in">> {
   let begun = 1_000n;
-  const say: Bench["say"] = (...messages) => backend.writeAll(Buffer.concat(messages.map(encodeControl)), soon());
+  const say: Bench["say"] = async (...messages) => backend.writeAll(Buffer.concat(messages.map(encodeControl)), soon());
   const bench: Omit<Bench, "clock" | "in"> = {
     slot,
     backend,
@@ -221,8 +221,9 @@ test("a message that had room for its beginning only is sent whole all the same"
   const { ours, theirs } = platform.transport.pair();
   const backend = platform.transport.adoptConnection(theirs);
   const narrow: Connection = Object.create(ours, {
-    sendAvailable: { value: (bytes: Uint8Array) => ours.sendAvailable(bytes.subarray(0, 7)) },
-    readSome: { value: ours.readSome.bind(ours) },
+    sendNow: { value: (bytes: Uint8Array) => ours.sendNow(bytes.subarray(0, 7)) },
+    readNow: { value: ours.readNow.bind(ours) },
+    watchReadable: { value: ours.watchReadable.bind(ours) },
     writeAll: { value: ours.writeAll.bind(ours) },
     close: { value: ours.close.bind(ours) },
   });
