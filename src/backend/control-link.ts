@@ -5,7 +5,7 @@
  * States: open (a channel), waiting (a timer runs), dialling, closed (for good). A channel that was dialled counts only
  * once the broker has said so: a broker that does not know us closes, and the waiting time grows.
  */
-import { Deadline, type Timer } from "../base/clock.ts";
+import { Deadline, sleep, type Timer } from "../base/clock.ts";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import type { Connection, Env, Platform } from "../platform/ports.ts";
 import { type ControlArm, encodeControl } from "../wire/control.ts";
@@ -24,7 +24,7 @@ export interface ControlLinkOptions {
 }
 
 export interface ControlLink {
-  /** Dropped when there is no channel, or it has no room: the next channel's greeting says how things are. */
+  /** Dropped when there is no channel; one that has no room for a second is ended. The next one begins with how things are. */
   send(message: ControlArm): void;
   /** Somebody probes us, perhaps a new broker: no reason to wait longer. */
   probed(): void;
@@ -36,6 +36,7 @@ const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 5_000;
 /** For dialling, and for whatever is written; a broker that takes longer is gone or stopped. */
 const EXCHANGE_MS = 1_000;
+const ROOM_RETRY_MS = 20;
 
 /** Undefined for a process that inherited no channel. @throws BrokerError ENDPOINT_INVALID (the inherited descriptor) */
 export function openControlLink(options: ControlLinkOptions): ControlLink | undefined {
@@ -122,12 +123,22 @@ class Link implements ControlLink {
     this.options.onChange((message) => this.send(message));
   }
 
+  /**
+   * Whole or not at all, as unix(7) does it with short messages: an acknowledgement of the acceptor's that waits for room
+   * on the same connection is not cut in two.
+   */
   private async write(channel: Connection, bytes: Buffer): Promise<void> {
+    const deadline = Deadline.after(this.options.platform.clock, EXCHANGE_MS);
     try {
-      await channel.writeAll(bytes, Deadline.after(this.options.platform.clock, EXCHANGE_MS));
+      while (this.channel === channel) {
+        const sent = channel.sendNow(bytes);
+        if (sent === bytes.length) return;
+        // Half a message makes everything after it unreadable.
+        if (sent > 0 || deadline.passed()) return this.drop(channel);
+        await sleep(deadline.clock, ROOM_RETRY_MS);
+      }
     } catch (error) {
       if (!isBrokerError(error)) this.options.report(error);
-      // Half a message makes everything after it unreadable.
       this.drop(channel);
     }
   }

@@ -13,6 +13,7 @@ import type { Connection, Listener, Platform } from "../platform/ports.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { type ControlArm, decodeControlMessage, encodeControlToBackend, NO_SIDEBAND } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
+import { createFrameDecoder } from "../wire/frame-decoder.ts";
 import type { ControlMessage } from "../wire/messages.ts";
 import { serveBackend } from "./serve-backend.ts";
 import type { RunningBackend, ServeOptions } from "./serve-options.ts";
@@ -451,6 +452,36 @@ test("a probe is a reason to dial at once", async (t) => {
   // The first probe may be answered before the end of the channel is seen. No time passes.
   while (come === undefined) (await probeEndpoint(platform, backend.endpoint, { deadline: soon() })).listener?.close();
   await come.next("attach");
+});
+
+test("a broker that reads nothing costs the backend the channel, not its clients, and gets the whole of each message", async (t) => {
+  const { broker, connect, listen } = await setUp(t, {
+    onReleaseHandles() {
+      throw new Error("x".repeat(1_000));
+    },
+    onError() {},
+  });
+  const listening = listen();
+  // Answered with more than the socket holds, and nothing of it is read.
+  for (let id = 1n; id <= 500n; id++)
+    await broker.send({ case: "releaseHandles", value: { id, path: "/w", timeoutMs: 5_000n } });
+  const next = await listening.next();
+  await next.next("attach");
+  const client = await connect();
+  client.socket.write(request("served", 1n));
+  assert.equal(textOf(await client.frame()), "served");
+  // What had room is whole: the last thing that is read is the end between two messages.
+  const decoder = createFrameDecoder();
+  let outcomes = 0;
+  for (;;) {
+    const chunk = await broker.connection.readSome(65_536, soon());
+    if (chunk.length === 0) break;
+    decoder.push(chunk);
+    for (let body = decoder.next(); body !== undefined; body = decoder.next())
+      if (decodeControlMessage(decodeFrame(body)).message.case === "outcome") outcomes++;
+  }
+  assert.ok(outcomes > 10 && outcomes < 500, `${outcomes}`);
+  assert.equal(decoder.bufferedBytes, 0);
 });
 
 test("a backend that stops closes its channel, and looks for no other", async (t) => {
