@@ -19,6 +19,7 @@ import type { ClientWire } from "./client-wire.ts";
 import { createRequestSignals } from "./request-signals.ts";
 import type { BackendHandler, LegacyWire } from "./serve-options.ts";
 import { createWireReader, type StreamVerdict, type WireReader } from "./wire-reader.ts";
+import type { WorkLedger } from "./work-ledger.ts";
 
 /** What all connections of one backend share. */
 export interface ConnectionRules<S> {
@@ -30,6 +31,9 @@ export interface ConnectionRules<S> {
   /** The state once it is there, for requests that then need not wait for it. */
   readonly loaded: () => { readonly state: S } | undefined;
   readonly maxInFlight: number;
+  /** Every request is entered, from when it was read until its answer has left. Connections are entered by the caller. */
+  readonly ledger: WorkLedger;
+  onProbe(): void;
   report(error: unknown): void;
 }
 
@@ -47,6 +51,12 @@ export function serveConnection<S>(
   onClose: () => void,
 ): BackendConnection {
   return new ServedConnection(wire, rules, onClose);
+}
+
+/** Where the answer to a message goes. */
+interface Outlet {
+  send(answer: Buffer | undefined): void;
+  giveUp(error: unknown): void;
 }
 
 const notLegacy = (): "not-legacy" => "not-legacy";
@@ -150,10 +160,12 @@ class ServedConnection<S> implements BackendConnection {
           this.handOver();
           return;
         case "probe":
-          this.run(() => this.answerToProbe(verdict.frame));
+          this.rules.onProbe();
+          this.run(() => this.answerToProbe(verdict.frame), this.probes);
           break;
         case "payload":
-          this.run(() => this.answerToRequest(verdict.frame));
+          this.rules.ledger.beginRequest();
+          this.run(() => this.answerToRequest(verdict.frame), this.requests);
           break;
       }
     }
@@ -176,26 +188,16 @@ class ServedConnection<S> implements BackendConnection {
     return answerRequest(request, handle, state, this.signals);
   }
 
-  private run(answer: () => MaybePromise<Buffer | undefined>): void {
+  private run(answer: () => MaybePromise<Buffer | undefined>, outlet: Outlet): void {
     this.inFlight++;
     try {
       const bytes = answer();
-      if (bytes instanceof Promise) bytes.then(this.send, this.giveUp);
-      else this.send(bytes);
+      if (bytes instanceof Promise) bytes.then(outlet.send, outlet.giveUp);
+      else outlet.send(bytes);
     } catch (error) {
-      this.giveUp(error);
+      outlet.giveUp(error);
     }
   }
-
-  private readonly send = (answer: Buffer | undefined): void => {
-    if (answer !== undefined && this.state !== "closed") this.wire.write(answer, this.leave);
-  };
-
-  private readonly giveUp = (error: unknown): void => {
-    // A handler that gives up because its client is gone has done what the signal is for.
-    if (this.signals.explains(error)) this.destroy();
-    else this.fail(error);
-  };
 
   /** An answer has left, or never will. */
   private readonly leave = (error?: Error | null): void => {
@@ -204,6 +206,31 @@ class ServedConnection<S> implements BackendConnection {
     else if (this.state === "finishing") this.endWhenIdle();
     else this.readOn();
   };
+
+  /** The same for a request. One whose client is gone counts on while its handler runs: that is work, too. */
+  private readonly leaveRequest = (error?: Error | null): void => {
+    this.rules.ledger.endRequest();
+    this.leave(error);
+  };
+
+  private readonly probes = this.outlet(this.leave, () => {});
+  private readonly requests = this.outlet(this.leaveRequest, () => this.rules.ledger.endRequest());
+
+  /** `unsent`: there is no answer, or nobody to have it. */
+  private outlet(leave: (error?: Error | null) => void, unsent: () => void): Outlet {
+    return {
+      send: (answer) => {
+        if (answer !== undefined && this.state !== "closed") this.wire.write(answer, leave);
+        else unsent();
+      },
+      giveUp: (error) => {
+        unsent();
+        // A handler that gives up because its client is gone has done what the signal is for.
+        if (this.signals.explains(error)) this.destroy();
+        else this.fail(error);
+      },
+    };
+  }
 
   private endWhenIdle(): void {
     if (this.inFlight > 0) return;

@@ -1,15 +1,19 @@
 /**
- * The ways by which client connections come to this backend from a broker: the control channel it inherited, and a
- * handoff endpoint for brokers that dial (the reference does). Both end with the backend.
+ * The ways by which client connections come to this backend from a broker: its control channel, and a handoff endpoint
+ * for brokers that dial (the reference does). Both end with the backend; over the channel the broker also asks things of
+ * it, and hears what it works on.
  */
-
-import { Deadline } from "../base/clock.ts";
-import { BrokerError, hasCode } from "../base/errors.ts";
+import { hasCode } from "../base/errors.ts";
 import { createTokenMemory } from "../model/handoff-tokens.ts";
 import type { Connection, Env, Listener, Platform } from "../platform/ports.ts";
 import { CAPABILITY } from "../wire/capabilities.ts";
-import { encodeAnnounce } from "../wire/control.ts";
+import { CONTROL_FEATURE, decodeControlMessage, encodeAnnounce, isControlFrame } from "../wire/control.ts";
+import type { Frame } from "../wire/messages.ts";
+import type { ControlHooks } from "./control-hooks.ts";
+import { openControlLink } from "./control-link.ts";
+import { createControlResponder } from "./control-responder.ts";
 import { type AcceptorOptions, acceptHandoffs, type HandoffAcceptor } from "./handoff-acceptor.ts";
+import type { WorkLedger } from "./work-ledger.ts";
 
 export interface HandoffsOptions {
   readonly platform: Platform;
@@ -17,30 +21,36 @@ export interface HandoffsOptions {
   /** Socket to listen on for brokers that dial. Default: none. */
   readonly endpoint: string | undefined;
   readonly deliver: AcceptorOptions["deliver"];
+  readonly ledger: WorkLedger;
+  readonly hooks: ControlHooks;
+  /** @see ControlResponderOptions.drain */
+  readonly drain: (onDrained: () => void) => void;
   /** A broken exchange; the way it came by is closed. */
   readonly report: (error: unknown) => void;
 }
 
 export interface Handoffs {
-  /** Takes over nothing any more and closes every way. May be called again. */
-  close(): void;
+  /** Somebody probes this backend. */
+  probed(): void;
+  /** Takes over nothing any more; the control channel stays for what the broker asks. May be called again. */
+  stopAccepting(): void;
+  /** Closes every way. May be called again. */
+  close(): Promise<void>;
 }
-
-const ANNOUNCE_MS = 1_000;
 
 /** @throws BrokerError ENDPOINT_INVALID (the inherited descriptor), and what binding `endpoint` throws */
 export function openHandoffs(options: HandoffsOptions): Handoffs {
   const { platform } = options;
   const open = new Set<HandoffAcceptor>();
-  let closed = false;
-  const accepting: AcceptorOptions = {
+  let accepting = true;
+  const rules: AcceptorOptions = {
     platform,
     tokens: createTokenMemory(),
     deliver: options.deliver,
-    accepting: () => !closed,
+    accepting: () => accepting,
   };
-  const serve = (connection: Connection, more: Partial<AcceptorOptions>): void => {
-    const acceptor = acceptHandoffs(connection, { ...accepting, ...more });
+  const serve = (connection: Connection): void => {
+    const acceptor = acceptHandoffs(connection, rules);
     open.add(acceptor);
     acceptor.ended
       .catch((error: unknown) => {
@@ -49,54 +59,67 @@ export function openHandoffs(options: HandoffsOptions): Handoffs {
       .finally(() => open.delete(acceptor));
   };
 
-  const control = inheritedControl(platform, options.launchEnv);
-  const listener = options.endpoint === undefined ? undefined : listen(platform, options.endpoint, serve);
-  if (control !== undefined) {
+  const { ledger, hooks } = options;
+  const respond = createControlResponder({
+    clock: platform.clock,
+    hooks,
+    ledger,
+    drain: options.drain,
+    send: (value) => link?.send({ case: "outcome", value }),
+    report: options.report,
+  });
+  const takeMessage = (frame: Frame, attached: () => void): void => {
     // Messages of later brokers that this version does not know mean nothing to it.
-    serve(control, { onMessage: () => {} });
-    void announce(control, options);
+    if (!isControlFrame(frame)) return;
+    const { message } = decodeControlMessage(frame);
+    if (message.case === "attached") attached();
+    else respond(message);
+  };
+  const features = CONTROL_FEATURE.leases | CONTROL_FEATURE.quiesce;
+  const link = openControlLink({
+    platform,
+    launchEnv: options.launchEnv,
+    greeting: () =>
+      encodeAnnounce(
+        CAPABILITY.handlePassing | CAPABILITY.handoffDirect,
+        hooks.onReleaseHandles === undefined ? features : features | CONTROL_FEATURE.releaseHandles,
+      ),
+    serve: (channel, attached) =>
+      acceptHandoffs(channel, { ...rules, onMessage: (frame) => takeMessage(frame, attached) }),
+    onChange(send) {
+      ledger.reportTo(send && ((value) => send({ case: "leases", value })));
+      send?.({ case: "leases", value: ledger.counts() });
+    },
+    report: options.report,
+  });
+  let listener: Listener | undefined;
+  try {
+    if (options.endpoint !== undefined) listener = listen(platform, options.endpoint, serve);
+  } catch (error) {
+    void link?.close();
+    throw error;
   }
   return {
-    close() {
-      closed = true;
+    probed: () => link?.probed(),
+    stopAccepting() {
+      accepting = false;
       if (options.endpoint !== undefined && listener !== undefined) platform.files.remove(options.endpoint);
       listener?.close();
       for (const acceptor of open) acceptor.close();
     },
+    close() {
+      this.stopAccepting();
+      return link?.close() ?? Promise.resolve();
+    },
   };
 }
 
-async function announce(control: Connection, { platform, report }: HandoffsOptions): Promise<void> {
-  try {
-    const bytes = encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect);
-    await control.writeAll(bytes, Deadline.after(platform.clock, ANNOUNCE_MS));
-  } catch (error) {
-    report(error);
-  }
-}
-
-function inheritedControl(platform: Platform, env: Env): Connection | undefined {
-  const text = env.RUNNING_PROCESS_BROKER_CONTROL_FD;
-  if (text === undefined) return undefined;
-  if (!/^\s*\d{1,9}\s*$/.test(text)) {
-    throw new BrokerError(
-      "ENDPOINT_INVALID",
-      `RUNNING_PROCESS_BROKER_CONTROL_FD is ${JSON.stringify(text)}, expected a decimal number`,
-    );
-  }
-  return platform.transport.adoptConnection(Number(text));
-}
-
-function listen(
-  platform: Platform,
-  endpoint: string,
-  serve: (connection: Connection, more: Partial<AcceptorOptions>) => void,
-): Listener {
+function listen(platform: Platform, endpoint: string, serve: (connection: Connection) => void): Listener {
   const listener = platform.transport.listen(endpoint);
   listener.accept({
     onConnection: (connection) => {
       // Whoever may offer connections may make this process serve them: only our own user.
-      if (connection.peer.uid === platform.processes.selfUid) serve(connection, {});
+      if (connection.peer.uid === platform.processes.selfUid) serve(connection);
       else connection.close();
     },
     onError: ({ rejected }) => rejected?.close(),

@@ -52,6 +52,7 @@ export type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 export { decodeIdentitySidecar, encodeIdentitySidecar, tryDecodeIdentitySidecar } from "../model/identity-sidecar.ts";
 export type { LegacyDetector } from "./classify.ts";
 export type { BootstrapOptions, BrokeredBackend } from "./contract.ts";
+export type { ControlHooks, QuiesceRequest, ReleaseHandlesRequest } from "./control-hooks.ts";
 export type { BackendAddress } from "./launch-environment.ts";
 export type { ConsumerFrame, EndpointMux, MuxOptions, MuxOutcome } from "./mux.ts";
 // For daemons with an event loop of their own.

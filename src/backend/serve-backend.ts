@@ -4,9 +4,12 @@
  *   claim endpoint -> accept, hash own executable, load (all three at once) -> stop
  *
  * Stop, in this order: sidecar gone, nothing accepted, socket and lock gone (a successor can start), requests in flight
- * answered or the time is up, every connection closed, the daemon's own `onStop`.
+ * answered or the time is up, every connection closed, the daemon's own `onStop`, the control channel closed.
+ *
+ * A quiesce is a stop without a limit: what is in flight takes as long as it takes, leases included. A signal that comes
+ * meanwhile sets the limit.
  */
-import { Deadline } from "../base/clock.ts";
+import { Deadline, type Timer } from "../base/clock.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Listener } from "../platform/ports.ts";
 import { checkServedProtocols } from "../wire/payload-protocol.ts";
@@ -25,6 +28,7 @@ import type {
   ServeEnvironment,
   ServeOptions,
 } from "./serve-options.ts";
+import { type BackendLease, createWorkLedger, type WorkLedger } from "./work-ledger.ts";
 
 const STOP_TIMEOUT_MS = 10_000;
 const MAX_IN_FLIGHT = 256;
@@ -79,6 +83,10 @@ class BackendServer<S> implements RunningBackend {
   private readonly signals: { dispose(): void } | undefined;
   private readonly loading = new AbortController();
   private readonly rules: ConnectionRules<S>;
+  private readonly ledger: WorkLedger;
+  /** A limit for what is in flight; none while the backend only quiesces. */
+  private limit: { readonly deadline: Deadline; readonly timer: Timer } | undefined;
+  private readonly whenDrained: (() => void)[] = [];
   private stopping: Promise<void> | undefined;
   private published: BackendIdentity | undefined;
   private completed = false;
@@ -108,6 +116,8 @@ class BackendServer<S> implements RunningBackend {
       },
       (error: unknown) => this.loadFailed(error),
     );
+    this.ledger = createWorkLedger(environment.platform.clock, { countConnections: options.countConnections ?? true });
+    this.ledger.onReleased(() => this.checkEmpty());
     this.rules = {
       handlers,
       legacy: options.legacy,
@@ -115,6 +125,8 @@ class BackendServer<S> implements RunningBackend {
       state,
       loaded: () => loaded,
       maxInFlight: options.maxInFlightPerConnection ?? MAX_IN_FLIGHT,
+      ledger: this.ledger,
+      onProbe: () => this.handoffs.probed(),
       report: (error) => this.report(error),
     };
     this.acceptor = environment.platform.transport.serveSockets(claim.listener, (socket) =>
@@ -125,6 +137,9 @@ class BackendServer<S> implements RunningBackend {
       endpoint: options.handoffEndpoint,
       // A connection that was handed over is served like one that was dialled.
       deliver: (client, reply) => this.accept(createConnectionWire(client, environment.platform.clock, reply)),
+      ledger: this.ledger,
+      hooks: options,
+      drain: (onDrained) => this.quiesce(onDrained),
       report: (error) => this.report(error),
     });
     if (options.handleSignals !== false)
@@ -135,20 +150,38 @@ class BackendServer<S> implements RunningBackend {
     return this.open.size;
   }
 
+  lease(reason: string): BackendLease {
+    return this.ledger.lease(reason);
+  }
+
   stop(): Promise<void> {
     return this.begin(() => this.settle.resolve("requested"));
   }
 
   private receiveSignal(signal: "SIGTERM" | "SIGINT"): void {
     if (this.stopping !== undefined) {
-      this.destroyAll();
+      if (this.limit === undefined) this.setLimit();
+      else this.destroyAll();
       return;
     }
     void this.begin(() => {
       this.settle.resolve("signal");
-      const { clock, processes } = this.environment.platform;
-      clock.schedule(LINGER_MS, () => processes.open(processes.selfPid)?.signal(signal), { weak: true });
+      this.endLater(signal);
     });
+  }
+
+  private quiesce(onDrained: () => void): void {
+    this.whenDrained.push(onDrained);
+    const settled = (): void => {
+      this.settle.resolve("quiesced");
+      if (this.signals !== undefined) this.endLater("SIGTERM");
+    };
+    void this.begin(settled, { limited: false });
+  }
+
+  private endLater(signal: "SIGTERM" | "SIGINT"): void {
+    const { clock, processes } = this.environment.platform;
+    clock.schedule(LINGER_MS, () => processes.open(processes.selfPid)?.signal(signal), { weak: true });
   }
 
   private loadFailed(error: unknown): void {
@@ -157,28 +190,47 @@ class BackendServer<S> implements RunningBackend {
   }
 
   /** The only way to the end; `settled` runs when everything is closed. */
-  private begin(settled: () => void): Promise<void> {
+  private begin(settled: () => void, { limited = true } = {}): Promise<void> {
     this.stopping ??= this.shutDown().then(settled);
+    // A stop that comes upon a quiesce sets the limit that this has not.
+    if (limited && this.limit === undefined) this.setLimit();
     return this.stopping;
   }
 
+  private setLimit(): void {
+    const deadline = this.stopDeadline();
+    this.limit = { deadline, timer: deadline.arm(() => this.destroyAll()) };
+    this.checkEmpty();
+  }
+
+  private stopDeadline(): Deadline {
+    return Deadline.after(this.environment.platform.clock, this.options.stopTimeoutMs ?? STOP_TIMEOUT_MS);
+  }
+
+  private checkEmpty(): void {
+    // Only a backend without a limit waits for leases: they are no more than a word of the author's.
+    if (this.open.size === 0 && (this.limit !== undefined || this.ledger.held === 0)) this.whenEmpty();
+  }
+
   private async shutDown(): Promise<void> {
-    const { options, environment, open } = this;
+    const { open } = this;
     this.loading.abort();
     this.unpublish();
     const accepted = this.acceptor.close();
-    this.handoffs.close();
+    this.handoffs.stopAccepting();
     this.attempt(() => this.claim.release());
     for (const connection of open) connection.finish();
-    const deadline = Deadline.after(environment.platform.clock, options.stopTimeoutMs ?? STOP_TIMEOUT_MS);
-    const timer = deadline.arm(() => this.destroyAll());
     await new Promise<void>((resolve) => {
       this.whenEmpty = resolve;
-      if (open.size === 0) resolve();
+      this.checkEmpty();
     });
-    timer.cancel();
     await accepted;
-    await this.runOnStop(deadline);
+    this.limit?.timer.cancel();
+    // A quiesce has set none; the author's own code gets one all the same, and nobody sets another now.
+    this.limit ??= { deadline: this.stopDeadline(), timer: { cancel() {} } };
+    await this.runOnStop(this.limit.deadline);
+    for (const callBack of this.whenDrained) callBack();
+    await this.handoffs.close();
     this.signals?.dispose();
   }
 
@@ -202,9 +254,11 @@ class BackendServer<S> implements RunningBackend {
     }
     const connection = serveConnection(wire, this.rules, () => {
       this.open.delete(connection);
-      if (this.open.size === 0) this.whenEmpty();
+      this.ledger.closeConnection();
+      this.checkEmpty();
     });
     this.open.add(connection);
+    this.ledger.openConnection();
   }
 
   private destroyAll(): void {

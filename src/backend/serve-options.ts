@@ -4,6 +4,8 @@ import type { BackendIdentity } from "../model/identity.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { LegacyDetector } from "./classify.ts";
 import type { BootstrapOptions } from "./contract.ts";
+import type { ControlHooks } from "./control-hooks.ts";
+import type { BackendLease } from "./work-ledger.ts";
 
 /** One request of a client. */
 export interface BackendRequest {
@@ -39,7 +41,7 @@ export interface LegacyWire<S = unknown> {
   onSocket(socket: Socket, head: Buffer, context: { readonly state: S; readonly signal: AbortSignal }): void;
 }
 
-interface CommonOptions<S> extends BootstrapOptions {
+interface CommonOptions<S> extends BootstrapOptions, ControlHooks {
   /** Serves another wire beside probes and frames. Default: none; other bytes close the connection. */
   readonly legacy?: LegacyWire<S>;
   /**
@@ -66,6 +68,11 @@ interface CommonOptions<S> extends BootstrapOptions {
   readonly stopTimeoutMs?: number;
   /** Requests of one connection in progress or with an unread answer; beyond it the connection is not read. Default 256. */
   readonly maxInFlightPerConnection?: number;
+  /**
+   * Is an open connection of a client work, so that the broker does not count this backend as idle? Default true: nobody
+   * loses a connection for want of requests. False where clients keep connections that they can open again.
+   */
+  readonly countConnections?: boolean;
   /** SIGTERM and SIGINT stop the backend gracefully, a second one at once. Default true. */
   readonly handleSignals?: boolean;
   /**
@@ -96,7 +103,7 @@ export interface ServeEnvironment {
 }
 
 /** Why a backend ended. */
-export type BackendCloseReason = "requested" | "signal";
+export type BackendCloseReason = "requested" | "signal" | "quiesced";
 
 export interface RunningBackend {
   /** Path of the socket. */
@@ -110,6 +117,11 @@ export interface RunningBackend {
   readonly closed: Promise<BackendCloseReason>;
   /** Connections open, handed-over ones included. */
   readonly connections: number;
+  /**
+   * Says that there is work which no request shows: while a lease is held, the broker does not count this backend as
+   * idle, and a quiesce waits for it. `reason` is for people. Does not keep the process alive, nor put off `stop`.
+   */
+  lease(reason: string): BackendLease;
   /** Accepts nothing more, lets requests in flight finish and ends. Later calls join the first. */
   stop(): Promise<void>;
 }

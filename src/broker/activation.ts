@@ -7,6 +7,7 @@ import { type BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import { createSpawnBudget } from "../model/spawn-budget.ts";
+import type { Connection } from "../platform/ports.ts";
 import type { Backend, LaunchedBackend, LaunchRegistry } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { BudgetRow } from "./status.ts";
@@ -22,6 +23,13 @@ export interface Activation {
   backends(): readonly Backend[];
   /** Keys with launches in their current window, sorted as `backends`. */
   budgets(): readonly BudgetRow[];
+  /** All that were launched here and are not gone, in the order of their launches: also those that start or drain. */
+  launched(): readonly LaunchedBackend[];
+  /**
+   * A process dialled the broker for a new control channel: `pid` by the kernel's word, `endpoint` by its own. Consumes
+   * the connection when true.
+   */
+  attachControl(pid: number, endpoint: string, connection: Connection): boolean;
   /** Launches in progress. */
   readonly launching: number;
   /** Resolves when no launch is in progress. */
@@ -62,7 +70,7 @@ class SingleFlight implements Activation {
   private readonly running = new Map<string, Backend>();
   private readonly flights = new Map<string, Flight>();
   /** Every launched backend that is not gone yet, those that drain included. */
-  private readonly launched = new Set<LaunchedBackend>();
+  private readonly alive = new Set<LaunchedBackend>();
   private readonly budget = createSpawnBudget();
   private stopping = false;
 
@@ -115,13 +123,24 @@ class SingleFlight implements Activation {
       .sort((a, b) => compareKeys(a.key, b.key));
   }
 
+  launched(): readonly LaunchedBackend[] {
+    return [...this.alive];
+  }
+
+  attachControl(pid: number, endpoint: string, connection: Connection): boolean {
+    for (const backend of this.alive)
+      if (backend.state === "running" && backend.identity.endpoint.path === endpoint)
+        return backend.attachControl(pid, connection);
+    return false;
+  }
+
   async settled(): Promise<void> {
     await Promise.all([...this.flights.values()].map((flight) => flight.result));
   }
 
   async stop(what: "launching" | "all"): Promise<void> {
     this.stopping = true;
-    const chosen = [...this.launched].filter((backend) => what === "all" || backend.state === "spawning");
+    const chosen = [...this.alive].filter((backend) => what === "all" || backend.state === "spawning");
     for (const backend of chosen) backend.stop();
     await Promise.all(chosen.map((backend) => backend.ended));
     await this.settled();
@@ -152,8 +171,8 @@ class SingleFlight implements Activation {
     try {
       const backend = await bringUp(request, {
         started: (started) => {
-          this.launched.add(started);
-          void started.ended.then(() => this.launched.delete(started));
+          this.alive.add(started);
+          void started.ended.then(() => this.alive.delete(started));
           if (this.stopping) started.stop();
         },
         publish: (published) => void this.running.set(id, published),

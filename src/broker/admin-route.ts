@@ -1,5 +1,5 @@
 /** Admin verbs (spec: admin §2). Answered also while Hellos are refused. */
-import { BrokerError } from "../base/errors.ts";
+import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
 import { renderOpenMetrics } from "../model/open-metrics.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
@@ -15,6 +15,7 @@ import {
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { renderBackendHealth, renderConfig, renderDump, renderInstances } from "./admin-bodies.ts";
 import type { DiagnoseResult } from "./diagnose.ts";
+import { exitOfRelease, type ReleaseReport, renderReleaseJson, renderReleaseText } from "./release-handles.ts";
 import { type BrokerSnapshot, renderStatusJson, renderStatusText } from "./status.ts";
 
 /** Where answers come from. */
@@ -27,6 +28,8 @@ export interface AdminSources {
 export interface AdminRouteOptions extends AdminSources {
   /** Runs after the reply was sent. */
   readonly onShutdown: (request: { drainMs: number | undefined; withBackends: boolean }) => void;
+  /** RELEASE_HANDLES. @throws BrokerError OPTION_INVALID */
+  readonly releaseHandles: (request: { path: string; timeoutMs: number | undefined }) => Promise<ReleaseReport>;
 }
 
 export interface AdminOutcome {
@@ -50,7 +53,9 @@ export type AdminQuestion = Pick<AdminRequest, "verb" | "json" | "serviceName" |
 export async function handleAdmin(options: AdminRouteOptions, frame: Frame): Promise<AdminOutcome> {
   checkFrame(frame);
   const request = decodeMessage(AdminRequestSchema, frame.payload);
-  const reply = encodeMessage(AdminReplySchema, await answerAdmin(options, request));
+  const answer =
+    request.verb === AdminVerb.RELEASE_HANDLES ? answerRelease(options, request) : answerAdmin(options, request);
+  const reply = encodeMessage(AdminReplySchema, await answer);
   if (request.verb !== AdminVerb.SHUTDOWN) return { reply };
   const drainMs = request.drainDeadlineMs === 0n ? undefined : Number(request.drainDeadlineMs);
   return { reply, afterReply: () => options.onShutdown({ drainMs, withBackends: request.withBackends }) };
@@ -99,6 +104,18 @@ export async function answerAdmin(sources: AdminSources, request: AdminQuestion)
       return text("broker shutting down\n");
     default:
       return text("unsupported admin verb\n", 2);
+  }
+}
+
+async function answerRelease(options: AdminRouteOptions, request: AdminRequest): Promise<AdminAnswerInit> {
+  const timeoutMs = request.timeoutMs === 0n ? undefined : Number(request.timeoutMs);
+  try {
+    const report = await options.releaseHandles({ path: request.path, timeoutMs });
+    const exitCode = exitOfRelease(report);
+    return request.json ? { ...json(renderReleaseJson(report)), exitCode } : text(renderReleaseText(report), exitCode);
+  } catch (error) {
+    if (hasCode(error, "OPTION_INVALID")) return text(`${reasonOf(error)}\n`, 2);
+    throw error;
   }
 }
 

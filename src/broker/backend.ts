@@ -7,7 +7,8 @@ import { type BackendEffect, type BackendEvent, type BackendState, stepBackend }
 import type { BackendIdentity } from "../model/identity.ts";
 import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { Connection, FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { BackendControl } from "./control-requests.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 import { killDescendants } from "./launch-record.ts";
 import type { BackendKey, Launch } from "./launcher.ts";
@@ -32,8 +33,17 @@ export interface Backend {
 export interface LaunchedBackend extends Backend {
   /** Resolves when nothing of it is left. */
   readonly ended: Promise<void>;
+  /** What can be asked of it over its control channel, and what it says there. */
+  readonly control: BackendControl;
+  /** Also known before it is ready. */
+  readonly pid: number;
   /** Ends it gracefully, by force after the definition's stop time-out. */
   stop(): void;
+  /**
+   * Gives it a new control channel, whose other end the kernel calls `pid`. Consumes the connection when true; false when
+   * that is not this backend's live process, or it does not run.
+   */
+  attachControl(pid: number, connection: Connection): boolean;
 }
 
 /** Where a launch makes itself known while it goes on. */
@@ -122,6 +132,21 @@ class BackendRunner implements LaunchedBackend {
 
   retire(): void {
     this.handle("not-serving");
+  }
+
+  get pid(): number {
+    return this.options.launch.process.pid;
+  }
+
+  get control(): BackendControl {
+    return this.options.launch.control;
+  }
+
+  attachControl(pid: number, connection: Connection): boolean {
+    const { process, control } = this.options.launch;
+    if (this.state !== "running" || pid !== process.pid || !process.isAlive()) return false;
+    control.attach(connection);
+    return true;
   }
 
   handoffWay(): HandoffWay | undefined {

@@ -20,6 +20,7 @@ import { createDefinitionStore } from "../store/definition-store.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
+import { takeAttach } from "./attach-route.ts";
 import { bringUp } from "./backend.ts";
 import { createBackendHealth } from "./backend-health.ts";
 import { createByteQuota } from "./byte-quota.ts";
@@ -35,6 +36,7 @@ import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
 import { createRecentEvents } from "./recent-events.ts";
 import { verifyRegistered } from "./registered-backend.ts";
+import { releaseHandles } from "./release-handles.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
 import type { BrokerSnapshot } from "./status.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
@@ -196,6 +198,12 @@ class RunningBroker implements Broker {
         ),
       onShutdown: ({ drainMs, withBackends }: { drainMs: number | undefined; withBackends: boolean }) =>
         void this.stop({ reason: "requested", withBackends, ...(drainMs !== undefined && { drainMs }) }),
+      releaseHandles: (request: { path: string; timeoutMs: number | undefined }) =>
+        releaseHandles(clock, this.activation, request),
+    };
+    const attach = {
+      attachControl: this.activation.attachControl.bind(this.activation),
+      isClosed: () => this.stopping !== undefined,
     };
     const handoffs = createHandoffService({
       platform: this.platform,
@@ -215,6 +223,7 @@ class RunningBroker implements Broker {
         handoffs,
       }),
       admin: (frame) => handleAdmin(admin, frame),
+      attach: (frame, connection) => takeAttach(attach, frame, connection),
       closedToHellos: () => this.closedToHellos(),
       owner: String(processes.selfUid),
       largeFrames: createByteQuota(LARGE_FRAME_QUOTA_BYTES),

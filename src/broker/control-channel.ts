@@ -22,11 +22,14 @@ import { checkAck, type Offer } from "../wire/handoff.ts";
 import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import { type ControlRequests, createControlRequests } from "./control-requests.ts";
 import { type AckUrgency, type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-way.ts";
 
 export interface ControlChannel {
   /** Undefined until the backend has said that it takes connections over, and after its end. */
   way(): HandoffWay | undefined;
+  /** Everything beside handoffs. */
+  readonly control: Omit<ControlRequests, "take" | "end">;
   /** Nothing is offered any more; what has been offered may still be acknowledged, as long as it has time. */
   close(): void;
 }
@@ -52,6 +55,7 @@ interface Waiting {
 }
 
 class BackendControl implements ControlChannel {
+  readonly control: ControlRequests;
   private capabilities = 0n;
   private closedBy: string | undefined;
   /** The last offer in the queue for sending; undefined when none is. */
@@ -68,6 +72,13 @@ class BackendControl implements ControlChannel {
     private readonly platform: Pick<Platform, "clock">,
     private readonly connection: Connection,
   ) {
+    this.control = createControlRequests({
+      connection,
+      turn: async () => {
+        while (this.sending !== undefined) await this.sending;
+      },
+      sendRest: (bytes, deadline) => void this.inTurn(() => this.sendRest(bytes, deadline)),
+    });
     this.watch = connection.watchReadable(() => this.receive());
   }
 
@@ -81,6 +92,7 @@ class BackendControl implements ControlChannel {
 
   close(): void {
     this.closedBy ??= "the broker closed the control channel";
+    this.control.end(this.closedBy);
     if (this.waiting.size === 0) this.shut();
   }
 
@@ -118,6 +130,15 @@ class BackendControl implements ControlChannel {
     if (this.closedBy !== undefined) return { ok: false, error: "backend-socket-unavailable", detail: this.closedBy };
     const sent = sendOver(this.connection, bytes, descriptor, deadline);
     return sent instanceof Promise ? sent.then((result) => this.checkSent(result)) : this.checkSent(sent);
+  }
+
+  private async sendRest(bytes: Uint8Array, deadline: Deadline): Promise<StageResult> {
+    try {
+      await this.connection.writeAll(bytes, deadline);
+      return { ok: true };
+    } catch (error) {
+      return this.checkSent({ ok: false, error: "sent-in-part", detail: `control message: ${reasonOf(error)}` });
+    }
   }
 
   /** Half a message makes everything after it unreadable. */
@@ -191,6 +212,7 @@ class BackendControl implements ControlChannel {
     if (frame.kind === FrameKind.EVENT && frame.payloadProtocol === PAYLOAD_PROTOCOL.control) {
       const { message } = decodeControlMessage(frame);
       if (message.case === "announce") this.capabilities = message.value.capabilities;
+      this.control.take(message);
       return;
     }
     const waiting = this.waiting.get(frame.requestId);
@@ -203,6 +225,7 @@ class BackendControl implements ControlChannel {
   private end(outcome: Extract<StageResult, { ok: false }>): void {
     this.closedBy ??= outcome.detail;
     this.shut();
+    this.control.end(this.closedBy);
     for (const { settle } of [...this.waiting.values()]) settle(outcome);
   }
 

@@ -183,6 +183,15 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
         message: `served an admin verb to pid ${outcome.pid}`,
         pid: outcome.pid,
       });
+    case "attach":
+      return emit({
+        type: outcome.kept ? "control-attached" : "control-refused",
+        level: outcome.kept ? "info" : "warn",
+        message: outcome.kept
+          ? `pid ${outcome.pid} has its control channel back`
+          : `refused a control channel to pid ${outcome.pid}, which is no backend of this broker`,
+        pid: outcome.pid,
+      });
     case "dropped":
       return emit({
         type: "connection-dropped",

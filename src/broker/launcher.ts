@@ -12,7 +12,7 @@ import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
-import { createControlChannel } from "./control-channel.ts";
+import { type ControlSlot, createControlSlot } from "./control-slot.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
 import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
 import { type LaunchRecord, removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
@@ -37,6 +37,8 @@ export interface Launch {
   readonly endpoint: BackendEndpoint;
   readonly process: SpawnedProcess;
   readonly log: BackendLog;
+  /** Empty for a daemon that was given no control channel. */
+  readonly control: ControlSlot;
   /** @see Backend.handoffWay */
   handoffWay(): HandoffWay | undefined;
   /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
@@ -97,17 +99,18 @@ export function createLauncher(options: LauncherOptions): Launcher {
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
         const { child, control } = await spawn(options, request, { binary, endpoint, log });
         log.handedOver();
-        const channel = control && createControlChannel(platform, control);
+        const slot = createControlSlot(platform, control);
         const dialled = dialledWay(platform, definition, endpoint);
         return {
           endpoint,
           process: child,
           log,
-          handoffWay: () => dialled ?? channel?.way(),
+          control: slot,
+          handoffWay: () => dialled ?? slot.way(),
           ready: (signal) => ready(platform, { request, binary, endpoint, child, log, startedAtMs, deadline, signal }),
           settle: () => record?.remove(),
           cleanUp: () => {
-            channel?.close();
+            slot.close();
             cleanUp();
           },
         };
@@ -158,7 +161,7 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
       traceparent: asVariable(request.traceparent),
       tracestate: asVariable(request.tracestate),
       ...(listener !== undefined && { listenerFd: numberOf(listener.fd) }),
-      ...(pair !== undefined && { controlFd: numberOf(pair.theirs) }),
+      ...(pair !== undefined && { controlFd: numberOf(pair.theirs), brokerEndpoint: options.brokerEndpoint }),
       extra: exec.env,
     });
     const args = expandArgs(exec.args, {

@@ -13,6 +13,7 @@ import { MAX_FRAME_BODY_BYTES, MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 import type { Frame } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { AdminOutcome } from "./admin-route.ts";
+import type { AttachOutcome } from "./attach-route.ts";
 import type { ByteQuota } from "./byte-quota.ts";
 import { encodeRefused, type HelloRoute } from "./hello-route.ts";
 
@@ -20,6 +21,8 @@ export interface ServeOptions {
   readonly hello: HelloRoute;
   /** Rejects with a BrokerError for a frame that gets no reply. */
   readonly admin: (frame: Frame) => Promise<AdminOutcome>;
+  /** Is this frame a backend that wants its control channel back? Consumes the connection when that is `kept`. Default: none is. */
+  readonly attach?: (frame: Frame, connection: Connection) => AttachOutcome;
   /** Why no Hello can be taken right now; admin verbs are answered all the same. */
   readonly closedToHellos: () => Refusal | undefined;
   /** The identity that may talk to us. */
@@ -51,20 +54,25 @@ export type ConnectionOutcome =
     }
   | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
   | { readonly type: "admin"; readonly pid: number }
+  | { readonly type: "attach"; readonly pid: number; readonly kept: boolean }
   | { readonly type: "dropped"; readonly error: unknown };
 
 /** Consumes the connection. Never rejects. */
 export async function serveConnection(connection: Connection, options: ServeOptions): Promise<void> {
+  let ours = true;
   try {
-    await converse(connection, options);
+    await converse(connection, options, () => {
+      ours = false;
+    });
   } catch (error) {
     options.onOutcome({ type: "dropped", error });
   } finally {
-    connection.close();
+    if (ours) connection.close();
   }
 }
 
-async function converse(connection: Connection, options: ServeOptions): Promise<void> {
+/** `giveAway`: the connection belongs to somebody else now. */
+async function converse(connection: Connection, options: ServeOptions, giveAway: () => void): Promise<void> {
   const { peer } = connection;
   if (peer.identity === "" || peer.identity !== options.owner) {
     options.onOutcome({ type: "peer-rejected", pid: peer.pid, identity: peer.identity });
@@ -82,6 +90,13 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     await reply(connection, options, frame, PAYLOAD_PROTOCOL.admin, outcome.reply);
     options.onOutcome({ type: "admin", pid: peer.pid });
     outcome.afterReply?.();
+    return;
+  }
+  const attached = options.attach?.(frame, connection) ?? "other";
+  if (attached !== "other") {
+    const kept = attached === "kept";
+    if (kept) giveAway();
+    options.onOutcome({ type: "attach", pid: peer.pid, kept });
     return;
   }
   const closed = options.closedToHellos();

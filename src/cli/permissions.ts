@@ -15,6 +15,7 @@ export type Verb =
   | "healthz"
   | "readyz"
   | "stop"
+  | "release-handles"
   | "service add"
   | "service list"
   | "service show"
@@ -44,6 +45,7 @@ export const PERMISSIONS: Readonly<Record<Verb, Permission>> = {
   healthz: READS,
   readyz: READS,
   stop: { mayStart: false, mayStop: true },
+  "release-handles": READS,
   "service add": READS,
   "service list": READS,
   "service show": READS,

@@ -81,6 +81,8 @@ const NO_SERVICES: Activation = {
   register: () => {},
   backends: () => [],
   budgets: () => [],
+  launched: () => [],
+  attachControl: () => false,
   launching: 0,
   stop: async () => {},
   settled: async () => {},

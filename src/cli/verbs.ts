@@ -30,6 +30,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
   config: { summary: "the settings a broker runs with", load: () => import("./config.ts") },
   diagnose: { summary: "write an archive for a bug report, without secrets", load: () => import("./diagnose.ts") },
   stop: { summary: "end a broker, and with --with-backends what it launched", load: () => import("./stop.ts") },
+  "release-handles": {
+    summary: "have backends let go of a path that is to be moved or deleted",
+    load: () => import("./release-handles.ts"),
+  },
   service: { summary: "add, list, show, check, remove service definitions", load: () => import("./service.ts") },
   healthz: { summary: "does a broker answer? (for supervisors)", load: () => import("./healthz.ts") },
   readyz: { summary: "does a broker take new work? (for supervisors)", load: () => import("./readyz.ts") },

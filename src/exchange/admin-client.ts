@@ -27,6 +27,10 @@ export interface AdminQuery {
   readonly drainDeadlineMs?: number;
   /** SHUTDOWN only: also stop the backends the broker launched. */
   readonly withBackends?: boolean;
+  /** RELEASE_HANDLES only: absolute and normalised. */
+  readonly path?: string;
+  /** RELEASE_HANDLES only: how long each backend may take. Default: the broker's. */
+  readonly timeoutMs?: number;
 }
 
 export interface AdminAnswer {
@@ -124,6 +128,8 @@ function encodeQuery(query: AdminQuery): Buffer {
     outputPath: query.outputPath ?? "",
     drainDeadlineMs: BigInt(query.drainDeadlineMs ?? 0),
     withBackends: query.withBackends ?? false,
+    path: query.path ?? "",
+    timeoutMs: BigInt(query.timeoutMs ?? 0),
   });
   return encodeRequest({ ...ADMIN, payload, requestId: REQUEST_ID });
 }

@@ -15,13 +15,15 @@ export interface LaunchFacts {
   readonly listenerFd?: number;
   /** Number of the inherited end of the control channel. */
   readonly controlFd?: number;
+  /** Where the broker listens, for a backend that wants its control channel back; only together with `controlFd`. */
+  readonly brokerEndpoint?: string;
   /** From the definition's labels. */
   readonly extra: Readonly<Record<string, string>>;
 }
 
 /** A value in the broker's own environment that would be a lie in a backend's. */
 const NOT_INHERITED =
-  /^(RUNNING_PROCESS_BROKER_V1_(?!SOCKET$).*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
+  /^(RUNNING_PROCESS_BROKER_V1_(?!SOCKET$).*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|RUNNING_PROCESS_BROKER_ENDPOINT|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
 
 /** The part of `env` that a process started by us may inherit. */
 export function inheritableEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -48,6 +50,7 @@ export function launchEnvironment(
     ...(launch.traceparent !== "" && { [`${prefix}TRACEPARENT`]: launch.traceparent }),
     ...(launch.tracestate !== "" && { [`${prefix}TRACESTATE`]: launch.tracestate }),
     ...(launch.controlFd !== undefined && { RUNNING_PROCESS_BROKER_CONTROL_FD: String(launch.controlFd) }),
+    ...(launch.brokerEndpoint !== undefined && { RUNNING_PROCESS_BROKER_ENDPOINT: launch.brokerEndpoint }),
     ...(launch.listenerFd !== undefined && { RUNNING_PROCESS_BROKER_LISTENER_FD: String(launch.listenerFd) }),
   };
 }

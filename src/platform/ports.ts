@@ -149,6 +149,8 @@ export interface Connection {
    * @throws as `readNow`
    */
   receiveNow(maxBytes: number): ReceivedMessage | undefined;
+  /** Sends what there is room for at this moment: how many bytes. @throws BrokerError IO_FAILED */
+  sendNow(bytes: Uint8Array): number;
   /**
    * Calls back whenever something can be taken with `readNow` or `receiveNow`, the end and a failure included, until
    * the connection is closed or released. For a connection that lives on messages: nothing else may wait to read from

@@ -57,7 +57,9 @@ for (const { desc, shape } of FLAT) {
         ),
         { numRuns: 400 },
       );
-      assert.ok(seen.read > 20 && seen.refused > 20, `both occur: ${JSON.stringify(seen)}`);
+      // A message without fields has no bytes to damage.
+      const damageable = shape.fields.length > 0;
+      assert.ok(seen.read > 20 && (seen.refused > 20 || !damageable), `both occur: ${JSON.stringify(seen)}`);
     });
   });
 }

@@ -45,13 +45,14 @@ const STALE = {
   RUNNING_PROCESS_BROKER_BINARY: "/stale",
   RUNNING_PROCESS_BROKER_LISTENER_FD: "77",
   RUNNING_PROCESS_BROKER_CONTROL_FD: "78",
+  RUNNING_PROCESS_BROKER_ENDPOINT: "/stale",
   LISTEN_FDS: "2",
   LISTEN_PID: "1",
   LISTEN_FDNAMES: "stale",
   NOTIFY_SOCKET: "/stale",
 };
 
-test("the launch is described by the variables of the spec and two of ours, and the rest is the broker's own", async (t) => {
+test("the launch is described by the variables of the spec and three of ours, and the rest is the broker's own", async (t) => {
   const launching = await createLaunching(t, { ...STALE, KEPT: "as it was" });
   const { env, pipe } = await launched(launching, "svc", { version: "1.2.3-rc.1", labels: { "exec.bind": "backend" } });
   assert.deepEqual(env, {
@@ -65,6 +66,7 @@ test("the launch is described by the variables of the spec and two of ours, and 
     [`${PREFIX}INSTANCE`]: "private:svc",
     RUNNING_PROCESS_BROKER_BINARY: join(launching.world.root, "bin/reports-itself.mjs"),
     RUNNING_PROCESS_BROKER_CONTROL_FD: "3",
+    RUNNING_PROCESS_BROKER_ENDPOINT: launching.broker.endpoint,
   });
 });
 
@@ -81,6 +83,7 @@ test("a daemon that answers no probe gets no control channel", async (t) => {
   const labels = { "exec.bind": "backend", "exec.ready": "connect" };
   const { env, descriptors } = await launched(launching, "svc", { labels });
   assert.equal(env.RUNNING_PROCESS_BROKER_CONTROL_FD, undefined);
+  assert.equal(env.RUNNING_PROCESS_BROKER_ENDPOINT, undefined);
   assert.deepEqual(socketsIn(descriptors), []);
 });
 

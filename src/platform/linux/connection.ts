@@ -156,6 +156,10 @@ class UnixConnection implements Connection {
     return this.call("recvmsg", received.count) < 0 ? undefined : received;
   }
 
+  sendNow(bytes: Uint8Array): number {
+    return Math.max(0, this.transmit(bytes));
+  }
+
   watchReadable(onReadable: () => void): ReadableWatch {
     if (this.reading !== undefined || this.standingWatch !== undefined) throw new Error("the connection has a reader");
     this.standingWatch = watchReadiness(this.openFd("poll"), "readable", onReadable);

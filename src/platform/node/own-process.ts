@@ -13,13 +13,14 @@ const LAUNCH_ONLY = [
   "RUNNING_PROCESS_BROKER_BINARY",
   "RUNNING_PROCESS_BROKER_LISTENER_FD",
   "RUNNING_PROCESS_BROKER_CONTROL_FD",
+  "RUNNING_PROCESS_BROKER_ENDPOINT",
   "LISTEN_FDS",
   "LISTEN_PID",
   "LISTEN_FDNAMES",
 ];
 
 /**
- * The broker's variables of this launch (`RUNNING_PROCESS_BROKER_*`, `LISTEN_*`), once: those that name descriptors are
+ * The broker's variables of this launch (`RUNNING_PROCESS_BROKER_*`, `LISTEN_*`), once: those that concern this process alone are
  * removed from the environment, as sd_listen_fds(3) does with `unset_environment`.
  */
 export function takeLaunchEnvironment(): Env {

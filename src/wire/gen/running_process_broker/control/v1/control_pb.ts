@@ -2,15 +2,15 @@
 // @generated from file running_process_broker/control/v1/control.proto (package running_process_broker.control.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file running_process_broker/control/v1/control.proto.
  */
 export const file_running_process_broker_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Ci9ydW5uaW5nX3Byb2Nlc3NfYnJva2VyL2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIhcnVubmluZ19wcm9jZXNzX2Jyb2tlci5jb250cm9sLnYxIlwKDkNvbnRyb2xNZXNzYWdlEj8KCGFubm91bmNlGAEgASgLMisucnVubmluZ19wcm9jZXNzX2Jyb2tlci5jb250cm9sLnYxLkFubm91bmNlSABCCQoHbWVzc2FnZSIgCghBbm5vdW5jZRIUCgxjYXBhYmlsaXRpZXMYASABKARiBnByb3RvMw");
+  fileDesc("Ci9ydW5uaW5nX3Byb2Nlc3NfYnJva2VyL2NvbnRyb2wvdjEvY29udHJvbC5wcm90bxIhcnVubmluZ19wcm9jZXNzX2Jyb2tlci5jb250cm9sLnYxIuMDCg5Db250cm9sTWVzc2FnZRI/Cghhbm5vdW5jZRgBIAEoCzIrLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuY29udHJvbC52MS5Bbm5vdW5jZUgAEjsKBmxlYXNlcxgCIAEoCzIpLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuY29udHJvbC52MS5MZWFzZXNIABI9CgdvdXRjb21lGAMgASgLMioucnVubmluZ19wcm9jZXNzX2Jyb2tlci5jb250cm9sLnYxLk91dGNvbWVIABI7CgZhdHRhY2gYBCABKAsyKS5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLmNvbnRyb2wudjEuQXR0YWNoSAASPwoIYXR0YWNoZWQYBSABKAsyKy5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLmNvbnRyb2wudjEuQXR0YWNoZWRIABI9CgdxdWllc2NlGAYgASgLMioucnVubmluZ19wcm9jZXNzX2Jyb2tlci5jb250cm9sLnYxLlF1aWVzY2VIABJMCg9yZWxlYXNlX2hhbmRsZXMYByABKAsyMS5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLmNvbnRyb2wudjEuUmVsZWFzZUhhbmRsZXNIAEIJCgdtZXNzYWdlIjIKCEFubm91bmNlEhQKDGNhcGFiaWxpdGllcxgBIAEoBBIQCghmZWF0dXJlcxgCIAEoBCJdCgZMZWFzZXMSEAoIcmVxdWVzdHMYASABKA0SEwoLY29ubmVjdGlvbnMYAiABKA0SDAoEaGVsZBgDIAEoDRIPCgdyZWFzb25zGAQgAygJEg0KBWJlZ3VuGAUgASgEIicKBkF0dGFjaBIQCghlbmRwb2ludBgBIAEoCRILCgNwaWQYAiABKA0iCgoIQXR0YWNoZWQiawoHUXVpZXNjZRIKCgJpZBgBIAEoBBJACgZyZWFzb24YAiABKA4yMC5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLmNvbnRyb2wudjEuUXVpZXNjZVJlYXNvbhISCgp0aW1lb3V0X21zGAMgASgEIj4KDlJlbGVhc2VIYW5kbGVzEgoKAmlkGAEgASgEEgwKBHBhdGgYAiABKAkSEgoKdGltZW91dF9tcxgDIAEoBCJnCgdPdXRjb21lEgoKAmlkGAEgASgEEkAKBnN0YXR1cxgCIAEoDjIwLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuY29udHJvbC52MS5PdXRjb21lU3RhdHVzEg4KBmRldGFpbBgDIAEoCSqUAQoNUXVpZXNjZVJlYXNvbhIeChpRVUlFU0NFX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG1FVSUVTQ0VfUkVBU09OX0lETEVfVElNRU9VVBABEiIKHlFVSUVTQ0VfUkVBU09OX0JST0tFUl9TSFVURE9XThACEh4KGlFVSUVTQ0VfUkVBU09OX01BSU5URU5BTkNFEAMqwAEKDU91dGNvbWVTdGF0dXMSHgoaT1VUQ09NRV9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNPVVRDT01FX1NUQVRVU19ET05FEAESHwobT1VUQ09NRV9TVEFUVVNfTk9USElOR19IRUxEEAISGgoWT1VUQ09NRV9TVEFUVVNfUkVGVVNFRBADEhkKFU9VVENPTUVfU1RBVFVTX0ZBSUxFRBAEEh4KGk9VVENPTUVfU1RBVFVTX1VOU1VQUE9SVEVEEAViBnByb3RvMw");
 
 /**
  * What travels on the control channel beside handoffs. Ours: the reference has no such channel. A message is the payload
@@ -24,12 +24,60 @@ export type ControlMessage = Message<"running_process_broker.control.v1.ControlM
    */
   message: {
     /**
-     * Backend to broker, once, as soon as it can take connections over.
+     * Backend to broker, as soon as it can take connections over; a later one replaces it.
      *
      * @generated from field: running_process_broker.control.v1.Announce announce = 1;
      */
     value: Announce;
     case: "announce";
+  } | {
+    /**
+     * Backend to broker: what it works on right now.
+     *
+     * @generated from field: running_process_broker.control.v1.Leases leases = 2;
+     */
+    value: Leases;
+    case: "leases";
+  } | {
+    /**
+     * Backend to broker: the answer to a Quiesce or ReleaseHandles.
+     *
+     * @generated from field: running_process_broker.control.v1.Outcome outcome = 3;
+     */
+    value: Outcome;
+    case: "outcome";
+  } | {
+    /**
+     * Backend to broker, the first frame of a connection to the broker's socket: this is my control channel from now on.
+     *
+     * @generated from field: running_process_broker.control.v1.Attach attach = 4;
+     */
+    value: Attach;
+    case: "attach";
+  } | {
+    /**
+     * Broker to backend: the connection has become the control channel.
+     *
+     * @generated from field: running_process_broker.control.v1.Attached attached = 5;
+     */
+    value: Attached;
+    case: "attached";
+  } | {
+    /**
+     * Broker to backend: take no new work, finish what you have, answer, end.
+     *
+     * @generated from field: running_process_broker.control.v1.Quiesce quiesce = 6;
+     */
+    value: Quiesce;
+    case: "quiesce";
+  } | {
+    /**
+     * Broker to backend: let go of files, directories and watches at and below a path.
+     *
+     * @generated from field: running_process_broker.control.v1.ReleaseHandles release_handles = 7;
+     */
+    value: ReleaseHandles;
+    case: "releaseHandles";
   } | { case: undefined; value?: undefined };
 };
 
@@ -50,6 +98,13 @@ export type Announce = Message<"running_process_broker.control.v1.Announce"> & {
    * @generated from field: uint64 capabilities = 1;
    */
   capabilities: bigint;
+
+  /**
+   * Bit set of the control messages it sends and answers: 0 Leases, 1 Quiesce, 2 ReleaseHandles.
+   *
+   * @generated from field: uint64 features = 2;
+   */
+  features: bigint;
 };
 
 /**
@@ -58,4 +113,267 @@ export type Announce = Message<"running_process_broker.control.v1.Announce"> & {
  */
 export const AnnounceSchema: GenMessage<Announce> = /*@__PURE__*/
   messageDesc(file_running_process_broker_control_v1_control, 1);
+
+/**
+ * Busy is who holds any of the three numbers above zero.
+ *
+ * @generated from message running_process_broker.control.v1.Leases
+ */
+export type Leases = Message<"running_process_broker.control.v1.Leases"> & {
+  /**
+   * In progress, or with an answer that has not left.
+   *
+   * @generated from field: uint32 requests = 1;
+   */
+  requests: number;
+
+  /**
+   * Open connections of clients, 0 when the backend does not count them as work.
+   *
+   * @generated from field: uint32 connections = 2;
+   */
+  connections: number;
+
+  /**
+   * Taken by the backend's own code for work that no request shows.
+   *
+   * @generated from field: uint32 held = 3;
+   */
+  held: number;
+
+  /**
+   * Of some of those held, for people.
+   *
+   * @generated from field: repeated string reasons = 4;
+   */
+  reasons: string[];
+
+  /**
+   * Requests and leases since the process began: a change says that there was work, even if none is there now.
+   *
+   * @generated from field: uint64 begun = 5;
+   */
+  begun: bigint;
+};
+
+/**
+ * Describes the message running_process_broker.control.v1.Leases.
+ * Use `create(LeasesSchema)` to create a new message.
+ */
+export const LeasesSchema: GenMessage<Leases> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_control_v1_control, 2);
+
+/**
+ * @generated from message running_process_broker.control.v1.Attach
+ */
+export type Attach = Message<"running_process_broker.control.v1.Attach"> & {
+  /**
+   * Path of the socket it serves, exactly as in its launch environment.
+   *
+   * @generated from field: string endpoint = 1;
+   */
+  endpoint: string;
+
+  /**
+   * Its own; the broker compares it with the kernel's word.
+   *
+   * @generated from field: uint32 pid = 2;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message running_process_broker.control.v1.Attach.
+ * Use `create(AttachSchema)` to create a new message.
+ */
+export const AttachSchema: GenMessage<Attach> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_control_v1_control, 3);
+
+/**
+ * @generated from message running_process_broker.control.v1.Attached
+ */
+export type Attached = Message<"running_process_broker.control.v1.Attached"> & {
+};
+
+/**
+ * Describes the message running_process_broker.control.v1.Attached.
+ * Use `create(AttachedSchema)` to create a new message.
+ */
+export const AttachedSchema: GenMessage<Attached> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_control_v1_control, 4);
+
+/**
+ * @generated from message running_process_broker.control.v1.Quiesce
+ */
+export type Quiesce = Message<"running_process_broker.control.v1.Quiesce"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: running_process_broker.control.v1.QuiesceReason reason = 2;
+   */
+  reason: QuiesceReason;
+
+  /**
+   * How long the broker waits for the outcome.
+   *
+   * @generated from field: uint64 timeout_ms = 3;
+   */
+  timeoutMs: bigint;
+};
+
+/**
+ * Describes the message running_process_broker.control.v1.Quiesce.
+ * Use `create(QuiesceSchema)` to create a new message.
+ */
+export const QuiesceSchema: GenMessage<Quiesce> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_control_v1_control, 5);
+
+/**
+ * @generated from message running_process_broker.control.v1.ReleaseHandles
+ */
+export type ReleaseHandles = Message<"running_process_broker.control.v1.ReleaseHandles"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Absolute and normalised, without a slash at its end.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * How long the broker waits for the outcome.
+   *
+   * @generated from field: uint64 timeout_ms = 3;
+   */
+  timeoutMs: bigint;
+};
+
+/**
+ * Describes the message running_process_broker.control.v1.ReleaseHandles.
+ * Use `create(ReleaseHandlesSchema)` to create a new message.
+ */
+export const ReleaseHandlesSchema: GenMessage<ReleaseHandles> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_control_v1_control, 6);
+
+/**
+ * @generated from message running_process_broker.control.v1.Outcome
+ */
+export type Outcome = Message<"running_process_broker.control.v1.Outcome"> & {
+  /**
+   * Of the request it answers.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: running_process_broker.control.v1.OutcomeStatus status = 2;
+   */
+  status: OutcomeStatus;
+
+  /**
+   * Why, for people.
+   *
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message running_process_broker.control.v1.Outcome.
+ * Use `create(OutcomeSchema)` to create a new message.
+ */
+export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_control_v1_control, 7);
+
+/**
+ * @generated from enum running_process_broker.control.v1.QuiesceReason
+ */
+export enum QuiesceReason {
+  /**
+   * @generated from enum value: QUIESCE_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Only if it is idle still: a busy backend refuses.
+   *
+   * @generated from enum value: QUIESCE_REASON_IDLE_TIMEOUT = 1;
+   */
+  IDLE_TIMEOUT = 1,
+
+  /**
+   * @generated from enum value: QUIESCE_REASON_BROKER_SHUTDOWN = 2;
+   */
+  BROKER_SHUTDOWN = 2,
+
+  /**
+   * @generated from enum value: QUIESCE_REASON_MAINTENANCE = 3;
+   */
+  MAINTENANCE = 3,
+}
+
+/**
+ * Describes the enum running_process_broker.control.v1.QuiesceReason.
+ */
+export const QuiesceReasonSchema: GenEnum<QuiesceReason> = /*@__PURE__*/
+  enumDesc(file_running_process_broker_control_v1_control, 0);
+
+/**
+ * @generated from enum running_process_broker.control.v1.OutcomeStatus
+ */
+export enum OutcomeStatus {
+  /**
+   * @generated from enum value: OUTCOME_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Quiesced, or let go of something.
+   *
+   * @generated from enum value: OUTCOME_STATUS_DONE = 1;
+   */
+  DONE = 1,
+
+  /**
+   * ReleaseHandles: it holds nothing there.
+   *
+   * @generated from enum value: OUTCOME_STATUS_NOTHING_HELD = 2;
+   */
+  NOTHING_HELD = 2,
+
+  /**
+   * Quiesce: it goes on serving.
+   *
+   * @generated from enum value: OUTCOME_STATUS_REFUSED = 3;
+   */
+  REFUSED = 3,
+
+  /**
+   * It tried and could not.
+   *
+   * @generated from enum value: OUTCOME_STATUS_FAILED = 4;
+   */
+  FAILED = 4,
+
+  /**
+   * It has no means to do this.
+   *
+   * @generated from enum value: OUTCOME_STATUS_UNSUPPORTED = 5;
+   */
+  UNSUPPORTED = 5,
+}
+
+/**
+ * Describes the enum running_process_broker.control.v1.OutcomeStatus.
+ */
+export const OutcomeStatusSchema: GenEnum<OutcomeStatus> = /*@__PURE__*/
+  enumDesc(file_running_process_broker_control_v1_control, 1);
 

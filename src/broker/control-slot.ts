@@ -1,0 +1,57 @@
+/**
+ * The control channel of one backend, whichever it is at the moment: the one that was inherited, or one that the backend
+ * dialled after that had ended. Whoever uses the slot need not know of the change.
+ */
+import { Deadline } from "../base/clock.ts";
+import type { Connection, Platform } from "../platform/ports.ts";
+import { type ControlChannel, createControlChannel } from "./control-channel.ts";
+import type { BackendControl, LeaseReport } from "./control-requests.ts";
+import type { HandoffWay } from "./handoff-way.ts";
+
+export interface ControlSlot extends BackendControl {
+  /** @see ControlChannel.way */
+  way(): HandoffWay | undefined;
+  /**
+   * From now on this is the backend's control channel; one that there was is let go. Consumes the connection, whose other
+   * end must have been proved to be the backend's process.
+   */
+  attach(connection: Connection): void;
+  /** @see ControlChannel.close */
+  close(): void;
+}
+
+/** For the message that says so. */
+const CONFIRM_MS = 1_000;
+
+/** `inherited`: our end of the pair whose other end the backend was given. Consumes it. */
+export function createControlSlot(platform: Pick<Platform, "clock">, inherited?: Connection): ControlSlot {
+  let channel: ControlChannel | undefined;
+  let changed: (report: LeaseReport | undefined) => void = () => {};
+  const put = (next: ControlChannel): void => {
+    const previous = channel;
+    channel = next;
+    // The last word of a channel that has been replaced concerns nobody.
+    next.control.onLeaseChange((report) => channel === next && changed(report));
+    previous?.close();
+  };
+  if (inherited !== undefined) put(createControlChannel(platform, inherited));
+  return {
+    way: () => channel?.way(),
+    leases: () => channel?.control.leases(),
+    onLeaseChange(callback) {
+      changed = callback;
+    },
+    quiesce: async (deadline, cause) => channel?.control.quiesce(deadline, cause) ?? "unsupported",
+    releaseHandles: async (path, deadline) =>
+      channel?.control.releaseHandles(path, deadline) ?? {
+        result: "unsupported",
+        detail: "the backend has no control channel",
+      },
+    attach(connection) {
+      const next = createControlChannel(platform, connection);
+      put(next);
+      next.control.confirmAttached(Deadline.after(platform.clock, CONFIRM_MS));
+    },
+    close: () => channel?.close(),
+  };
+}
