@@ -14,7 +14,7 @@ import type { Frame } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { AdminOutcome } from "./admin-route.ts";
 import type { ByteQuota } from "./byte-quota.ts";
-import { encodeRefused, type HelloRoute } from "./hello-route.ts";
+import { encodeRefused, type HelloOutcome, type HelloRoute } from "./hello-route.ts";
 
 export interface ServeOptions {
   readonly hello: HelloRoute;
@@ -44,6 +44,9 @@ export type ConnectionOutcome =
       readonly pid: number;
       readonly refusal: Refusal | undefined;
       readonly connectionId: bigint;
+      readonly requestId: bigint;
+      /** @see HelloOutcome.given */
+      readonly given?: NonNullable<HelloOutcome["given"]>;
     }
   | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
   | { readonly type: "admin"; readonly pid: number }
@@ -97,6 +100,8 @@ async function converse(connection: Connection, options: ServeOptions): Promise<
     pid: peer.pid,
     refusal,
     connectionId,
+    requestId: frame.requestId,
+    ...(outcome.given !== undefined && { given: outcome.given }),
   });
   if (replied instanceof Promise) await replied;
 }
