@@ -8,6 +8,9 @@ export type Verb =
   | "status"
   | "healthz"
   | "readyz"
+  | "events"
+  | "logs"
+  | "why"
   | "stop"
   | "service add"
   | "service list"
@@ -30,6 +33,9 @@ export const PERMISSIONS: Readonly<Record<Verb, Permission>> = {
   status: READS,
   healthz: READS,
   readyz: READS,
+  events: READS,
+  logs: READS,
+  why: READS,
   stop: { mayStart: false, mayStop: true },
   "service add": READS,
   "service list": READS,

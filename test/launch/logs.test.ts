@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { type TestContext } from "node:test";
@@ -82,7 +82,8 @@ test("what a refusal carries of a long output is bounded and is its end", async 
 test("a log directory that is open to others is not used, and backends are launched all the same", async (t) => {
   const launching = await createLaunching(t);
   const { world, broker } = launching;
-  mkdirSync(world.logs, { recursive: true, mode: 0o755 });
+  // The broker has made it by now.
+  chmodSync(world.logs, 0o755);
   world.define({ serviceName: "svc", binary: "obeys.mjs" });
   world.define({ serviceName: "bad", binary: "exits-at-once.mjs" });
   const { backendPipe } = await launching.negotiated("svc");
