@@ -4,7 +4,6 @@ import { isBrokerError, reasonOf } from "../base/errors.ts";
 import type { DefinitionDifference } from "../model/definition-differences.ts";
 import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { ActivationHow } from "./activation.ts";
 import type { HandoffReport } from "./handoff.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
 import type { BackendKey } from "./launcher.ts";
@@ -262,7 +261,7 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
           level: "debug",
           message: `${service} ${version} for pid ${pid}`,
           ...fields,
-          ...(given && { how: given.how, backend_pid: given.pid, reason: `${HOW[given.how]} (pid ${given.pid})` }),
+          ...(given && { how: given.how, backend_pid: given.pid }),
         });
       return emit({
         type: "hello-refused",
@@ -275,12 +274,6 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
     }
   }
 }
-
-const HOW: Readonly<Record<ActivationHow, string>> = {
-  reused: "got the running backend",
-  launched: "got the backend launched for it",
-  joined: "got the backend launched for another Hello",
-};
 
 const LAST_WORDS_CHARS = 160;
 

@@ -1,13 +1,14 @@
 /** What of a broker's diagnostics goes on record, and as which of the frozen kinds. */
 import type { EventKind, LifecycleEvent, Severity } from "../model/lifecycle-event.ts";
+import type { ActivationHow } from "./activation.ts";
 import type { BrokerEvent } from "./options.ts";
 
 export interface RecordRow {
   readonly kind: EventKind | ((event: BrokerEvent) => EventKind);
   /** Clients cause it at any rate they like. */
   readonly often?: true;
-  /** The field that says why; default: the message. */
-  readonly reason?: "reason" | "detail";
+  /** The field that says why, or how to say it; default: the message. */
+  readonly reason?: "reason" | "detail" | ((event: BrokerEvent) => string);
 }
 
 type Choice = RecordRow | "skip" | ((event: BrokerEvent) => RecordRow | "skip");
@@ -20,7 +21,7 @@ const ROWS: Readonly<Record<string, Choice>> = {
   "broker-started": BROKER,
   "broker-stopping": BROKER,
   "broker-stopped": BROKER,
-  "hello-accepted": { kind: "HELLO_ACCEPTED", often: true, reason: "reason" },
+  "hello-accepted": { kind: "HELLO_ACCEPTED", often: true, reason: whatItGot },
   "hello-refused": { kind: refusalKind, often: true, reason: "reason" },
   "request-refused": { kind: refusalKind, often: true, reason: "reason" },
   "handoff-completed": { kind: "HELLO_ACCEPTED", often: true },
@@ -56,11 +57,14 @@ export function recordRow(event: BrokerEvent): RecordRow | undefined {
   return row === "skip" ? undefined : row;
 }
 
-/** What two events have in common that may be told as one. */
-export function likeness(event: BrokerEvent): { key: string; group: string } {
-  const { type, service, version, code, how, stage, to } = event;
-  const group = `${type} ${code} ${how} ${stage} ${to}`;
-  return { key: `${group} ${service} ${version}`, group };
+/** What events have in common that may be told as one. */
+export function likeness({ type, service, version, code, how, stage, to }: BrokerEvent): string {
+  return `${type} ${service} ${version} ${code} ${how} ${stage} ${to}`;
+}
+
+/** The same when services and versions are too many to be told apart. */
+export function roughLikeness({ type, code, how, stage, to }: BrokerEvent): string {
+  return `${type} ${code} ${how} ${stage} ${to}`;
 }
 
 export interface RecordContext {
@@ -102,13 +106,28 @@ export function toLifecycleEvent(event: BrokerEvent, row: RecordRow, context: Re
     pid: Number(event.pid ?? 0),
     service: textOf(event.service),
     kind: typeof kind === "function" ? kind(event) : kind,
-    reason: textOf(row.reason === undefined ? undefined : event[row.reason]) || event.message,
+    reason: reasonIn(event, row) || event.message,
     extra,
     severity: event.level.toUpperCase() as Severity,
     requestId: textOf(event.request_id),
     connectionId: Number(event.connection_id ?? 0),
-    instance: textOf(event.instanceId) || context.instance,
+    instance: context.instance,
   };
+}
+
+function reasonIn(event: BrokerEvent, { reason }: RecordRow): string {
+  if (reason === undefined) return "";
+  return typeof reason === "function" ? reason(event) : textOf(event[reason]);
+}
+
+const GOT: Readonly<Record<ActivationHow, string>> = {
+  reused: "got the running backend",
+  launched: "got the backend launched for it",
+  joined: "got the backend launched for another Hello",
+};
+
+function whatItGot({ how, backend_pid: pid }: BrokerEvent): string {
+  return how === undefined ? "" : `${GOT[how as ActivationHow]} (pid ${pid})`;
 }
 
 function refusalKind({ code }: BrokerEvent): EventKind {

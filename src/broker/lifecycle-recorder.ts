@@ -7,7 +7,7 @@ import { reasonOf } from "../base/errors.ts";
 import { createEventFolding, type EventFolding, type FoldingRule } from "../model/event-folding.ts";
 import { encodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import type { LifecycleLog } from "../store/lifecycle-log.ts";
-import { likeness, type RecordRow, recordRow, toLifecycleEvent } from "./lifecycle-record.ts";
+import { likeness, type RecordRow, recordRow, roughLikeness, toLifecycleEvent } from "./lifecycle-record.ts";
 import type { BrokerEvent } from "./options.ts";
 
 export interface LifecycleRecorder {
@@ -64,7 +64,8 @@ class Recorder implements LifecycleRecorder {
     const { clock } = this.options;
     const happened: Happened = { event, row, tsMs: clock.wallMs() };
     const folding = row.often ? this.often : this.seldom;
-    if (folding.offer({ ...likeness(event), value: happened }, clock.monotonicMs())) this.push(happened, 1);
+    const offered = { key: likeness(event), group: () => roughLikeness(event), value: happened };
+    if (folding.offer(offered, clock.monotonicMs())) this.push(happened, 1);
     else this.armTelling();
   }
 

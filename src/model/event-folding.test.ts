@@ -6,7 +6,7 @@ import { createEventFolding } from "./event-folding.ts";
 const RULE = { burst: 3, refillMs: 1000 };
 
 function same(value: string) {
-  return { key: "k", group: "g", value };
+  return { key: "k", group: () => "g", value };
 }
 
 test("the first ones pass, then one in a while stands for all since", () => {
@@ -41,13 +41,13 @@ test("nothing overtakes what is held of its kind, other kinds pass", () => {
   const folding = createEventFolding<string>(RULE);
   for (const value of "abcd") folding.offer(same(value), 0);
   assert.equal(folding.offer(same("e"), 5000), false);
-  assert.equal(folding.offer({ key: "other", group: "g", value: "x" }, 5000), true);
+  assert.equal(folding.offer({ key: "other", group: () => "g", value: "x" }, 5000), true);
   assert.deepEqual(folding.due(0, true), [{ value: "e", count: 2 }]);
 });
 
 test("kinds beyond the limit are told together, and idle ones make room", () => {
   const folding = createEventFolding<string>(RULE);
-  const offer = (key: string, nowMs: number) => folding.offer({ key, group: "g", value: key }, nowMs);
+  const offer = (key: string, nowMs: number) => folding.offer({ key, group: () => "g", value: key }, nowMs);
   for (let i = 0; i < 128; i++) assert.equal(offer(`k${i}`, 0), true);
   const more = Array.from({ length: 100 }, (_, i) => offer(`more${i}`, 1));
   assert.deepEqual(more.slice(0, 3), [true, true, true]);
@@ -66,7 +66,7 @@ test("every event passes or is counted, in any order of offers and looks, and th
       let told = 0;
       for (const { key, waitMs, look } of steps) {
         now += waitMs;
-        if (folding.offer({ key: `k${key}`, group: "g", value: key }, now)) told++;
+        if (folding.offer({ key: `k${key}`, group: () => "g", value: key }, now)) told++;
         if (look) for (const { count } of folding.due(now)) told += count;
       }
       for (const { count } of folding.due(now, true)) told += count;

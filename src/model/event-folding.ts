@@ -19,7 +19,7 @@ export interface Folded<T> {
 
 export interface EventFolding<T> {
   /** True: it passes. False: it is held and will come out of `due`. `key` says what is alike, `group` what is nearly. */
-  offer(event: { key: string; group: string; value: T }, nowMs: number): boolean;
+  offer(event: { key: string; group: () => string; value: T }, nowMs: number): boolean;
   /** Takes what has been held long enough, with `all` everything. */
   due(nowMs: number, all?: boolean): Folded<T>[];
   /** When `due` will have something; undefined while nothing is held. Monotonic. */
@@ -28,6 +28,8 @@ export interface EventFolding<T> {
 
 /** What is alike is told apart up to so many kinds at a time; beyond, what is nearly alike is folded together. */
 const MAX_KEYS = 128;
+const KEY = "key ";
+const GROUP = "group ";
 
 interface Bucket<T> {
   credits: number;
@@ -40,13 +42,12 @@ export function createEventFolding<T>(rule: FoldingRule): EventFolding<T> {
   const buckets = new Map<string, Bucket<T>>();
   let soonestMs: number | undefined;
 
-  const bucketOf = (key: string, group: string, nowMs: number): Bucket<T> => {
+  const bucketOf = (key: string, group: () => string, nowMs: number): Bucket<T> => {
     const found = buckets.get(key);
     if (found !== undefined) return refill(found, rule, nowMs);
     if (buckets.size >= MAX_KEYS) {
       for (const [name, bucket] of buckets) if (isIdle(refill(bucket, rule, nowMs), rule)) buckets.delete(name);
-      const shared = `group ${group}`;
-      if (buckets.size >= MAX_KEYS && key !== shared) return bucketOf(shared, group, nowMs);
+      if (buckets.size >= MAX_KEYS && !key.startsWith(GROUP)) return bucketOf(GROUP + group(), group, nowMs);
     }
     const bucket: Bucket<T> = { credits: rule.burst, sinceMs: nowMs, held: undefined, dueMs: 0 };
     buckets.set(key, bucket);
@@ -55,7 +56,7 @@ export function createEventFolding<T>(rule: FoldingRule): EventFolding<T> {
 
   return {
     offer({ key, group, value }, nowMs) {
-      const bucket = bucketOf(`key ${key}`, group, nowMs);
+      const bucket = bucketOf(KEY + key, group, nowMs);
       if (bucket.held === undefined && bucket.credits > 0) {
         if (bucket.credits === rule.burst) bucket.sinceMs = nowMs;
         bucket.credits--;
