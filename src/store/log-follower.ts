@@ -61,6 +61,7 @@ const MARK_BYTES = 1024;
 export function followCopied(files: Files, path: string): LogFollower {
   let held: Held | undefined;
   let mark: Buffer = Buffer.alloc(0);
+  let olderThen: FileFacts | undefined;
 
   const readOn = (): Buffer => {
     if (held === undefined) return Buffer.alloc(0);
@@ -71,6 +72,14 @@ export function followCopied(files: Files, path: string): LogFollower {
   /** The content that was read up to here is where it was. */
   const continues = (file: Held, position: number): boolean =>
     mark.equals(file.file.read(position - mark.length, mark.length));
+  const lookAtOlder = (): FileFacts | undefined => files.facts(`${path}.1`);
+  /** Emptied since the last look, although what is there now does not show it. */
+  const wasEmptied = (file: Held): boolean => {
+    const older = lookAtOlder();
+    if (older === undefined || (olderThen !== undefined && isUnchanged(older, olderThen))) return false;
+    // While it is being copied, the older file begins like the current one.
+    return !beginsAlike(files, `${path}.1`, file);
+  };
   /** What is in the older file behind the place up to which was read. */
   const missed = (position: number): Buffer => {
     const older = hold(files, `${path}.1`);
@@ -90,6 +99,7 @@ export function followCopied(files: Files, path: string): LogFollower {
       if (held === undefined) {
         if (found === undefined) return Buffer.alloc(0);
         held = found;
+        olderThen = lookAtOlder();
         const older = hold(files, `${path}.1`);
         const before = older === undefined ? Buffer.alloc(0) : rest(older);
         older?.file.close();
@@ -104,10 +114,12 @@ export function followCopied(files: Files, path: string): LogFollower {
         mark = Buffer.alloc(0);
       } else {
         found?.file.close();
-        if (Number(held.file.facts().size) < held.position || !continues(held, held.position)) {
+        const isShorter = Number(held.file.facts().size) < held.position;
+        if (isShorter || !continues(held, held.position) || wasEmptied(held)) {
           before.push(missed(held.position));
           held.position = 0;
           mark = Buffer.alloc(0);
+          olderThen = lookAtOlder();
         }
       }
       return Buffer.concat([...before, readOn()]);
@@ -117,6 +129,18 @@ export function followCopied(files: Files, path: string): LogFollower {
       held = undefined;
     },
   };
+}
+
+function beginsAlike(files: Files, olderPath: string, current: Held): boolean {
+  const older = hold(files, olderPath);
+  if (older === undefined) return false;
+  try {
+    const [a, b] = [older.file.read(0, MARK_BYTES), current.file.read(0, MARK_BYTES)];
+    const length = Math.min(a.length, b.length);
+    return b.length > 0 && a.subarray(0, length).equals(b.subarray(0, length));
+  } finally {
+    older.file.close();
+  }
 }
 
 function hold(files: Files, path: string): Held | undefined {
@@ -132,6 +156,10 @@ function rest(held: Held): Buffer {
     held.position += chunk.length;
     chunks.push(chunk);
   }
+}
+
+function isUnchanged(a: FileFacts, b: FileFacts): boolean {
+  return isSame(a, b) && a.mtimeNs === b.mtimeNs && a.size === b.size;
 }
 
 function isSame(a: FileFacts, b: FileFacts): boolean {
