@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromJson, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { MAX_LIFECYCLE_EVENT_BYTES } from "../wire/limits.ts";
 import { EventKind as FrozenKind, LifecycleEventSchema } from "../wire/messages.ts";
 import {
   decodeLifecycleEvent,
@@ -9,7 +10,6 @@ import {
   type EventKind,
   encodeLifecycleEvent,
   type LifecycleEvent,
-  MAX_EVENT_BYTES,
   SEVERITIES,
   type Severity,
 } from "./lifecycle-event.ts";
@@ -77,7 +77,7 @@ test("whatever goes in, a line has at most 512 bytes, is one line, and is read a
   fc.assert(
     fc.property(anyEvent, (event) => {
       const line = encodeLifecycleEvent(event);
-      assert.ok(Buffer.byteLength(line) <= MAX_EVENT_BYTES, `${Buffer.byteLength(line)} bytes`);
+      assert.ok(Buffer.byteLength(line) <= MAX_LIFECYCLE_EVENT_BYTES, `${Buffer.byteLength(line)} bytes`);
       assert.equal(line.indexOf("\n"), line.length - 1);
       assert.ok(!/[\u007f-\u009f\u2028-\u202e]/.test(line));
       // Cut within a character or an escape it would come back as something else.
@@ -118,7 +118,7 @@ test("names at their longest leave room for the type, and a long reason is cut, 
     connectionId: Number.MAX_SAFE_INTEGER,
     instance: `private:${"s".repeat(64)}`,
   });
-  assert.equal(Buffer.byteLength(line), MAX_EVENT_BYTES);
+  assert.equal(Buffer.byteLength(line), MAX_LIFECYCLE_EVENT_BYTES);
   const back = decodeLifecycleEvent(line);
   assert.equal(back?.service, "s".repeat(64));
   assert.equal(back?.instance, `private:${"s".repeat(64)}`);

@@ -6,6 +6,7 @@
  * Invariant: a line has at most 512 bytes, its end included, whatever goes in, and so has the message it stands for. One
  * write(2) of it is whole, and every line can be read without those around it.
  */
+import { MAX_LIFECYCLE_EVENT_BYTES } from "../wire/limits.ts";
 
 export interface EventKindRow {
   /** Frozen. */
@@ -67,8 +68,6 @@ export interface LifecycleEvent {
   readonly instance: string;
 }
 
-/** Frozen; the line end counts. */
-export const MAX_EVENT_BYTES = 512;
 /** What names and ids may take; names within their grammar fit. */
 const LIMITS = { service: 64, requestId: 24, instance: 76, key: 24 } as const;
 /** A raw quote cannot be inside a JSON text, so this is where a record begins and nothing else. */
@@ -93,8 +92,11 @@ export function encodeLifecycleEvent(event: LifecycleEvent): string {
     ...textField("broker_instance", event.instance, LIMITS.instance),
   ].join(",");
   const frame = `${head},"reason":"","extra":{},${tail}}\n`;
-  const room = MAX_EVENT_BYTES - Buffer.byteLength(frame);
-  const reserved = Math.min(Buffer.byteLength(escapeText(event.reason.slice(0, MAX_EVENT_BYTES))), Math.ceil(room / 2));
+  const room = MAX_LIFECYCLE_EVENT_BYTES - Buffer.byteLength(frame);
+  const reserved = Math.min(
+    Buffer.byteLength(escapeText(event.reason.slice(0, MAX_LIFECYCLE_EVENT_BYTES))),
+    Math.ceil(room / 2),
+  );
   const extra = extras(event.extra, room - reserved);
   const reason = fit(event.reason, room - Buffer.byteLength(extra));
   const middle = [...(reason === "" ? [] : [`"reason":"${reason}"`]), ...(extra === "" ? [] : [`"extra":{${extra}}`])];
@@ -144,7 +146,7 @@ function extras(extra: Readonly<Record<string, string>>, room: number): string {
   let used = 0;
   for (const [key, value] of Object.entries(extra)) {
     // What is for programs is whole or not there.
-    if (key.length > LIMITS.key || value.length > MAX_EVENT_BYTES) continue;
+    if (key.length > LIMITS.key || value.length > MAX_LIFECYCLE_EVENT_BYTES) continue;
     const entry = `${entries.length === 0 ? "" : ","}"${escapeText(key)}":"${escapeText(value)}"`;
     const bytes = Buffer.byteLength(entry);
     if (used + bytes > room) continue;
