@@ -10,6 +10,7 @@ import { ERROR_TABLE, type ErrorRow } from "../src/base/errors.ts";
 import { encodeRefused } from "../src/broker/hello-route.ts";
 import { METRIC_PREFIX, METRICS } from "../src/broker/metric-table.ts";
 import { LABELS } from "../src/model/exec-settings.ts";
+import { EVENT_KINDS, type EventKindRow } from "../src/model/lifecycle-event.ts";
 import { refuse } from "../src/model/refusal.ts";
 import { CAPABILITY, type CapabilityName, formatCapabilities } from "../src/wire/capabilities.ts";
 import { decodeMessage, encodeMessage } from "../src/wire/codec.ts";
@@ -62,7 +63,7 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
     announce: () => fenced(hexLines(encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect))),
     examples,
   },
-  "docs/operations.md": { labels, metrics },
+  "docs/operations.md": { labels, metrics, "event-kinds": eventKinds },
 };
 
 for (const [name, parts] of Object.entries(PARTS)) {
@@ -209,6 +210,14 @@ function sendLines(bytes: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < pairs.length; at += 24) lines.push(`  printf '${pairs.slice(at, at + 24).join("")}'`);
   return `{\n${lines.join("\n")}\n} | nc -NU "$BROKER" | xxd`;
+}
+
+function eventKinds(): string {
+  const rows = Object.entries(EVENT_KINDS).map(
+    ([name, { number, when }]: [string, EventKindRow]) =>
+      `| \`${name}\` | ${number} | ${when ?? "never: nothing here does it"} |`,
+  );
+  return ["| Kind | Number | When |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
 function labels(): string {

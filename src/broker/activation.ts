@@ -12,7 +12,10 @@ import type { Backend, LaunchedBackend, LaunchRegistry } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { BudgetRow } from "./status.ts";
 
-export type Activated = { readonly backend: Backend } | { readonly refusal: Refusal };
+export type Activated = { readonly backend: Backend; readonly how: ActivationHow } | { readonly refusal: Refusal };
+
+/** A running one was found; it was launched for this Hello; another Hello's launch was waited for. */
+export type ActivationHow = "reused" | "launched" | "joined";
 
 export interface Activation {
   /** The backend of a key, launched if need be. Never rejects for what a backend does. */
@@ -84,14 +87,14 @@ class SingleFlight implements Activation {
     const id = keyText(request.key);
     const backend = this.running.get(id);
     // The way of nearly every Hello: nothing to wait for.
-    if (backend !== undefined && backend.isServing() === true) return { backend };
+    if (backend !== undefined && backend.isServing() === true) return { backend, how: "reused" };
     return this.findOrLaunch(id, request);
   }
 
   private async findOrLaunch(id: string, request: LaunchRequest): Promise<Activated> {
     // While one was looked at, it may have ended and another Hello may have launched its successor.
     for (let backend = this.running.get(id); backend !== undefined; backend = this.running.get(id)) {
-      if ((await backend.isServing()) && this.running.get(id) === backend) return { backend };
+      if ((await backend.isServing()) && this.running.get(id) === backend) return { backend, how: "reused" };
       this.dropStale(id, backend);
     }
     const flight = this.flights.get(id);
@@ -99,7 +102,8 @@ class SingleFlight implements Activation {
     if (flight.joined >= MAX_JOINED)
       return { refusal: refuse("RATE_LIMITED", "backend spawn already in progress", { retryAfterMs: SPAWN_RETRY_MS }) };
     flight.joined++;
-    return flight.result;
+    const landed = await flight.result;
+    return "refusal" in landed ? landed : { ...landed, how: "joined" };
   }
 
   register(backend: Backend): void {
@@ -179,7 +183,7 @@ class SingleFlight implements Activation {
         unpublish: (gone) => this.dropIfCurrent(id, gone),
       });
       this.budget.succeeded(id);
-      return { backend };
+      return { backend, how: "launched" };
     } catch (error) {
       // Cut short by our own end: the next broker launches it.
       return { refusal: this.stopping ? SHUTTING_DOWN : spawnRefusal(error) };

@@ -8,30 +8,34 @@
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, reasonOf } from "../base/errors.ts";
+import { definitionDifferences } from "../model/definition-differences.ts";
 import { createFdGuard, FD_PRESSURE_PAUSE_MS, FD_PRESSURE_RETRY_MS } from "../model/fd-guard.ts";
 import { instanceId } from "../model/names.ts";
 import type { MetricFamily } from "../model/open-metrics.ts";
 import { type PlaceInputs, runtimeDirectory } from "../model/places.ts";
 import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW } from "../model/spawn-budget.ts";
 import type { AcceptError, Connection } from "../platform/ports.ts";
-import { createDefinitionStore } from "../store/definition-store.ts";
+import { createDefinitionStore, type DefinitionStore, type DefinitionStoreOptions } from "../store/definition-store.ts";
+import { createLifecycleLog } from "../store/lifecycle-log.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
 import { takeAttach } from "./attach-route.ts";
-import { bringUp } from "./backend.ts";
+import { type BackendOptions, bringUp } from "./backend.ts";
 import { createBackendHealth } from "./backend-health.ts";
 import { createByteQuota } from "./byte-quota.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
 import { diagnose } from "./diagnose.ts";
-import { createBrokerEvents } from "./events.ts";
+import { type BrokerEvents, createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute } from "./hello-route.ts";
 import { reapInterruptedLaunches } from "./launch-record.ts";
 import { createLauncher } from "./launcher.ts";
+import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-recorder.ts";
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
 import { createRecentEvents } from "./recent-events.ts";
@@ -79,7 +83,8 @@ class RunningBroker implements Broker {
   private readonly startedMs: number;
   private readonly connections;
   private readonly fdGuard = createFdGuard();
-  private readonly events;
+  private readonly recorder: LifecycleRecorder;
+  private readonly events: BrokerEvents;
   private readonly recentEvents;
   private readonly metrics = createBrokerMetrics();
   private readonly health;
@@ -100,9 +105,19 @@ class RunningBroker implements Broker {
     this.connections = createConnections(platform.clock);
     this.recentEvents = createRecentEvents(platform.clock);
     this.health = createBackendHealth(platform.clock);
-    this.events = createBrokerEvents((event) => {
+    const tell = options.onEvent ?? (() => {});
+    this.recorder = createLifecycleRecorder({
+      clock: platform.clock,
+      log: createLifecycleLog({ platform, directory: options.logDirectory }),
+      brokerPid: platform.processes.selfPid,
+      instance: () => this.instance(),
+      onFault: (path, fault) => this.events.lifecycleFault(path, fault),
+      onResumed: (path, lost) => this.events.lifecycleResumed(path, lost),
+    });
+    this.events = createBrokerEvents(platform.clock, (event) => {
       this.recentEvents.note(event);
-      options.onEvent?.(event);
+      tell(event);
+      this.recorder.record(event);
     });
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
@@ -114,7 +129,7 @@ class RunningBroker implements Broker {
   async start(): Promise<void> {
     const { registered } = this.options;
     if (registered !== undefined)
-      this.activation.register(await verifyRegistered(this.platform, this.definitions(), registered));
+      this.activation.register(await verifyRegistered(this.platform, this.definitions({}), registered));
     this.claim = await claimEndpoint(this.platform, this.endpoint);
     const directory = runtimeDirectory(this.places());
     if (directory !== undefined && registered === undefined) {
@@ -129,6 +144,7 @@ class RunningBroker implements Broker {
     this.beginAccepting();
     this.watchEndpoint();
     this.events.started(this.endpoint, this.instance());
+    this.recorder.flush();
   }
 
   stop(options: StopOptions): Promise<void> {
@@ -152,27 +168,25 @@ class RunningBroker implements Broker {
       clock: platform.clock,
       bringUp: async (request, registry) => {
         const { key, definition } = request;
-        this.events.launching(key);
+        this.events.launching(key, request.askedBy ?? 0);
+        let pid: number | undefined;
         try {
           const launch = await launcher.launch(request);
-          const backend = await bringUp({
-            platform,
-            key,
-            definition,
-            launch,
-            registry,
-            onTransition: (backend, event, from) => {
-              const exit = launch.process.exitStatus;
-              this.events.backend(key, launch.process.pid, event, from, backend.state, exit);
-              if (from === "running" || event === "stop-timeout")
-                this.health.ended(key, event, exit, backend.lastHelloUnixMs);
-            },
-          });
+          const { process } = launch;
+          pid = process.pid;
+          const onTransition: BackendOptions["onTransition"] = (backend, event, from) => {
+            const exit = process.exitStatus;
+            this.events.backend({ key, pid: process.pid, event, from, to: backend.state, exit });
+            if (from === "running" || event === "stop-timeout")
+              this.health.ended(key, event, exit, backend.lastHelloUnixMs);
+          };
+          const backend = await bringUp({ platform, key, definition, launch, registry, onTransition });
           this.metrics.spawn(key, "ready");
           return backend;
         } catch (error) {
           this.metrics.spawn(key, "failed");
           this.health.launchFailed(key, error);
+          this.events.launchFailed(key, { pid, error, ending: this.stopping !== undefined });
           throw error;
         }
       },
@@ -212,12 +226,13 @@ class RunningBroker implements Broker {
         this.metrics.handoff(report);
         this.events.handoff(report);
       },
+      onSkip: (key, reason) => this.events.handoffSkipped(key, reason),
     });
     return {
       hello: createHelloRoute({
         clock,
         activation: this.activation,
-        definitions: this.definitions(),
+        definitions: this.definitions({ onDecoded: (...decoded) => this.definitionDecoded(...decoded) }),
         rateLimiter: createRateLimiter(this.options.hellosPerSecond ?? HELLOS_PER_SECOND),
         instance: this.options.instance,
         handoffs,
@@ -238,8 +253,13 @@ class RunningBroker implements Broker {
     };
   }
 
-  private definitions(): ReturnType<typeof createDefinitionStore> {
-    return createDefinitionStore(this.platform.files, this.options.definitionDirectory);
+  private definitions(options: DefinitionStoreOptions): DefinitionStore {
+    return createDefinitionStore(this.platform.files, this.options.definitionDirectory, options);
+  }
+
+  private definitionDecoded(definition: ServiceDefinition, before: ServiceDefinition | undefined): void {
+    const changes = before && definitionDifferences(before, definition);
+    if (changes?.length !== 0) this.events.definition(definition, changes);
   }
 
   private places(): PlaceInputs {
@@ -368,6 +388,7 @@ class RunningBroker implements Broker {
       options.reason,
       this.activation.backends().map((backend) => backend.identity.pid),
     );
+    this.recorder.close();
     alive.cancel();
     this.resolveClosed(options.reason);
   }

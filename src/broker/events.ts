@@ -1,8 +1,11 @@
 /** What the broker tells about itself: one function per kind, so that names, levels and fields stay in one place. */
-import { reasonOf } from "../base/errors.ts";
-import type { BackendEvent, BackendState } from "../model/backend-state.ts";
-import type { ExitStatus } from "../platform/ports.ts";
+import type { Clock } from "../base/clock.ts";
+import { isBrokerError, reasonOf } from "../base/errors.ts";
+import type { DefinitionDifference } from "../model/definition-differences.ts";
+import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { HandoffReport } from "./handoff.ts";
+import { createLaunchHistory, type Transition } from "./launch-history.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { BrokerEvent, CloseReason } from "./options.ts";
 import type { ConnectionOutcome } from "./serve-connection.ts";
@@ -12,16 +15,15 @@ export interface BrokerEvents {
   stopping(reason: CloseReason): void;
   stopped(reason: CloseReason, backendPids: readonly number[]): void;
   connection(outcome: ConnectionOutcome): void;
-  launching(key: BackendKey): void;
-  backend(
-    key: BackendKey,
-    pid: number,
-    event: BackendEvent,
-    from: BackendState,
-    to: BackendState,
-    exit: ExitStatus | undefined,
-  ): void;
+  /** `askedBy` 0: whose Hello it is for is not known. */
+  launching(key: BackendKey, askedBy: number): void;
+  /** `pid` undefined: it did not come to a process. `ending`: the broker's own end cut it short. */
+  launchFailed(key: BackendKey, failure: { pid: number | undefined; error: unknown; ending: boolean }): void;
+  backend(transition: Transition): void;
   handoff(report: HandoffReport): void;
+  handoffSkipped(key: BackendKey, reason: FallbackReason): void;
+  /** `changes` undefined: it is the first this broker sees of it. */
+  definition(definition: ServiceDefinition, changes: readonly DefinitionDifference[] | undefined): void;
   logFault(key: BackendKey, path: string, fault: string): void;
   acceptFailed(errno: string): void;
   fdExhausted(errno: string): void;
@@ -30,9 +32,12 @@ export interface BrokerEvents {
   lostEndpoint(endpoint: string, reason: string): void;
   reaped(count: number): void;
   swept(count: number): void;
+  lifecycleFault(path: string, fault: string): void;
+  lifecycleResumed(path: string, lost: number): void;
 }
 
-export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEvents {
+export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => void): BrokerEvents {
+  const history = createLaunchHistory(clock);
   return {
     started: (endpoint, instance) =>
       emit({
@@ -52,9 +57,32 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         backend_pids: backendPids,
       }),
     connection: (outcome) => emitConnection(emit, outcome),
-    launching: (key) =>
-      emit({ type: "backend-launching", level: "info", message: `launching ${keyName(key)}`, ...key }),
-    backend: (key, pid, event, from, to, exit) =>
+    launching: (key, askedBy) => {
+      const reason = history.launching(key, askedBy);
+      emit({
+        type: "backend-launching",
+        level: "info",
+        message: `launching ${keyName(key)} ${reason}`,
+        ...key,
+        reason,
+      });
+    },
+    launchFailed: (key, { pid, error, ending }) => {
+      const reason = ending ? "the broker ended meanwhile" : withLastWords(error);
+      history.launchFailed(key, reason);
+      emit({
+        type: "backend-launch-failed",
+        level: ending ? "info" : "warn",
+        message: `launch of ${keyName(key)} failed: ${reason}`,
+        ...key,
+        ...(pid !== undefined && { pid }),
+        code: ending ? "SHUTTING_DOWN" : isBrokerError(error) ? error.code : "INTERNAL",
+        reason,
+      });
+    },
+    backend: (transition) => {
+      const { key, pid, event, from, to, exit } = transition;
+      const reason = history.changed(transition);
       emit({
         type: "backend-state",
         level: to === "failed" ? "warn" : "info",
@@ -64,9 +92,35 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         event,
         from,
         to,
+        reason,
         ...(exit !== undefined && { exit_code: exit.code, exit_signal: exit.signal }),
-      }),
+      });
+    },
     handoff: (report) => emitHandoff(emit, report),
+    handoffSkipped: (key, reason) => {
+      // Nothing was offered, so nothing was lost.
+      if (reason === "client-unsupported") return;
+      emit({
+        type: "handoff-skipped",
+        level: "debug",
+        message: `no handoff to ${keyName(key)}: ${reason}`,
+        ...key,
+        code: reason,
+        reason: FALLBACK_REASONS[reason].about,
+      });
+    },
+    definition: ({ serviceName, binaryPath }, changes) => {
+      // Names only: values of exec.env may be secrets.
+      const reason =
+        changes === undefined ? `binary ${binaryPath}` : `changed: ${changes.map(({ field }) => field).join(", ")}`;
+      emit({
+        type: changes === undefined ? "definition-loaded" : "definition-changed",
+        level: changes === undefined ? "debug" : "info",
+        message: `definition of ${serviceName}: ${reason}`,
+        service: serviceName,
+        reason,
+      });
+    },
     logFault: (key, path, fault) =>
       emit({
         type: "backend-log-unavailable",
@@ -101,6 +155,22 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         message: `cannot serve ${endpoint} any more: ${reason}`,
         endpoint,
         reason,
+      }),
+    lifecycleFault: (path, fault) =>
+      emit({
+        type: "lifecycle-log-unavailable",
+        level: "warn",
+        message: `events cannot be recorded: ${fault}, retrying at each event`,
+        path,
+        fault,
+      }),
+    lifecycleResumed: (path, lost) =>
+      emit({
+        type: "lifecycle-log-resumed",
+        level: "info",
+        message: `events are recorded again; ${lost} before this one could not be`,
+        path,
+        lost,
       }),
     swept: (count) =>
       emit({
@@ -200,8 +270,9 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
         error: reasonOf(outcome.error),
       });
     case "hello": {
-      const { service, version, pid, refusal, connectionId } = outcome;
+      const { service, version, pid, refusal, connectionId, given } = outcome;
       const connection_id = connectionId.toString();
+      const request_id = outcome.requestId.toString();
       if (refusal === undefined)
         return emit({
           type: "hello-accepted",
@@ -211,6 +282,9 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
           version,
           pid,
           connection_id,
+          request_id,
+          how: given?.how,
+          backend_pid: given?.pid,
         });
       return emit({
         type: "hello-refused",
@@ -225,6 +299,15 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
       });
     }
   }
+}
+
+const LAST_WORDS_CHARS = 160;
+
+/** The reason, and the last line the backend said. */
+function withLastWords(error: unknown): string {
+  const tail = isBrokerError(error) ? (error.details.logTail ?? "") : "";
+  const line = tail.slice(tail.lastIndexOf("\n") + 1).slice(-LAST_WORDS_CHARS);
+  return line === "" ? reasonOf(error) : `${reasonOf(error)}; last output: ${line}`;
 }
 
 function keyName(key: BackendKey): string {

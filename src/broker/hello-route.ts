@@ -18,7 +18,7 @@ import { encodeNegotiatedReply } from "../wire/hello-reply.ts";
 import { DEFAULT_KEEPALIVE_SECS } from "../wire/limits.ts";
 import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
-import type { Activation } from "./activation.ts";
+import type { Activation, ActivationHow } from "./activation.ts";
 import type { Backend } from "./backend.ts";
 import type { HandoffService, PreparedHandoff } from "./handoff.ts";
 
@@ -28,6 +28,8 @@ export interface HelloOutcome {
   readonly hello: Hello | undefined;
   readonly refusal: Refusal | undefined;
   readonly connectionId: bigint;
+  /** What it got and how; absent when it was refused. */
+  readonly given?: { readonly how: ActivationHow; readonly pid: number };
   /** Set when the connection is to be handed over, the reply with it. */
   readonly handoff: PendingHandoff | undefined;
 }
@@ -72,7 +74,7 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
           handoff: undefined,
         };
       }
-      const { backend, settings } = chosen;
+      const { backend, how, settings } = chosen;
       backend.lastHelloUnixMs = Math.round(options.clock.wallMs());
       backend.lastActiveUnixMs = backend.lastHelloUnixMs;
       const { handoffs } = options;
@@ -83,6 +85,7 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
         hello,
         refusal: undefined,
         connectionId,
+        given: { how, pid: backend.identity.pid },
         handoff: handoffs &&
           prepared && {
             run: (connection, reply, replyDeadline) => handoffs.run(connection, prepared, { reply, replyDeadline }),
@@ -116,7 +119,7 @@ async function choose(
   frame: Frame,
   hello: Hello,
   peer: PeerCredentials,
-): Promise<{ backend: Backend; settings: HandoffSettings } | { refusal: Refusal }> {
+): Promise<{ backend: Backend; how: ActivationHow; settings: HandoffSettings } | { refusal: Refusal }> {
   const shape = checkHelloShape(hello, peer.pid);
   if (shape !== undefined) return { refusal: shape };
   // A peer whose pid the kernel cannot name is counted with all others of its user.
@@ -140,9 +143,10 @@ async function choose(
     definition,
     traceparent: frame.traceparent,
     tracestate: frame.tracestate,
+    askedBy: peer.pid,
   });
   const activated = pending instanceof Promise ? await pending : pending;
-  return "refusal" in activated ? activated : { backend: activated.backend, settings: definition.handoff };
+  return "refusal" in activated ? activated : { ...activated, settings: definition.handoff };
 }
 
 function loadDefinition(definitions: DefinitionStore, service: string): ServiceDefinition | { refusal: Refusal } {

@@ -30,6 +30,8 @@ export interface LaunchRequest {
   readonly definition: ServiceDefinition;
   readonly traceparent: string;
   readonly tracestate: string;
+  /** Whose Hello began it; 0 or absent when the kernel cannot name it. For events only. */
+  readonly askedBy?: number;
 }
 
 /** A started backend that is not known to be ready yet. */

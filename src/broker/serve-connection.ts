@@ -15,7 +15,7 @@ import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { AdminOutcome } from "./admin-route.ts";
 import type { AttachOutcome } from "./attach-route.ts";
 import type { ByteQuota } from "./byte-quota.ts";
-import { encodeRefused, type HelloRoute } from "./hello-route.ts";
+import { encodeRefused, type HelloOutcome, type HelloRoute } from "./hello-route.ts";
 
 export interface ServeOptions {
   readonly hello: HelloRoute;
@@ -51,6 +51,9 @@ export type ConnectionOutcome =
       readonly connectionId: bigint;
       /** From the complete request to its reply. */
       readonly durationMs: number;
+      readonly requestId: bigint;
+      /** @see HelloOutcome.given */
+      readonly given?: NonNullable<HelloOutcome["given"]>;
     }
   | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
   | { readonly type: "admin"; readonly pid: number }
@@ -121,6 +124,8 @@ async function converse(connection: Connection, options: ServeOptions, giveAway:
     refusal,
     connectionId,
     durationMs,
+    requestId: frame.requestId,
+    ...(outcome.given !== undefined && { given: outcome.given }),
   });
 }
 

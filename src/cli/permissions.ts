@@ -14,6 +14,9 @@ export type Verb =
   | "diagnose"
   | "healthz"
   | "readyz"
+  | "events"
+  | "logs"
+  | "why"
   | "stop"
   | "release-handles"
   | "service add"
@@ -44,6 +47,9 @@ export const PERMISSIONS: Readonly<Record<Verb, Permission>> = {
   diagnose: READS,
   healthz: READS,
   readyz: READS,
+  events: READS,
+  logs: READS,
+  why: READS,
   stop: { mayStart: false, mayStop: true },
   "release-handles": READS,
   "service add": READS,

@@ -10,6 +10,7 @@ import { exitCodeOf, failureToJson, reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
 import { parseDuration } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
+import { printable } from "./printable.ts";
 import { addSelectorOptions, type BrokerSelector, namesOneBroker, selectBroker } from "./select-broker.ts";
 import { alignColumns } from "./status-text.ts";
 
@@ -142,11 +143,6 @@ function tableOf(answers: readonly Answer[]): string {
   )
     .map((line) => `${line}\n`)
     .join("");
-}
-
-/** Details are a backend's words, and do not get to steer a terminal. */
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?");
 }
 
 /** A failure tells more than a time-out, both more than a broker that could not be asked; then what is unsupported. */

@@ -1,5 +1,7 @@
 /** The admin STATUS body (spec: admin §3.1) as text for people. Fields that another implementation leaves out are left out here. */
 
+import { printable } from "./printable.ts";
+
 /** What is shown of a status body; everything may be missing. */
 interface StatusBody {
   readonly broker_instance?: unknown;
@@ -59,9 +61,7 @@ export function alignColumns(rows: readonly (readonly string[])[]): string[] {
 /** A value of an answer as a cell of a table. */
 export function cell(value: unknown): string {
   // A broker is ours, but its bytes still do not get to steer a terminal.
-  return typeof value === "string" || typeof value === "number"
-    ? String(value).replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?")
-    : "?";
+  return typeof value === "string" || typeof value === "number" ? printable(String(value)) : "?";
 }
 
 export function formatUptime(seconds: unknown): string {

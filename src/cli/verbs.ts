@@ -17,6 +17,9 @@ export interface VerbEntry {
 export const VERBS: Readonly<Record<string, VerbEntry>> = {
   connect: { summary: "reach a service in a version, starting what is missing", load: () => import("./connect.ts") },
   status: { summary: "what runs: brokers and their backends (starts nothing)", load: () => import("./status.ts") },
+  why: { summary: "how a service came to its present state (starts nothing)", load: () => import("./why.ts") },
+  events: { summary: "what brokers did and why, on record", load: () => import("./events.ts") },
+  logs: { summary: "what the backends of a service wrote", load: () => import("./logs.ts") },
   "list-instances": {
     summary: "the brokers of this user, each by its own word",
     load: () => import("./list-instances.ts"),

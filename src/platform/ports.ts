@@ -281,6 +281,24 @@ export interface ArchiveEntry {
   readonly content: Uint8Array;
 }
 
+/** A file held open: whatever is renamed or put in its place meanwhile, it stays the same one. */
+export interface OpenFile {
+  /** @throws BrokerError IO_FAILED */
+  facts(): FileFacts;
+  /** False once no directory names it any more. */
+  linked(): boolean;
+  /** At most `maxBytes` from `position` on; empty at the end. @throws BrokerError IO_FAILED */
+  read(position: number, maxBytes: number): Buffer;
+  /**
+   * One write(2), which the kernel puts behind whatever is there, whole (O_APPEND). Returns how much of it went in: less
+   * than everything when room ran out on the way.
+   *
+   * @throws BrokerError IO_FAILED (ENOSPC, EDQUOT, EFBIG, …)
+   */
+  append(bytes: Uint8Array): number;
+  close(): void;
+}
+
 export interface Files {
   /** lstat; undefined when nothing is there. @throws BrokerError IO_FAILED */
   facts(path: string): FileFacts | undefined;
@@ -325,6 +343,16 @@ export interface Files {
   /** Opens for appending, creating it with mode 0600; close-on-exec; the caller owns the descriptor. @throws BrokerError IO_FAILED */
   openLog(path: string): number;
   closeFd(fd: number): void;
+  /**
+   * A regular file of ours or root's; links are not followed. `append` creates it with mode 0600, `read` gives undefined
+   * when nothing is there. Close-on-exec.
+   *
+   * @throws BrokerError FILE_INSECURE, IO_FAILED
+   */
+  open(path: string, mode: "append"): OpenFile;
+  open(path: string, mode: "read"): OpenFile | undefined;
+  /** Replaces what is at `to`. @throws BrokerError IO_FAILED */
+  rename(from: string, to: string): void;
   /** The last `maxBytes` of a file as text, cut at a line start; empty when it is not there. */
   tail(path: string, maxBytes: number): string;
   /** Moves what an append-only log holds aside to `path + ".1"` and truncates it in place, for writers that keep it open. */

@@ -36,8 +36,17 @@ export type DefinitionEntry =
   | { readonly service: string; readonly path: string; readonly definition: ServiceDefinition }
   | { readonly service: string; readonly path: string; readonly error: BrokerError };
 
-export function createDefinitionStore(files: Files, directory: string): DefinitionStore {
-  return new FileDefinitionStore(files, directory);
+export interface DefinitionStoreOptions {
+  /** A file was decoded that was not known or has changed; `before` is what was known of it. Must not throw. */
+  readonly onDecoded?: (definition: ServiceDefinition, before: ServiceDefinition | undefined) => void;
+}
+
+export function createDefinitionStore(
+  files: Files,
+  directory: string,
+  options: DefinitionStoreOptions = {},
+): DefinitionStore {
+  return new FileDefinitionStore(files, directory, options);
 }
 
 /** Definitions kept decoded; beyond it the cache starts over, so that distinct names cannot grow it without bound. */
@@ -49,6 +58,7 @@ class FileDefinitionStore implements DefinitionStore {
   constructor(
     private readonly files: Files,
     readonly directory: string,
+    private readonly options: DefinitionStoreOptions,
   ) {}
 
   pathOf(service: string): string {
@@ -70,6 +80,7 @@ class FileDefinitionStore implements DefinitionStore {
     const definition = decode(file.bytes, service, path);
     if (this.cache.size >= CACHE_LIMIT) this.cache.clear();
     this.cache.set(service, { path, stamp: file.stamp, definition });
+    this.options.onDecoded?.(definition, cached?.definition);
     return definition;
   }
 

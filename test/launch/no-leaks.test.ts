@@ -50,7 +50,7 @@ test("after a hundred launches and deaths the broker has the descriptors it had,
   await launching.negotiated("dies");
   // A log belongs to the backend alone: only the watch on it is the broker's.
   assert.deepEqual(
-    openFiles(broker.pid).filter((path) => path.startsWith(world.logs)),
+    openFiles(broker.pid).filter((path) => path.startsWith(join(world.logs, "dies-"))),
     [],
   );
   await round(1);

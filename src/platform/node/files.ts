@@ -3,7 +3,6 @@
 import { randomBytes } from "node:crypto";
 import {
   accessSync,
-  type BigIntStats,
   closeSync,
   constants,
   type FSWatcher,
@@ -23,9 +22,10 @@ import {
 import { basename, dirname, join } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
-import type { FileFacts, FileKind, FileStamp, Files } from "../ports.ts";
+import type { FileFacts, FileStamp, Files } from "../ports.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
+import { factsOf, openFile } from "./open-file.ts";
 import { createPrivateDirectories } from "./private-directory.ts";
 import { packTarGz } from "./tar-gz.ts";
 
@@ -60,6 +60,8 @@ export function createFiles({ facts = nodeFacts }: Partial<Pick<Files, "facts">>
         ),
       ),
     closeFd: closeSync,
+    open: openFile,
+    rename: (from, to) => attempt(from, () => renameSync(from, to)),
     tail,
     rotateLog,
     watch,
@@ -77,14 +79,7 @@ function attempt<T>(path: string, work: () => T): T {
 function nodeFacts(path: string): FileFacts | undefined {
   const stats = attempt(path, () => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
   if (stats === undefined) return undefined;
-  return { ...stampOf(stats), kind: kindOf(stats), uid: Number(stats.uid), mode: Number(stats.mode & 0o7777n) };
-}
-
-function kindOf(stats: BigIntStats): FileKind {
-  if (stats.isFile()) return "file";
-  if (stats.isDirectory()) return "directory";
-  if (stats.isSocket()) return "socket";
-  return stats.isSymbolicLink() ? "link" : "other";
+  return factsOf(stats);
 }
 
 function executableFault(path: string): string | undefined {

@@ -1,0 +1,97 @@
+/** Files that are read or appended to over a while, and what is true of any file. */
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { BrokerError } from "../../base/errors.ts";
+import { errnoOf, fromNodeError } from "../errno.ts";
+import type { FileFacts, FileKind, OpenFile } from "../ports.ts";
+import { stampOf } from "./file-stamp.ts";
+
+const PRIVATE_FILE = 0o600;
+/** Non-blocking, so that a fifo put in a file's place is refused below instead of waited for. */
+const COMMON = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const FLAGS = {
+  read: COMMON | constants.O_RDONLY,
+  append: COMMON | constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT,
+} as const;
+
+export function openFile(path: string, mode: "append"): OpenFile;
+export function openFile(path: string, mode: "read"): OpenFile | undefined;
+/** @see Files.open */
+export function openFile(path: string, mode: keyof typeof FLAGS): OpenFile | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, FLAGS[mode], PRIVATE_FILE);
+  } catch (error) {
+    if (mode === "read" && errnoOf(error) === "ENOENT") return undefined;
+    throw fromNodeError(error, path);
+  }
+  try {
+    const { kind, uid } = factsOf(fstatSync(fd, { bigint: true }));
+    if (kind !== "file") throw insecure(path, "it is not a regular file");
+    if (uid !== 0 && uid !== process.geteuid?.()) throw insecure(path, `it belongs to uid ${uid}`);
+    return new NodeFile(fd, path);
+  } catch (error) {
+    closeSync(fd);
+    throw fromNodeError(error, path);
+  }
+}
+
+export function factsOf(stats: BigIntStats): FileFacts {
+  return { ...stampOf(stats), kind: kindOf(stats), uid: Number(stats.uid), mode: Number(stats.mode & 0o7777n) };
+}
+
+function kindOf(stats: BigIntStats): FileKind {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "directory";
+  if (stats.isSocket()) return "socket";
+  return stats.isSymbolicLink() ? "link" : "other";
+}
+
+function insecure(path: string, why: string): BrokerError {
+  return new BrokerError("FILE_INSECURE", `file ${path} cannot be trusted: ${why}`, { details: { path } });
+}
+
+class NodeFile implements OpenFile {
+  private closed = false;
+
+  constructor(
+    private readonly fd: number,
+    private readonly path: string,
+  ) {}
+
+  facts(): FileFacts {
+    return factsOf(this.stats());
+  }
+
+  linked(): boolean {
+    return this.stats().nlink > 0n;
+  }
+
+  read(position: number, maxBytes: number): Buffer {
+    return this.attempt(() => {
+      const bytes = Buffer.allocUnsafe(maxBytes);
+      return bytes.subarray(0, readSync(this.fd, bytes, 0, maxBytes, position));
+    });
+  }
+
+  append(bytes: Uint8Array): number {
+    return this.attempt(() => writeSync(this.fd, bytes));
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    closeSync(this.fd);
+  }
+
+  private stats(): BigIntStats {
+    return this.attempt(() => fstatSync(this.fd, { bigint: true }));
+  }
+
+  private attempt<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw fromNodeError(error, this.path);
+    }
+  }
+}

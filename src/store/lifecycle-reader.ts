@@ -1,0 +1,44 @@
+/** Lifecycle events out of the file that brokers write them to, at rest or while they come in. */
+import { posix } from "node:path";
+import { decodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
+import type { Files } from "../platform/ports.ts";
+import { LIFECYCLE_FILE } from "./lifecycle-log.ts";
+import { followRenamed } from "./log-follower.ts";
+
+export interface LifecycleReader {
+  readonly path: string;
+  /** What came since the last call; at the first call all there is, in order of time. @throws BrokerError FILE_INSECURE, IO_FAILED */
+  read(): LifecycleEvent[];
+  close(): void;
+}
+
+/** Needs no broker; a directory or file that is not there holds no events. */
+export function openLifecycleReader(files: Files, directory: string): LifecycleReader {
+  const path = posix.join(directory, LIFECYCLE_FILE);
+  const follower = followRenamed(files, path);
+  const decoder = new TextDecoder();
+  let torn = "";
+  return {
+    path,
+    read() {
+      const lines = (torn + decoder.decode(follower.read(), { stream: true })).split("\n");
+      torn = lines.pop() ?? "";
+      // Several brokers write, and events told as one are written later than they happened.
+      return lines
+        .map(decodeLifecycleEvent)
+        .filter((event) => event !== undefined)
+        .sort((a, b) => a.tsMs - b.tsMs);
+    },
+    close: () => follower.close(),
+  };
+}
+
+/** All events on record, in order of time. @throws BrokerError FILE_INSECURE, IO_FAILED */
+export function readLifecycleEvents(files: Files, directory: string): LifecycleEvent[] {
+  const reader = openLifecycleReader(files, directory);
+  try {
+    return reader.read();
+  } finally {
+    reader.close();
+  }
+}

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { hasCode } from "../base/errors.ts";
+import { createFiles } from "../platform/node/files.ts";
+import { followCopied, followRenamed, type LogFollower } from "./log-follower.ts";
+
+function setUp(t: TestContext, follow: typeof followCopied): { path: string; follower: LogFollower; read(): string } {
+  const directory = mkdtempSync(join(tmpdir(), "fol-"));
+  const path = join(directory, "log");
+  const before = readdirSync("/proc/self/fd").length;
+  const follower = follow(createFiles(), path);
+  t.after(() => {
+    follower.close();
+    rmSync(directory, { recursive: true });
+    assert.ok(readdirSync("/proc/self/fd").length <= before, "a descriptor stayed open");
+  });
+  return { path, follower, read: () => follower.read().toString() };
+}
+
+for (const [name, follow] of [
+  ["renamed", followRenamed],
+  ["copied", followCopied],
+] as const) {
+  test(`${name}: the older file first, then the current one, then what comes`, (t) => {
+    const { path, read } = setUp(t, follow);
+    assert.equal(read(), "");
+    writeFileSync(`${path}.1`, "one\n");
+    writeFileSync(path, "two\n");
+    assert.equal(read(), "one\ntwo\n");
+    assert.equal(read(), "");
+    appendFileSync(path, "three\n");
+    assert.equal(read(), "three\n");
+  });
+
+  test(`${name}: a link in the file's place is not followed`, (t) => {
+    const { path, follower } = setUp(t, follow);
+    symlinkSync("/etc/hostname", path);
+    assert.throws(
+      () => follower.read(),
+      (error) => hasCode(error, "IO_FAILED", "FILE_INSECURE"),
+    );
+  });
+}
+
+test("renamed: nothing is missed or told twice through two rotations between looks and late writers", (t) => {
+  const { path, read } = setUp(t, followRenamed);
+  appendFileSync(path, "1\n");
+  assert.equal(read(), "1\n");
+  appendFileSync(path, "2\n");
+  renameSync(path, `${path}.1`);
+  // A writer that has not noticed yet.
+  appendFileSync(`${path}.1`, "3\n");
+  assert.equal(read(), "2\n3\n");
+  appendFileSync(`${path}.1`, "4\n");
+  appendFileSync(path, "5\n");
+  renameSync(path, `${path}.1`);
+  appendFileSync(path, "6\n");
+  assert.equal(read(), "4\n5\n6\n");
+  rmSync(path);
+  appendFileSync(path, "7\n");
+  assert.equal(read(), "7\n");
+});
+
+test("copied: what was written before and after a rotation comes once, in order", (t) => {
+  const { path, read } = setUp(t, followCopied);
+  const { rotateLog } = createFiles();
+  appendFileSync(path, "1\n");
+  assert.equal(read(), "1\n");
+  appendFileSync(path, "2\n");
+  rotateLog(path);
+  assert.equal(read(), "2\n");
+  appendFileSync(path, "3\n");
+  rotateLog(path);
+  appendFileSync(path, "4\n");
+  assert.equal(read(), "3\n4\n");
+});
+
+test("copied: a file that has grown beyond where it was read is seen to be a new one", (t) => {
+  const { path, read } = setUp(t, followCopied);
+  appendFileSync(path, "old\n");
+  read();
+  appendFileSync(path, "rest\n");
+  createFiles().rotateLog(path);
+  appendFileSync(path, "much longer than the old one was\n");
+  assert.equal(read(), "rest\nmuch longer than the old one was\n");
+});
+
+test("copied: a file deleted and made anew is read from its start, and what the old one still held", (t) => {
+  const { path, read } = setUp(t, followCopied);
+  appendFileSync(path, "1\n");
+  read();
+  appendFileSync(path, "2\n");
+  rmSync(path);
+  appendFileSync(path, "3\n");
+  assert.equal(read(), "2\n3\n");
+  assert.equal(readFileSync(path, "utf8"), "3\n");
+});

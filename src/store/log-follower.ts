@@ -1,0 +1,167 @@
+/**
+ * Reading a log while it is written and rotated. What is read comes in the order it was written, once, whatever becomes
+ * of the file; only a writer that fills the file and its older one between two looks outruns its reader.
+ */
+import type { FileFacts, Files, OpenFile } from "../platform/ports.ts";
+
+export interface LogFollower {
+  /** What came since the last call; at the first call, what there is. Empty when nothing. @throws BrokerError FILE_INSECURE, IO_FAILED */
+  read(): Buffer;
+  close(): void;
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+interface Held {
+  readonly file: OpenFile;
+  readonly facts: FileFacts;
+  position: number;
+}
+
+/** Of a file that is rotated by renaming it to `PATH.1` (store/lifecycle-log.ts). */
+export function followRenamed(files: Files, path: string): LogFollower {
+  /** Oldest first; writers may add to the older one for a moment after it was renamed. */
+  let held: Held[] = [];
+  return {
+    read() {
+      const read = held.map(rest);
+      for (const found of openBoth(files, path)) {
+        if (held.some(({ facts }) => isSame(facts, found.facts))) found.file.close();
+        else {
+          held.push(found);
+          read.push(rest(found));
+        }
+      }
+      for (const { file } of held.slice(0, -2)) file.close();
+      held = held.slice(-2);
+      return Buffer.concat(read);
+    },
+    close() {
+      for (const { file } of held) file.close();
+      held = [];
+    },
+  };
+}
+
+/** The older file and the current one as they are at one moment. */
+function openBoth(files: Files, path: string): Held[] {
+  const current = hold(files, path);
+  const older = hold(files, `${path}.1`);
+  if (current === undefined || older === undefined || !isSame(current.facts, older.facts))
+    return [older, current].filter((file) => file !== undefined);
+  // Renamed in between. The new one, which has nothing that was there before the rename, is found at the next look.
+  current.file.close();
+  return [older];
+}
+
+/** So much before the last byte read must still be there, or the file was written anew. */
+const MARK_BYTES = 1024;
+
+/** Of a file whose content is copied to `PATH.1` before it is emptied in place (Files.rotateLog). */
+export function followCopied(files: Files, path: string): LogFollower {
+  let held: Held | undefined;
+  let mark: Buffer = Buffer.alloc(0);
+  let olderThen: FileFacts | undefined;
+
+  const readOn = (): Buffer => {
+    if (held === undefined) return Buffer.alloc(0);
+    const bytes = rest(held);
+    mark = Buffer.concat([mark, bytes]).subarray(-MARK_BYTES);
+    return bytes;
+  };
+  /** The content that was read up to here is where it was. */
+  const continues = (file: Held, position: number): boolean =>
+    mark.equals(file.file.read(position - mark.length, mark.length));
+  const lookAtOlder = (): FileFacts | undefined => files.facts(`${path}.1`);
+  /** Emptied since the last look, although what is there now does not show it. */
+  const wasEmptied = (file: Held): boolean => {
+    const older = lookAtOlder();
+    if (older === undefined || (olderThen !== undefined && isUnchanged(older, olderThen))) return false;
+    // While it is being copied, the older file begins like the current one.
+    return !beginsAlike(files, `${path}.1`, file);
+  };
+  /** What is in the older file behind the place up to which was read. */
+  const missed = (position: number): Buffer => {
+    const older = hold(files, `${path}.1`);
+    if (older === undefined) return Buffer.alloc(0);
+    try {
+      if (!continues(older, position)) return Buffer.alloc(0);
+      older.position = position;
+      return rest(older);
+    } finally {
+      older.file.close();
+    }
+  };
+
+  return {
+    read() {
+      const found = hold(files, path);
+      if (held === undefined) {
+        if (found === undefined) return Buffer.alloc(0);
+        held = found;
+        olderThen = lookAtOlder();
+        const older = hold(files, `${path}.1`);
+        const before = older === undefined ? Buffer.alloc(0) : rest(older);
+        older?.file.close();
+        return Buffer.concat([before, readOn()]);
+      }
+      const before: Buffer[] = [];
+      if (found !== undefined && !isSame(found.facts, held.facts)) {
+        // Deleted and made anew by somebody else.
+        before.push(rest(held));
+        held.file.close();
+        held = found;
+        mark = Buffer.alloc(0);
+      } else {
+        found?.file.close();
+        const isShorter = Number(held.file.facts().size) < held.position;
+        if (isShorter || !continues(held, held.position) || wasEmptied(held)) {
+          before.push(missed(held.position));
+          held.position = 0;
+          mark = Buffer.alloc(0);
+          olderThen = lookAtOlder();
+        }
+      }
+      return Buffer.concat([...before, readOn()]);
+    },
+    close() {
+      held?.file.close();
+      held = undefined;
+    },
+  };
+}
+
+function beginsAlike(files: Files, olderPath: string, current: Held): boolean {
+  const older = hold(files, olderPath);
+  if (older === undefined) return false;
+  try {
+    const [a, b] = [older.file.read(0, MARK_BYTES), current.file.read(0, MARK_BYTES)];
+    const length = Math.min(a.length, b.length);
+    return b.length > 0 && a.subarray(0, length).equals(b.subarray(0, length));
+  } finally {
+    older.file.close();
+  }
+}
+
+function hold(files: Files, path: string): Held | undefined {
+  const file = files.open(path, "read");
+  return file && { file, facts: file.facts(), position: 0 };
+}
+
+function rest(held: Held): Buffer {
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const chunk = held.file.read(held.position, CHUNK_BYTES);
+    if (chunk.length === 0) return Buffer.concat(chunks);
+    held.position += chunk.length;
+    chunks.push(chunk);
+  }
+}
+
+function isUnchanged(a: FileFacts, b: FileFacts): boolean {
+  return isSame(a, b) && a.mtimeNs === b.mtimeNs && a.size === b.size;
+}
+
+function isSame(a: FileFacts, b: FileFacts): boolean {
+  return a.ino === b.ino && a.dev === b.dev;
+}
