@@ -18,6 +18,7 @@ import { createDefinitionStore } from "../store/definition-store.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
+import { adoptBackend } from "./adopt-backend.ts";
 import { bringUp } from "./backend.ts";
 import { createByteQuota } from "./byte-quota.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
@@ -25,11 +26,13 @@ import { createConnections } from "./connections.ts";
 import { createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute } from "./hello-route.ts";
-import { reapInterruptedLaunches } from "./launch-record.ts";
+import { watchBrokerIdle } from "./idle-exit.ts";
 import { createLauncher } from "./launcher.ts";
+import { handleLeftovers } from "./leftovers.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
 import { verifyRegistered } from "./registered-backend.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
+import { takeSpawnLock } from "./spawn-lock.ts";
 import type { BrokerSnapshot } from "./status.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
 
@@ -76,6 +79,7 @@ class RunningBroker implements Broker {
   private readonly serve: ServeOptions;
   private claim: EndpointClaim | undefined;
   private watcher: { close(): void } | undefined;
+  private idleWatch: { close(): void } | undefined;
   private accepted = 0;
   private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
   private repairing = false;
@@ -102,8 +106,7 @@ class RunningBroker implements Broker {
     this.claim = await claimEndpoint(this.platform, this.endpoint);
     const directory = runtimeDirectory(this.places());
     if (directory !== undefined && registered === undefined) {
-      const reaped = reapInterruptedLaunches(this.platform, directory, this.endpoint);
-      if (reaped > 0) this.events.reaped(reaped);
+      this.takeOverFrom(directory);
       void sweepEndpoints(this.platform, directory).then(
         (swept) => swept > 0 && this.events.swept(swept),
         // Tidying up is no reason to fail; the next start tries again.
@@ -113,6 +116,7 @@ class RunningBroker implements Broker {
     this.beginAccepting();
     this.watchEndpoint();
     this.events.started(this.endpoint, this.instance());
+    this.watchIdle();
   }
 
   stop(options: StopOptions): Promise<void> {
@@ -131,23 +135,81 @@ class RunningBroker implements Broker {
       brokerEndpoint: this.endpoint,
       logDirectory: this.options.logDirectory,
       onLogFault: (key, path, fault) => this.events.logFault(key, path, fault),
+      onRecordFault: (key, error) => this.events.unrecorded(key, error),
     });
     return createActivation({
       clock: platform.clock,
       bringUp: async (request, registry) => {
-        this.events.launching(request.key);
-        const launch = await launcher.launch(request);
-        return bringUp({
-          platform,
-          key: request.key,
-          definition: request.definition,
-          launch,
-          registry,
-          onTransition: (backend, event, from) =>
-            this.events.backend(backend.key, launch.process.pid, event, from, backend.state, launch.process.exitStatus),
-        });
+        const lock = takeSpawnLock(platform.locks, this.endpoint, request.key);
+        try {
+          this.events.launching(request.key);
+          const launch = await launcher.launch(request);
+          return await bringUp({
+            platform,
+            key: request.key,
+            definition: request.definition,
+            launch,
+            registry,
+            onTransition: (backend, event, from) =>
+              this.events.backend(
+                backend.key,
+                launch.process.pid,
+                event,
+                from,
+                backend.state,
+                launch.process.exitStatus,
+              ),
+          });
+        } finally {
+          lock.release();
+        }
       },
+      onCrash: (backend, crash, crashes, delayMs) =>
+        this.events.crashed(backend.key, backend.identity.pid, crash, crashes, delayMs),
     });
+  }
+
+  /** Backends of earlier brokers at this endpoint; Hellos for them wait until they have been looked at. */
+  private takeOverFrom(directory: string): void {
+    const { platform, events, endpoint: brokerEndpoint } = this;
+    handleLeftovers(
+      platform,
+      { directory, brokerEndpoint },
+      {
+        reaped: (count) => events.reaped(count),
+        classified: (endpoint, verdict, evidence) => events.leftover(endpoint, verdict, evidence),
+        adopting: (key, work) =>
+          this.activation.adopt(key, (registry) =>
+            work((found) =>
+              adoptBackend(
+                {
+                  platform,
+                  brokerEndpoint,
+                  registry,
+                  onTransition: (pid) => (backend, event, from) =>
+                    events.backend(backend.key, pid, event, from, backend.state, undefined),
+                  onRecordFault: (of, error) => events.unrecorded(of, error),
+                },
+                found,
+              ),
+            ),
+          ),
+      },
+    );
+  }
+
+  private watchIdle(): void {
+    const { idleExitMs } = this.options;
+    if (idleExitMs === undefined) return;
+    this.idleWatch = watchBrokerIdle(
+      this.platform.clock,
+      idleExitMs,
+      () => ({
+        accepted: this.accepted,
+        busy: this.connections.count > 0 || this.activation.launching > 0 || this.activation.alive > 0,
+      }),
+      () => void this.stop({ reason: "idle" }),
+    );
   }
 
   private createServeOptions(): ServeOptions {
@@ -305,6 +367,7 @@ class RunningBroker implements Broker {
     ]);
     launches.cancel();
     this.watcher?.close();
+    this.idleWatch?.close();
     this.claim?.release();
     // Peers that came in while the rest was ending.
     await this.connections.drain({ readingMs: 0, totalMs: DRAIN_READING_MS });
@@ -332,6 +395,8 @@ class RunningBroker implements Broker {
       fdDemoted: this.fdGuard.demoted,
       inodes: host.inodeUsage(posix.dirname(this.endpoint)),
       backends: this.activation.backends(),
+      draining: this.activation.draining(),
+      crashes: this.activation.crashes(),
     };
   }
 }

@@ -24,7 +24,18 @@ import { type Frame, FrameKind } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { type AckUrgency, type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-way.ts";
 
+/** `unsupported`: the backend does not know the question. */
+export type QuiesceAnswer = "quiesced" | "refused" | "unsupported";
+
 export interface ControlChannel {
+  /** Leases the backend has reported, requests in flight included; undefined while it has reported none. */
+  leases?(): number | undefined;
+  /** Calls back whenever that number changes. */
+  onLeaseChange?(callback: () => void): void;
+  /** Asks the backend to take no new work, finish what it has, and end. Never rejects. */
+  quiesce?(): Promise<QuiesceAnswer>;
+  /** Calls back once when the channel has ended, at once when it has: the backend is dying or about to end, or broke the protocol. */
+  onEnd(callback: () => void): void;
   /** Undefined until the backend has said that it takes connections over, and after its end. */
   way(): HandoffWay | undefined;
   /** Nothing is offered any more; what has been offered may still be acknowledged, as long as it has time. */
@@ -63,6 +74,8 @@ class BackendControl implements ControlChannel {
   private readonly watch: ReadableWatch;
   /** Set while acknowledgements are left lying. */
   private leisure: Timer | undefined;
+  private ended = false;
+  private readonly endCallbacks: (() => void)[] = [];
 
   constructor(
     private readonly platform: Pick<Platform, "clock">,
@@ -77,6 +90,11 @@ class BackendControl implements ControlChannel {
       direct: hasCapability(this.capabilities, "handoffDirect"),
       open: (offer, urgency) => this.exchange(offer, urgency),
     };
+  }
+
+  onEnd(callback: () => void): void {
+    if (this.ended) callback();
+    else this.endCallbacks.push(callback);
   }
 
   close(): void {
@@ -204,6 +222,8 @@ class BackendControl implements ControlChannel {
     this.closedBy ??= outcome.detail;
     this.shut();
     for (const { settle } of [...this.waiting.values()]) settle(outcome);
+    this.ended = true;
+    for (const callback of this.endCallbacks.splice(0)) callback();
   }
 
   private shut(): void {

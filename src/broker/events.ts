@@ -1,7 +1,9 @@
 /** What the broker tells about itself: one function per kind, so that names, levels and fields stay in one place. */
 import { reasonOf } from "../base/errors.ts";
 import type { BackendEvent, BackendState } from "../model/backend-state.ts";
+import type { LeftoverEvidence, LeftoverVerdict } from "../model/classify-leftover.ts";
 import type { ExitStatus } from "../platform/ports.ts";
+import type { Crash } from "./backend.ts";
 import type { HandoffReport } from "./handoff.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { BrokerEvent, CloseReason } from "./options.ts";
@@ -29,6 +31,10 @@ export interface BrokerEvents {
   rebound(endpoint: string): void;
   lostEndpoint(endpoint: string, reason: string): void;
   reaped(count: number): void;
+  /** `delayMs`: until the next launch may begin. */
+  crashed(key: BackendKey, pid: number, crash: Crash, crashes: number, delayMs: number): void;
+  leftover(endpoint: string, verdict: LeftoverVerdict, evidence: LeftoverEvidence): void;
+  unrecorded(key: BackendKey, error: unknown): void;
   swept(count: number): void;
 }
 
@@ -108,6 +114,38 @@ export function createBrokerEvents(emit: (event: BrokerEvent) => void): BrokerEv
         level: "info",
         message: `removed ${count} sockets of backends that are gone`,
         count,
+      }),
+    crashed: (key, pid, crash, crashes, delayMs) =>
+      emit({
+        type: "backend-crashed",
+        level: "warn",
+        message: `${keyName(key)} ended by itself (${crash.exit}), number ${crashes} in this window; the next client launches it again${delayMs > 0 ? ` after ${delayMs} ms` : ""}`,
+        ...key,
+        pid,
+        exit: crash.exit,
+        log_tail: crash.logTail,
+        crashes,
+        delay_ms: delayMs,
+      }),
+    leftover: (endpoint, verdict, evidence) =>
+      emit({
+        type: "backend-found",
+        level: "info",
+        message: `an earlier broker's backend at ${endpoint}: ${verdict}`,
+        endpoint,
+        verdict,
+        record: evidence.record,
+        same_boot: evidence.sameBoot,
+        process: evidence.process,
+        proof: evidence.proof,
+      }),
+    unrecorded: (key, error) =>
+      emit({
+        type: "backend-unrecorded",
+        level: "warn",
+        message: `${keyName(key)} could not be written down for the next broker: ${reasonOf(error)}, ignoring`,
+        ...key,
+        error: reasonOf(error),
       }),
     reaped: (count) =>
       emit({

@@ -1,4 +1,5 @@
 /** What a broker knows about itself at one moment, and its frozen renderings (spec: admin §3.1). */
+import type { CrashRow } from "../model/recovery.ts";
 import type { Backend } from "./backend.ts";
 
 export interface BrokerSnapshot {
@@ -15,13 +16,16 @@ export interface BrokerSnapshot {
   readonly fdDemoted: boolean;
   readonly inodes: { readonly total: bigint; readonly free: bigint } | undefined;
   readonly backends: readonly Backend[];
+  /** They take no new client and have not ended yet. */
+  readonly draining: readonly Backend[];
+  readonly crashes: readonly CrashRow[];
 }
 
 export function renderStatusText(snapshot: BrokerSnapshot): string {
   return `broker_instance: ${snapshot.instance}\naccepting_hello: ${snapshot.acceptingHello}\n`;
 }
 
-/** The frozen keys, then ours (`endpoint`, `launching`, `shutting_down`). */
+/** The frozen keys, then ours (`draining`, `crashes`, `endpoint`, `launching`, `shutting_down`; `adopted` of a backend). */
 export function renderStatusJson(snapshot: BrokerSnapshot): object {
   return {
     schema_version: 1,
@@ -35,16 +39,36 @@ export function renderStatusJson(snapshot: BrokerSnapshot): object {
     fd_pressure: { demoted: snapshot.fdDemoted },
     inode_pressure: inodePressure(snapshot.inodes),
     backends: snapshot.backends.map((backend) => ({
-      service_name: backend.key.service,
-      service_version: backend.key.version,
-      pid: backend.identity.pid,
-      backend_pipe: backend.identity.endpoint.path,
-      last_active_unix_ms: backend.lastActiveUnixMs,
+      ...backendRow(backend),
       state: backend.state === "running" ? "running" : "stale",
+      adopted: backend.adopted === true,
     })),
+    draining: snapshot.draining.map(backendRow),
+    crashes: snapshot.crashes.map((row) => {
+      const [instance, service, version] = row.key.split(" ");
+      return {
+        broker_instance: instance,
+        service_name: service,
+        service_version: version,
+        crashes: row.crashes,
+        last_exit: row.exit,
+        last_log_lines: row.logTail,
+        last_unix_ms: row.atUnixMs,
+      };
+    }),
     endpoint: snapshot.endpoint,
     launching: snapshot.launching,
     shutting_down: snapshot.shuttingDown,
+  };
+}
+
+function backendRow(backend: Backend): object {
+  return {
+    service_name: backend.key.service,
+    service_version: backend.key.version,
+    pid: backend.identity.pid,
+    backend_pipe: backend.identity.endpoint.path,
+    last_active_unix_ms: backend.lastActiveUnixMs,
   };
 }
 

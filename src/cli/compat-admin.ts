@@ -96,6 +96,8 @@ async function localSnapshot(context: CliContext): Promise<BrokerSnapshot> {
     fdDemoted: false,
     inodes: host.inodeUsage(existingPart(files, manifestDirectory(context.places))),
     backends: [],
+    draining: [],
+    crashes: [],
   };
 }
 
