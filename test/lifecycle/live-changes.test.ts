@@ -1,10 +1,11 @@
 /** A definition or binary that changes while its backend runs: new clients get the new one, old ones lose nothing. */
 import assert from "node:assert/strict";
-import { readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { openSession } from "../../src/client/index.ts";
-import { createLaunching, type Launching, order, processEnd } from "../launch/support/launching.ts";
+import { createLaunching, type Launching, makeFifo, processEnd } from "../launch/support/launching.ts";
 import { openRaw } from "../support/raw-peer.ts";
 
 /** Another content under the same name, put there as package managers do. */
@@ -135,24 +136,48 @@ test("a definition that cannot be launched is refused, and the one before it is 
   assert.equal((await launching.negotiated("svc")).backendPipe, backendPipe);
 });
 
-test("a request in flight when its backend is replaced is answered, by the old one", async (t) => {
-  const launching = await createLaunching(t);
-  const { world } = launching;
-  const define = (text: string): void =>
-    world.define({ serviceName: "svc", binary: "obeys.mjs", labels: { "exec.env.TEXT": text } });
-  define("one");
-  const first = await launching.negotiated("svc");
-  const pid = launching.pids("svc")[0] as number;
-  const client = await openRaw(first.backendPipe);
-  define("two");
-  await launching.negotiated("svc");
-  await launching.broker.logged(new RegExp(`"pid":${pid}.*"event":"replaced"`));
-  // Its endpoint is closed to newcomers, the connection that was open still works.
-  await assert.rejects(order(first.backendPipe, "write-output"), { code: "ENOENT" });
-  assert.equal(client.destroyed, false);
-  client.destroy();
-  await processEnd(world, pid);
-});
+for (const handedOff of [true, false]) {
+  test(`a request in flight when its backend is replaced is answered by the old one (handed over: ${handedOff})`, async (t) => {
+    const launching = await createLaunching(t);
+    const { world, broker } = launching;
+    const started = makeFifo(join(world.root, "started"));
+    const go = makeFifo(join(world.root, "go"));
+    const define = (text: string): void =>
+      world.define({
+        serviceName: "svc",
+        binary: "answers-when-told.mjs",
+        labels: {
+          "exec.env.STARTED": started,
+          "exec.env.GO": go,
+          "exec.env.TEXT": text,
+          "handoff.enabled": String(handedOff),
+        },
+      });
+    define("one");
+    const first = await launching.negotiated("svc");
+    const pid = launching.pids("svc")[0] as number;
+    const session = await openSession({
+      service: "svc",
+      version: "1.0.0",
+      broker: { endpoint: broker.endpoint },
+      env: world.env,
+    });
+    assert.equal(Buffer.from(await session.request(0xf001, Buffer.from("hello"))).toString(), "at once");
+    assert.equal(session.connection.route, handedOff ? "handed-off" : "negotiated");
+    const asked = session.request(0xf001, Buffer.from("wait"));
+    assert.equal(await readFile(started, "utf8"), "waiting");
+    define("two");
+    assert.notEqual((await launching.negotiated("svc")).backendPipe, first.backendPipe);
+    await replaced(launching, pid);
+    // Nobody new can come, and what was there goes on.
+    assert.throws(() => statSync(first.backendPipe), { code: "ENOENT" });
+    await writeFile(go, "answer");
+    assert.equal(Buffer.from(await asked).toString(), "answer");
+    assert.equal(Buffer.from(await session.request(0xf001, Buffer.from("hello"))).toString(), "at once");
+    await session.close();
+    await processEnd(world, pid);
+  });
+}
 
 test("under load, with the definition changing again and again, no request fails and one backend is left", async (t) => {
   const launching = await createLaunching(t);
