@@ -223,7 +223,8 @@ class SingleFlight implements Activation {
       started: (started) => {
         this.launched.add(started);
         void started.ended.then(() => this.launched.delete(started));
-        if (this.stopping) started.stop();
+        // One that was taken over at this moment keeps running, as the others do.
+        if (this.stopping && started.state === "spawning") started.stop();
       },
       publish: (published) => {
         const old = this.running.get(id);

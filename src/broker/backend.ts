@@ -152,7 +152,6 @@ class BackendRunner implements LaunchedBackend {
       refused: () => this.handle("quiesce-refused"),
       drained: () => this.handle("drained"),
     });
-    options.registry.started(this);
     this.followControl(options.launch.control());
   }
 
@@ -168,6 +167,7 @@ class BackendRunner implements LaunchedBackend {
   launched(): void {
     this.handle("launched");
     this.options.launch.process.onExit(() => this.handle("exited"));
+    this.options.registry.started(this);
   }
 
   adopt(identity: BackendIdentity, drain: boolean): void {
@@ -175,6 +175,7 @@ class BackendRunner implements LaunchedBackend {
     this.socket = this.socketFacts();
     this.handle(drain ? "adopted-to-drain" : "adopted");
     this.options.launch.process.onExit(() => this.handle("exited"));
+    this.options.registry.started(this);
   }
 
   async awaitReady(): Promise<void> {

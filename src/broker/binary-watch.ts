@@ -16,6 +16,8 @@ export interface WatchedBinary {
 
 /** A file that is being written changes more than once; it is judged when it has been left alone for this long. */
 const SETTLE_MS = 100;
+/** In a place where something changes all the time it is judged all the same. */
+const MOST_SETTLE_MS = 2_000;
 const LOOK_MS = 5_000;
 
 /** Calls `onReplaced` once. Does not keep the process alive. */
@@ -34,6 +36,8 @@ class BinaryWatch {
   private looking = false;
   /** Something changed while it was looked at. */
   private outdated = false;
+  /** The first change since the last look. */
+  private changedMs: number | undefined;
   /** The file that was last found to have the content that runs. */
   private known: { readonly path: string; readonly facts: FileFacts } | undefined;
 
@@ -67,7 +71,9 @@ class BinaryWatch {
   private changed(): void {
     if (this.closed) return;
     this.outdated = true;
-    this.lookAfter(SETTLE_MS);
+    const nowMs = this.platform.clock.monotonicMs();
+    this.changedMs ??= nowMs;
+    if (nowMs - this.changedMs < MOST_SETTLE_MS) this.lookAfter(SETTLE_MS);
   }
 
   private lookAfter(ms: number): void {
@@ -79,6 +85,7 @@ class BinaryWatch {
     if (this.looking) return;
     this.looking = true;
     this.outdated = false;
+    this.changedMs = undefined;
     const replaced = await this.isReplaced();
     this.looking = false;
     if (this.closed) return;

@@ -57,6 +57,10 @@ for (const answers of [undefined, ["unsupported" as const]]) {
     drain.begin();
     await settled();
     const asked = answers === undefined ? [] : ["asked"];
+    // Whoever was just given the endpoint can still dial it.
+    clock.advance(499);
+    assert.deepEqual(seen, asked);
+    clock.advance(1);
     assert.deepEqual(seen, [...asked, "closed"]);
     clock.advance(60_000);
     assert.deepEqual(seen, [...asked, "closed"]);

@@ -1,14 +1,16 @@
 /**
  * Lets a backend end without cutting anything off, and without a deadline. One that knows the question is asked over its
- * control channel and ends by itself. For any other its endpoint is closed to newcomers first (the socket file goes;
- * connections that are open or wait in the backlog stay), and once no connection is left it may be sent SIGTERM: nobody
- * can have come in between.
+ * control channel and ends by itself. For any other, once those who were just given its endpoint have had time to dial
+ * it, the endpoint is closed to newcomers (the socket file goes; connections that are open or wait in the backlog stay),
+ * and when no connection is left it may be sent SIGTERM: nobody can have come in between.
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import type { ControlChannel } from "./control-channel.ts";
 import { isInUse } from "./idle-watch.ts";
 import type { Launch } from "./launch.ts";
 
+/** From the last Hello that may have got the endpoint to its being closed; a client of the reference does not ask again. */
+const DIAL_MS = 500;
 /** Between two counts of a draining backend's connections; doubling. */
 const LOOK_MS = { first: 20, most: 2_000 };
 /** Between two questions to a backend that is to go and still has work. */
@@ -35,8 +37,11 @@ export function createDrain(clock: Clock, launch: Launch, outcomes: DrainOutcome
     const answer = (await launch.control()?.quiesce?.()) ?? "unsupported";
     if (closed || answer === "quiesced") return;
     if (answer === "refused") return outcomes.refused();
-    launch.closeEndpoint();
-    look(LOOK_MS.first);
+    const close = (): void => {
+      launch.closeEndpoint();
+      look(LOOK_MS.first);
+    };
+    timer = clock.schedule(DIAL_MS, close, { weak: true });
   };
   const look = (nextMs: number): void => {
     if (closed) return;

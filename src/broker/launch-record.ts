@@ -31,6 +31,8 @@ export interface ManifestFacts {
   readonly brokerEndpoint: string;
   readonly logPath: string;
   readonly retired: boolean;
+  /** Of the process that is held: asked after its facts were read by number. */
+  readonly isAlive: () => boolean;
 }
 
 /** Replaces the launch record. @throws BrokerError PROCESS_EXITED, IO_FAILED; the launch record is gone all the same */
@@ -39,7 +41,7 @@ export function writeManifest(platform: Pick<Platform, "files" | "host" | "proce
   const { path } = facts.identity.endpoint;
   try {
     const process = processes.inspect(facts.identity.pid);
-    if (process === undefined)
+    if (process === undefined || !facts.isAlive())
       throw new BrokerError("PROCESS_EXITED", `process ${facts.identity.pid} ended before it was recorded`);
     const manifest = {
       ...facts.key,

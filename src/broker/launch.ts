@@ -87,7 +87,7 @@ export function createLaunch(parts: LaunchParts): Launch {
     ready: parts.ready,
     record(identity, retired) {
       try {
-        writeManifest(platform, { ...parts, identity, retired, logPath: log.path });
+        writeManifest(platform, { ...parts, identity, retired, logPath: log.path, isAlive: () => process.isAlive() });
       } catch (error) {
         parts.onRecordFault(error);
       }
