@@ -94,3 +94,68 @@ test("without a way to launch, a backend that is not there is refused as not reg
     ["BACKEND_SPAWN_FAILED", "backend is not registered", 1000],
   );
 });
+
+test("a Hello for a key whose leftovers are being looked at waits, and gets what was taken over", async () => {
+  const { activation, launches } = setUp();
+  const adopted = backend();
+  let registry: LaunchRegistry | undefined;
+  let looked: () => void = () => {};
+  activation.adopt(REQUEST.key, (given) => {
+    registry = given;
+    return new Promise((resolve) => {
+      looked = resolve;
+    });
+  });
+  const waiting = [1, 2].map(() => activation.activate(REQUEST));
+  const other = activation.activate({ ...REQUEST, key: { ...REQUEST.key, version: "2.0.0" } });
+  await new Promise(setImmediate);
+  // Another key does not wait.
+  assert.equal(launches.length, 1);
+  launches[0]?.up(backend());
+  await other;
+  registry?.publish(adopted);
+  looked();
+  for (const activated of await Promise.all(waiting)) assert.equal(backendOf(activated), adopted);
+  assert.equal(launches.length, 1);
+});
+
+test("when nothing could be taken over, those who waited share one launch", async () => {
+  const { activation, launches } = setUp();
+  activation.adopt(REQUEST.key, () => Promise.reject(new Error("could not be looked at")));
+  const waiting = [1, 2, 3].map(() => activation.activate(REQUEST));
+  await new Promise(setImmediate);
+  const launched = backend();
+  launches[0]?.up(launched);
+  for (const activated of await Promise.all(waiting)) assert.equal(backendOf(activated), launched);
+  assert.equal(launches.length, 1);
+});
+
+test("a broker that ends while it takes a backend over leaves it running; one that stops all ends it", async () => {
+  for (const what of ["launching", "all"] as const) {
+    const { activation } = setUp();
+    let stopped = 0;
+    let end: () => void = () => {};
+    const running = Object.assign(backend(), {
+      state: "running" as const,
+      ended: new Promise<void>((resolve) => {
+        end = resolve;
+      }),
+      stop: () => {
+        stopped++;
+        end();
+      },
+    });
+    let take: () => void = () => {};
+    activation.adopt(REQUEST.key, async (registry) => {
+      await new Promise<void>((resolve) => {
+        take = resolve;
+      });
+      registry.publish(running);
+      registry.started(running);
+    });
+    const done = activation.stop(what);
+    take();
+    await done;
+    assert.equal(stopped, what === "all" ? 1 : 0, what);
+  }
+});

@@ -2,13 +2,16 @@
  * Finding or launching the backend of a key. Single flight: the first Hello for a key that is not running launches it,
  * later ones join that launch, and nobody waits for another key's.
  */
-import type { Clock } from "../base/clock.ts";
-import { type BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import { type BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import { meansSameLaunch } from "../model/launch-means.ts";
+import { type CrashRow, createRecovery, STABLE_MS } from "../model/recovery.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
 import { createSpawnBudget } from "../model/spawn-budget.ts";
 import type { Connection } from "../platform/ports.ts";
-import type { Backend, LaunchedBackend, LaunchRegistry } from "./backend.ts";
+import type { Backend, Crash, LaunchedBackend, LaunchRegistry } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { BudgetRow } from "./status.ts";
 
@@ -22,11 +25,20 @@ export interface Activation {
   activate(request: LaunchRequest): MaybePromise<Activated>;
   /** Adds one that was not launched here. */
   register(backend: Backend): void;
+  /**
+   * Backends of an earlier broker are being looked at: Hellos for `key` wait until `work` is done, which may take one
+   * over with the registry it is given. `work` must not reject.
+   */
+  adopt(key: BackendKey, work: (registry: LaunchRegistry) => Promise<void>): void;
   /** Sorted by service, version, instance. */
   backends(): readonly Backend[];
+  /** Those that take no new client any more and have not ended yet. */
+  draining(): readonly LaunchedBackend[];
   /** Keys with launches in their current window, sorted as `backends`. */
   budgets(): readonly BudgetRow[];
-  /** All that were launched here and are not gone, in the order of their launches: also those that start or drain. */
+  /** What crashed in the last half minute or so. */
+  crashes(): readonly CrashRow[];
+  /** All that were launched here or adopted and are not gone, oldest first: also those that start or drain. */
   launched(): readonly LaunchedBackend[];
   /**
    * A process dialled the broker for a new control channel: `pid` by the kernel's word, `endpoint` by its own. Consumes
@@ -35,6 +47,8 @@ export interface Activation {
   attachControl(pid: number, endpoint: string, connection: Connection): boolean;
   /** Launches in progress. */
   readonly launching: number;
+  /** Backends that have not ended, in whatever state, adoptions in progress included. */
+  readonly alive: number;
   /** Resolves when no launch is in progress. */
   settled(): Promise<void>;
   /**
@@ -48,6 +62,8 @@ export interface ActivationOptions {
   readonly clock: Clock;
   /** Absent in registered mode: nothing is launched. */
   readonly bringUp?: (request: LaunchRequest, registry: LaunchRegistry) => Promise<LaunchedBackend>;
+  /** A running backend ended by itself; `crashes` in this window, `delayMs` until the next launch may begin. */
+  readonly onCrash?: (backend: LaunchedBackend, crash: Crash, crashes: number, delayMs: number) => void;
 }
 
 /** Hellos that may wait for one launch; a client that floods gets told to come back. */
@@ -72,9 +88,11 @@ interface Flight {
 class SingleFlight implements Activation {
   private readonly running = new Map<string, Backend>();
   private readonly flights = new Map<string, Flight>();
-  /** Every launched backend that is not gone yet, those that drain included. */
-  private readonly alive = new Set<LaunchedBackend>();
+  /** Every launched or adopted backend that is not gone yet, those that drain included. */
+  private readonly owned = new Set<LaunchedBackend>();
+  private readonly adoptions = new Map<string, Promise<void>>();
   private readonly budget = createSpawnBudget();
+  private readonly recovery = createRecovery();
   private stopping = false;
 
   constructor(private readonly options: ActivationOptions) {}
@@ -83,19 +101,34 @@ class SingleFlight implements Activation {
     return this.flights.size;
   }
 
+  get alive(): number {
+    return Math.max(this.running.size, this.owned.size) + this.adoptions.size;
+  }
+
   activate(request: LaunchRequest): MaybePromise<Activated> {
     const id = keyText(request.key);
     const backend = this.running.get(id);
-    // The way of nearly every Hello: nothing to wait for.
-    if (backend !== undefined && backend.isServing() === true) return { backend, how: "reused" };
+    // The way of nearly every Hello: nothing to wait for. Definitions are cached, so an unchanged one is the same object.
+    if (
+      backend !== undefined &&
+      (backend.definition === request.definition || backend.definition === undefined) &&
+      backend.isServing() === true
+    )
+      return { backend, how: "reused" };
     return this.findOrLaunch(id, request);
   }
 
   private async findOrLaunch(id: string, request: LaunchRequest): Promise<Activated> {
     // While one was looked at, it may have ended and another Hello may have launched its successor.
     for (let backend = this.running.get(id); backend !== undefined; backend = this.running.get(id)) {
+      if (backend.definition !== request.definition && !this.isStillMeant(backend, request.definition)) break;
       if ((await backend.isServing()) && this.running.get(id) === backend) return { backend, how: "reused" };
       this.dropStale(id, backend);
+    }
+    const adoption = this.adoptions.get(id);
+    if (adoption !== undefined) {
+      await adoption;
+      return this.activate(request);
     }
     const flight = this.flights.get(id);
     if (flight === undefined) return this.launch(id, request);
@@ -128,23 +161,42 @@ class SingleFlight implements Activation {
   }
 
   launched(): readonly LaunchedBackend[] {
-    return [...this.alive];
+    return [...this.owned];
   }
 
   attachControl(pid: number, endpoint: string, connection: Connection): boolean {
-    for (const backend of this.alive)
-      if (backend.state === "running" && backend.identity.endpoint.path === endpoint)
+    for (const backend of this.owned)
+      if (isKnown(backend) && backend.identity.endpoint.path === endpoint)
         return backend.attachControl(pid, connection);
     return false;
   }
 
+  crashes(): readonly CrashRow[] {
+    return this.recovery.rows(this.options.clock.monotonicMs());
+  }
+
+  draining(): readonly LaunchedBackend[] {
+    return [...this.owned].filter((backend) => backend.state === "draining");
+  }
+
+  adopt(key: BackendKey, work: (registry: LaunchRegistry) => Promise<void>): void {
+    const id = keyText(key);
+    const done = work(this.registry(id))
+      // What could not be looked at is not taken over; the Hellos that wait launch.
+      .catch(() => {})
+      .finally(() => this.adoptions.delete(id));
+    this.adoptions.set(id, done);
+  }
+
   async settled(): Promise<void> {
+    await Promise.all(this.adoptions.values());
     await Promise.all([...this.flights.values()].map((flight) => flight.result));
   }
 
   async stop(what: "launching" | "all"): Promise<void> {
     this.stopping = true;
-    const chosen = [...this.alive].filter((backend) => what === "all" || backend.state === "spawning");
+    await Promise.all(this.adoptions.values());
+    const chosen = [...this.owned].filter((backend) => what === "all" || backend.state === "spawning");
     for (const backend of chosen) backend.stop();
     await Promise.all(chosen.map((backend) => backend.ended));
     await this.settled();
@@ -166,28 +218,79 @@ class SingleFlight implements Activation {
       return refuse("RATE_LIMITED", `${MAX_LAUNCHING} backends are being launched already`, {
         retryAfterMs: SPAWN_RETRY_MS,
       });
-    const retryAfterMs = this.budget.begin(id, this.options.clock.monotonicMs());
-    return retryAfterMs === 0 ? undefined : refuse("RATE_LIMITED", "backend spawn budget exhausted", { retryAfterMs });
+    const nowMs = this.options.clock.monotonicMs();
+    const retryAfterMs = this.recovery.refusedMs(id, nowMs) || this.budget.begin(id, nowMs);
+    if (retryAfterMs === 0) return undefined;
+    const crash = this.recovery.last(id, nowMs);
+    const details: Record<string, string> =
+      crash === undefined ? {} : { crashes: String(crash.crashes), exit: crash.exit, log_tail: crash.logTail };
+    return refuse("RATE_LIMITED", "backend spawn budget exhausted", { retryAfterMs, details });
   }
 
   private async fly(id: string, request: LaunchRequest): Promise<Activated> {
     const bringUp = this.options.bringUp as NonNullable<ActivationOptions["bringUp"]>;
+    const { clock } = this.options;
+    const delayMs = this.recovery.delayMs(id, clock.monotonicMs());
+    if (delayMs > 0) await sleep(clock, delayMs);
+    if (this.stopping) return { refusal: SHUTTING_DOWN };
+    // One that would go on if it were still wanted is not: this launch takes its place.
+    for (const old of this.draining()) if (keyText(old.key) === id) old.supersede();
     try {
-      const backend = await bringUp(request, {
-        started: (started) => {
-          this.alive.add(started);
-          void started.ended.then(() => this.alive.delete(started));
-          if (this.stopping) started.stop();
-        },
-        publish: (published) => void this.running.set(id, published),
-        unpublish: (gone) => this.dropIfCurrent(id, gone),
-      });
+      const backend = await bringUp(request, this.registry(id));
       this.budget.succeeded(id);
       return { backend, how: "launched" };
     } catch (error) {
       // Cut short by our own end: the next broker launches it.
-      return { refusal: this.stopping ? SHUTTING_DOWN : spawnRefusal(error) };
+      if (this.stopping) return { refusal: SHUTTING_DOWN };
+      if (hasCode(error, "RATE_LIMITED")) {
+        this.budget.undo(id);
+        return { refusal: refuse("RATE_LIMITED", reasonOf(error), { retryAfterMs: SPAWN_RETRY_MS }) };
+      }
+      return { refusal: spawnRefusal(error) };
     }
+  }
+
+  private registry(id: string): LaunchRegistry {
+    const { clock } = this.options;
+    let stable = false;
+    return {
+      started: (started) => {
+        this.owned.add(started);
+        void started.ended.then(() => this.owned.delete(started));
+        // One that was taken over at this moment keeps running, as the others do.
+        if (this.stopping && started.state === "spawning") started.stop();
+      },
+      publish: (published) => {
+        const old = this.running.get(id);
+        this.running.set(id, published);
+        if (old !== published) (old as LaunchedBackend | undefined)?.supersede();
+        const settle = (): void => {
+          if (this.running.get(id) !== published) return;
+          stable = true;
+          this.recovery.forget(id);
+        };
+        clock.schedule(STABLE_MS, settle, { weak: true });
+      },
+      unpublish: (gone, why) => {
+        this.dropIfCurrent(id, gone);
+        // It did nothing wrong, so what comes next is no repetition.
+        if (why === "replaced" || why === "idle") this.recovery.forget(id);
+      },
+      crashed: (backend, crash) => {
+        if (stable && crash.exit === "status 0") return;
+        const nowMs = clock.monotonicMs();
+        const crashes = this.recovery.crashed(id, nowMs, { ...crash, atUnixMs: Math.round(clock.wallMs()) });
+        this.options.onCrash?.(backend, crash, crashes, this.recovery.delayMs(id, nowMs));
+      },
+    };
+  }
+
+  /** A backend whose definition changed in something that concerns its process is left to those that have it. */
+  private isStillMeant(backend: Backend, definition: ServiceDefinition): boolean {
+    if (backend.definition === undefined) return true;
+    if (!meansSameLaunch(backend.definition, definition, backend.key.version)) return false;
+    backend.definition = definition;
+    return true;
   }
 
   private dropStale(id: string, backend: Backend): void {
@@ -198,6 +301,11 @@ class SingleFlight implements Activation {
   private dropIfCurrent(id: string, backend: Backend): void {
     if (this.running.get(id) === backend) this.running.delete(id);
   }
+}
+
+/** Does it have an identity yet, and still? */
+function isKnown({ state }: LaunchedBackend): boolean {
+  return state === "running" || state === "draining";
 }
 
 function keyText(key: BackendKey): string {

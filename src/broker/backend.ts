@@ -1,23 +1,40 @@
-/** Runs the lifecycle table of one launched backend: turns events into effects, and effects into system calls. */
+/** Runs the lifecycle table of one backend, launched or adopted: turns events into effects, and effects into system calls. */
 import type { Timer } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { acceptsConnections } from "../exchange/accepts-connections.ts";
-import { type BackendEffect, type BackendEvent, type BackendState, stepBackend } from "../model/backend-state.ts";
+import {
+  type BackendEffect,
+  type BackendEvent,
+  type BackendLife,
+  type BackendState,
+  stepBackend,
+  UNBORN,
+} from "../model/backend-state.ts";
 import type { BackendIdentity } from "../model/identity.ts";
-import { launchMarker } from "../model/launch-environment.ts";
-import type { ServiceDefinition } from "../model/service-definition.ts";
+import { binaryPathFor, type ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
+import { watchBinary } from "./binary-watch.ts";
 import type { BackendControl } from "./control-requests.ts";
+import { createDrain, type Drain } from "./drain-backend.ts";
 import type { HandoffWay } from "./handoff-way.ts";
+import { watchIdle } from "./idle-watch.ts";
+import type { Launch } from "./launch.ts";
 import { killDescendants } from "./launch-record.ts";
-import type { BackendKey, Launch } from "./launcher.ts";
+import type { BackendKey } from "./launcher.ts";
 
-/** A served backend, launched here or registered at start. */
+/** A served backend, launched here, adopted or registered at start. */
 export interface Backend {
   readonly key: BackendKey;
   readonly identity: BackendIdentity;
   readonly state: BackendState;
+  /** It was launched by an earlier broker. */
+  readonly adopted?: boolean;
+  /**
+   * What it was launched from, in its newest wording that means the same process; undefined for one that was
+   * registered. Settings that are not part of the process are read from here.
+   */
+  definition?: ServiceDefinition | undefined;
   /** Wall clock of the last Hello that got it; its start before the first. */
   lastActiveUnixMs: number;
   /** Wall clock of the last Hello that got it; 0 before the first. */
@@ -41,9 +58,19 @@ export interface LaunchedBackend extends Backend {
   stop(): void;
   /**
    * Gives it a new control channel, whose other end the kernel calls `pid`. Consumes the connection when true; false when
-   * that is not this backend's live process, or it does not run.
+   * that is not this backend's live process, or it neither runs nor drains.
    */
   attachControl(pid: number, connection: Connection): boolean;
+  /** A newer one serves its key: it takes no new client, and ends when nobody uses it any more. */
+  supersede(): void;
+}
+
+/** How a backend that was running ended although nobody asked it to. */
+export interface Crash {
+  /** `status 3`, `signal SIGSEGV`; `unknown` for an adopted one. */
+  readonly exit: string;
+  /** Its last lines. */
+  readonly logTail: string;
 }
 
 /** Where a launch makes itself known while it goes on. */
@@ -53,7 +80,8 @@ export interface LaunchRegistry {
   /** It may be handed out. */
   publish(backend: LaunchedBackend): void;
   /** It may not be handed out any more. */
-  unpublish(backend: LaunchedBackend): void;
+  unpublish(backend: LaunchedBackend, why: BackendEvent): void;
+  crashed(backend: LaunchedBackend, crash: Crash): void;
 }
 
 export interface BackendOptions {
@@ -77,6 +105,7 @@ const KILL_PATIENCE_MS = 2000;
  */
 export async function bringUp(options: BackendOptions): Promise<LaunchedBackend> {
   const backend = new BackendRunner(options);
+  backend.launched();
   try {
     await backend.awaitReady();
     return backend;
@@ -87,34 +116,80 @@ export async function bringUp(options: BackendOptions): Promise<LaunchedBackend>
   }
 }
 
+/**
+ * Takes over a running backend of an earlier broker. Consumes `options.launch`.
+ *
+ * `drain`: it gets no new client and ends when nobody uses it any more.
+ */
+export function takeOver(
+  options: BackendOptions,
+  adoption: { readonly identity: BackendIdentity; readonly drain: boolean },
+): LaunchedBackend {
+  const backend = new BackendRunner(options);
+  backend.adopt(adoption.identity, adoption.drain);
+  return backend;
+}
+
 class BackendRunner implements LaunchedBackend {
   readonly key: BackendKey;
   readonly ended: Promise<void>;
-  state: BackendState = "spawning";
+  readonly adopted: boolean;
+  definition: ServiceDefinition;
   lastActiveUnixMs: number;
   lastHelloUnixMs = 0;
+  private life: BackendLife = UNBORN;
   private known: BackendIdentity | undefined;
   private socket: FileFacts | undefined;
   private checkedMs = Number.NEGATIVE_INFINITY;
   private checking: Promise<boolean> | undefined;
   private stopDeadline: Timer | undefined;
+  private terminated = false;
+  private watches: { close(): void }[] = [];
+  private readonly drain: Drain;
   private resolveEnded: () => void = () => {};
   private readonly dying: Promise<void>[] = [];
   private readonly abort = new AbortController();
 
   constructor(private readonly options: BackendOptions) {
     this.key = options.key;
+    this.adopted = options.launch.adopted;
+    this.definition = options.definition;
     this.lastActiveUnixMs = Math.round(options.platform.clock.wallMs());
     this.ended = new Promise((resolve) => {
       this.resolveEnded = resolve;
     });
-    options.registry.started(this);
-    options.launch.process.onExit(() => this.handle("exited"));
+    this.drain = createDrain(options.platform.clock, options.launch, {
+      refused: () => this.handle("quiesce-refused"),
+      drained: () => this.handle("drained"),
+    });
+    // The end of the channel comes before the news of a death, and before a backend that stops by itself has taken its
+    // endpoint away.
+    options.launch.control.onEnd(() => {
+      if (this.state === "running" && options.launch.process.isAlive() && !this.sameSocket()) this.handle("withdrawn");
+    });
+  }
+
+  get state(): BackendState {
+    return this.life.state;
   }
 
   get identity(): BackendIdentity {
     if (this.known === undefined) throw new Error("a backend has no identity before it is ready");
     return this.known;
+  }
+
+  launched(): void {
+    this.handle("launched");
+    this.options.launch.process.onExit(() => this.handle("exited"));
+    this.options.registry.started(this);
+  }
+
+  adopt(identity: BackendIdentity, drain: boolean): void {
+    this.known = identity;
+    this.socket = this.socketFacts();
+    this.handle(drain ? "adopted-to-drain" : "adopted");
+    this.options.launch.process.onExit(() => this.handle("exited"));
+    this.options.registry.started(this);
   }
 
   async awaitReady(): Promise<void> {
@@ -142,9 +217,14 @@ class BackendRunner implements LaunchedBackend {
     return this.options.launch.control;
   }
 
+  supersede(): void {
+    this.handle("replaced");
+  }
+
   attachControl(pid: number, connection: Connection): boolean {
     const { process, control } = this.options.launch;
-    if (this.state !== "running" || pid !== process.pid || !process.isAlive()) return false;
+    const lives = this.state === "running" || this.state === "draining";
+    if (!lives || pid !== process.pid || !process.isAlive()) return false;
     control.attach(connection);
     return true;
   }
@@ -163,30 +243,44 @@ class BackendRunner implements LaunchedBackend {
   }
 
   handle(event: BackendEvent): void {
-    const step = stepBackend(this.state, event);
-    if (step === undefined) return;
-    const from = this.state;
-    this.state = step.to;
-    for (const effect of step.effects) this.run(effect);
+    const from = this.life.state;
+    const step = stepBackend(this.life, event);
+    this.life = step;
+    if (step.effects === undefined) return;
+    for (const effect of step.effects) this.run(effect, event);
+    if (event === "exited" && from === "running") this.options.registry.crashed(this, this.crash());
     this.options.onTransition(this, event, from);
-    if (step.to === "failed" || step.to === "absent") this.finish();
+    if (step.state === "failed" || step.state === "absent") this.finish();
   }
 
-  private run(effect: BackendEffect): void {
-    const { launch, platform, definition } = this.options;
+  private run(effect: BackendEffect, event: BackendEvent): void {
+    const { launch, platform, registry } = this.options;
     switch (effect) {
       case "publish":
-        launch.settle();
-        return this.options.registry.publish(this);
+        launch.record(this.identity, false);
+        return registry.publish(this);
       case "unpublish":
-        return this.options.registry.unpublish(this);
+        return registry.unpublish(this, event);
+      case "watch":
+        return this.watch();
+      case "unwatch":
+        return this.unwatch();
+      case "quiesce":
+        launch.record(this.identity, true);
+        return this.drain.begin();
+      case "quiesce-later":
+        return this.drain.again();
       case "terminate":
-        launch.process.signal("SIGTERM");
+        // A second SIGTERM means "at once" to many.
+        if (!this.terminated) launch.process.signal("SIGTERM");
+        this.terminated = true;
         return;
       case "arm-stop-deadline":
-        this.stopDeadline = platform.clock.schedule(definition.exec.stopTimeoutMs, () => this.handle("stop-timeout"), {
-          weak: true,
-        });
+        this.stopDeadline ??= platform.clock.schedule(
+          this.definition.exec.stopTimeoutMs,
+          () => this.handle("stop-timeout"),
+          { weak: true },
+        );
         return;
       case "disarm-stop-deadline":
         this.stopDeadline?.cancel();
@@ -195,8 +289,38 @@ class BackendRunner implements LaunchedBackend {
         this.abort.abort(new BrokerError("PROCESS_EXITED", "the backend's process ended or the launch was given up"));
         return this.killTree();
       case "clean-up":
+        this.drain.close();
         return launch.cleanUp();
     }
+  }
+
+  private watch(): void {
+    this.unwatch();
+    const { launch, platform } = this.options;
+    const { sha256 } = this.identity;
+    const subject = {
+      timeout: () => this.definition.idleTimeoutMs,
+      lastHello: () => this.lastActiveUnixMs,
+      control: launch.control,
+      connections: launch.connections,
+    };
+    this.watches.push(watchIdle(platform.clock, subject, () => this.handle("idle")));
+    if (sha256 === undefined) return;
+    const path = binaryPathFor(this.definition, this.key.version);
+    this.watches.push(watchBinary(platform, { path, sha256 }, () => this.handle("replaced")));
+  }
+
+  private unwatch(): void {
+    for (const watch of this.watches.splice(0)) watch.close();
+  }
+
+  private crash(): Crash {
+    const status = this.options.launch.process.exitStatus;
+    return {
+      exit:
+        status === undefined ? "unknown" : status.signal === null ? `status ${status.code}` : `signal ${status.signal}`,
+      logTail: this.options.launch.log.tail(),
+    };
   }
 
   private killTree(): void {
@@ -204,8 +328,7 @@ class BackendRunner implements LaunchedBackend {
     const { process } = launch;
     process.signal("SIGKILL");
     this.dying.push(exitOf(process));
-    const search = { sessionId: process.pid, marker: launchMarker(launch.endpoint) };
-    for (const descendant of killDescendants(platform.processes, search))
+    for (const descendant of killDescendants(platform.processes, launch.search))
       this.dying.push(exitOf(descendant).finally(() => descendant.close()));
   }
 

@@ -23,6 +23,7 @@ import { createLifecycleLog } from "../store/lifecycle-log.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
+import { adoptBackend } from "./adopt-backend.ts";
 import { takeAttach } from "./attach-route.ts";
 import { type BackendOptions, bringUp } from "./backend.ts";
 import { createBackendHealth } from "./backend-health.ts";
@@ -33,8 +34,10 @@ import { diagnose } from "./diagnose.ts";
 import { type BrokerEvents, createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute } from "./hello-route.ts";
-import { reapInterruptedLaunches } from "./launch-record.ts";
+import { watchBrokerIdle } from "./idle-exit.ts";
+import type { BackendProcess } from "./launch.ts";
 import { createLauncher } from "./launcher.ts";
+import { handleLeftovers } from "./leftovers.ts";
 import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-recorder.ts";
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
@@ -42,6 +45,7 @@ import { createRecentEvents } from "./recent-events.ts";
 import { verifyRegistered } from "./registered-backend.ts";
 import { releaseHandles } from "./release-handles.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
+import { takeSpawnLock } from "./spawn-lock.ts";
 import type { BrokerSnapshot } from "./status.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
 
@@ -92,6 +96,7 @@ class RunningBroker implements Broker {
   private readonly serve: ServeOptions;
   private claim: EndpointClaim | undefined;
   private watcher: { close(): void } | undefined;
+  private idleWatch: { close(): void } | undefined;
   private accepted = 0;
   private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
   private repairing = false;
@@ -133,8 +138,7 @@ class RunningBroker implements Broker {
     this.claim = await claimEndpoint(this.platform, this.endpoint);
     const directory = runtimeDirectory(this.places());
     if (directory !== undefined && registered === undefined) {
-      const reaped = reapInterruptedLaunches(this.platform, directory, this.endpoint);
-      if (reaped > 0) this.events.reaped(reaped);
+      this.takeOverFrom(directory);
       void sweepEndpoints(this.platform, directory).then(
         (swept) => swept > 0 && this.events.swept(swept),
         // Tidying up is no reason to fail; the next start tries again.
@@ -145,6 +149,7 @@ class RunningBroker implements Broker {
     this.watchEndpoint();
     this.events.started(this.endpoint, this.instance());
     this.recorder.flush();
+    this.watchIdle();
   }
 
   stop(options: StopOptions): Promise<void> {
@@ -163,23 +168,19 @@ class RunningBroker implements Broker {
       brokerEndpoint: this.endpoint,
       logDirectory: this.options.logDirectory,
       onLogFault: (key, path, fault) => this.events.logFault(key, path, fault),
+      onRecordFault: (key, error) => this.events.unrecorded(key, error),
     });
     return createActivation({
       clock: platform.clock,
       bringUp: async (request, registry) => {
         const { key, definition } = request;
-        this.events.launching(key, request.askedBy ?? 0);
+        const lock = takeSpawnLock(platform.locks, this.endpoint, key);
         let pid: number | undefined;
         try {
+          this.events.launching(key, request.askedBy ?? 0);
           const launch = await launcher.launch(request);
-          const { process } = launch;
-          pid = process.pid;
-          const onTransition: BackendOptions["onTransition"] = (backend, event, from) => {
-            const exit = process.exitStatus;
-            this.events.backend({ key, pid: process.pid, event, from, to: backend.state, exit });
-            if (from === "running" || event === "stop-timeout")
-              this.health.ended(key, event, exit, backend.lastHelloUnixMs);
-          };
+          pid = launch.process.pid;
+          const onTransition = this.followBackend(launch.process);
           const backend = await bringUp({ platform, key, definition, launch, registry, onTransition });
           this.metrics.spawn(key, "ready");
           return backend;
@@ -188,9 +189,65 @@ class RunningBroker implements Broker {
           this.health.launchFailed(key, error);
           this.events.launchFailed(key, { pid, error, ending: this.stopping !== undefined });
           throw error;
+        } finally {
+          lock.release();
         }
       },
+      onCrash: (backend, crash, crashes, delayMs) =>
+        this.events.crashed(backend.key, backend.identity.pid, crash, crashes, delayMs),
     });
+  }
+
+  private followBackend(process: Pick<BackendProcess, "pid" | "exitStatus">): BackendOptions["onTransition"] {
+    const { pid } = process;
+    return (backend, event, from) => {
+      const exit = process.exitStatus;
+      this.events.backend({ key: backend.key, pid, event, from, to: backend.state, exit });
+      if (from === "running" || event === "stop-timeout")
+        this.health.ended(backend.key, event, exit, backend.lastHelloUnixMs);
+    };
+  }
+
+  /** Backends of earlier brokers at this endpoint; Hellos for them wait until they have been looked at. */
+  private takeOverFrom(directory: string): void {
+    const { platform, events, endpoint: brokerEndpoint } = this;
+    handleLeftovers(
+      platform,
+      { directory, brokerEndpoint },
+      {
+        reaped: (count) => events.reaped(count),
+        classified: (endpoint, verdict, evidence) => events.leftover(endpoint, verdict, evidence),
+        adopting: (key, work) =>
+          this.activation.adopt(key, (registry) =>
+            work((found) =>
+              adoptBackend(
+                {
+                  platform,
+                  brokerEndpoint,
+                  registry,
+                  onTransition: (pid) => this.followBackend({ pid }),
+                  onRecordFault: (of, error) => events.unrecorded(of, error),
+                },
+                found,
+              ),
+            ),
+          ),
+      },
+    );
+  }
+
+  private watchIdle(): void {
+    const { idleExitMs } = this.options;
+    if (idleExitMs === undefined) return;
+    this.idleWatch = watchBrokerIdle(
+      this.platform.clock,
+      idleExitMs,
+      () => ({
+        accepted: this.accepted,
+        busy: this.connections.count > 0 || this.activation.launching > 0 || this.activation.alive > 0,
+      }),
+      () => void this.stop({ reason: "idle" }),
+    );
   }
 
   private createServeOptions(): ServeOptions {
@@ -380,6 +437,7 @@ class RunningBroker implements Broker {
     ]);
     launches.cancel();
     this.watcher?.close();
+    this.idleWatch?.close();
     this.claim?.release();
     // Peers that came in while the rest was ending.
     await this.connections.drain({ readingMs: 0, totalMs: DRAIN_READING_MS });
@@ -413,6 +471,8 @@ class RunningBroker implements Broker {
       definitions: { directory: this.options.definitionDirectory, source: this.options.definitionDirectorySource },
       events: () => this.recentEvents.rows(),
       metrics: () => this.metricFamilies(),
+      draining: this.activation.draining(),
+      crashes: this.activation.crashes(),
     };
   }
 

@@ -26,6 +26,8 @@ import { type ControlRequests, createControlRequests } from "./control-requests.
 import { type AckUrgency, type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-way.ts";
 
 export interface ControlChannel {
+  /** Calls back once when the channel has ended, at once when it has: the backend is dying or about to end, or broke the protocol. */
+  onEnd(callback: () => void): void;
   /** Undefined until the backend has said that it takes connections over, and after its end. */
   way(): HandoffWay | undefined;
   /** Everything beside handoffs. */
@@ -67,6 +69,8 @@ class BackendControl implements ControlChannel {
   private readonly watch: ReadableWatch;
   /** Set while acknowledgements are left lying. */
   private leisure: Timer | undefined;
+  private ended = false;
+  private readonly endCallbacks: (() => void)[] = [];
 
   constructor(
     private readonly platform: Pick<Platform, "clock">,
@@ -88,6 +92,11 @@ class BackendControl implements ControlChannel {
       direct: hasCapability(this.capabilities, "handoffDirect"),
       open: (offer, urgency) => this.exchange(offer, urgency),
     };
+  }
+
+  onEnd(callback: () => void): void {
+    if (this.ended) callback();
+    else this.endCallbacks.push(callback);
   }
 
   close(): void {
@@ -227,6 +236,8 @@ class BackendControl implements ControlChannel {
     this.shut();
     this.control.end(this.closedBy);
     for (const { settle } of [...this.waiting.values()]) settle(outcome);
+    this.ended = true;
+    for (const callback of this.endCallbacks.splice(0)) callback();
   }
 
   private shut(): void {

@@ -8,7 +8,11 @@ import { type ControlChannel, createControlChannel } from "./control-channel.ts"
 import type { BackendControl, LeaseReport } from "./control-requests.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 
-export interface ControlSlot extends BackendControl {
+export interface ControlSlot extends Omit<BackendControl, "onLeaseChange"> {
+  /** @see BackendControl.onLeaseChange; any number of callbacks, each until what is returned is called. */
+  onLeaseChange(callback: (report: LeaseReport | undefined) => void): () => void;
+  /** Calls back each time the channel in use has ended by itself: the backend is dying or about to end, or broke the protocol. */
+  onEnd(callback: () => void): void;
   /** @see ControlChannel.way */
   way(): HandoffWay | undefined;
   /**
@@ -26,12 +30,18 @@ const CONFIRM_MS = 1_000;
 /** `inherited`: our end of the pair whose other end the backend was given. Consumes it. */
 export function createControlSlot(platform: Pick<Platform, "clock">, inherited?: Connection): ControlSlot {
   let channel: ControlChannel | undefined;
-  let changed: (report: LeaseReport | undefined) => void = () => {};
+  const listeners = new Set<(report: LeaseReport | undefined) => void>();
+  let ended: () => void = () => {};
   const put = (next: ControlChannel): void => {
     const previous = channel;
     channel = next;
     // The last word of a channel that has been replaced concerns nobody.
-    next.control.onLeaseChange((report) => channel === next && changed(report));
+    next.control.onLeaseChange((report) => {
+      if (channel === next) for (const listener of listeners) listener(report);
+    });
+    next.onEnd(() => {
+      if (channel === next) ended();
+    });
     previous?.close();
   };
   if (inherited !== undefined) put(createControlChannel(platform, inherited));
@@ -39,7 +49,11 @@ export function createControlSlot(platform: Pick<Platform, "clock">, inherited?:
     way: () => channel?.way(),
     leases: () => channel?.control.leases(),
     onLeaseChange(callback) {
-      changed = callback;
+      listeners.add(callback);
+      return () => void listeners.delete(callback);
+    },
+    onEnd(callback) {
+      ended = callback;
     },
     quiesce: async (deadline, cause) => channel?.control.quiesce(deadline, cause) ?? "unsupported",
     releaseHandles: async (path, deadline) =>

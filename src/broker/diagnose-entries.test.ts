@@ -27,6 +27,8 @@ function snapshot(changes: Partial<BrokerSnapshot>): BrokerSnapshot {
     fdDemoted: false,
     inodes: undefined,
     backends: [],
+    draining: [],
+    crashes: [],
     budgets: [],
     health: [],
     definitions: { directory: "/d", source: "platform-default" },

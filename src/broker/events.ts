@@ -1,9 +1,11 @@
 /** What the broker tells about itself: one function per kind, so that names, levels and fields stay in one place. */
 import type { Clock } from "../base/clock.ts";
 import { isBrokerError, reasonOf } from "../base/errors.ts";
+import type { LeftoverEvidence, LeftoverVerdict } from "../model/classify-leftover.ts";
 import type { DefinitionDifference } from "../model/definition-differences.ts";
 import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
+import type { Crash } from "./backend.ts";
 import type { HandoffReport } from "./handoff.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
 import type { BackendKey } from "./launcher.ts";
@@ -31,6 +33,10 @@ export interface BrokerEvents {
   rebound(endpoint: string): void;
   lostEndpoint(endpoint: string, reason: string): void;
   reaped(count: number): void;
+  /** `delayMs`: until the next launch may begin. */
+  crashed(key: BackendKey, pid: number, crash: Crash, crashes: number, delayMs: number): void;
+  leftover(endpoint: string, verdict: LeftoverVerdict, evidence: LeftoverEvidence): void;
+  unrecorded(key: BackendKey, error: unknown): void;
   swept(count: number): void;
   lifecycleFault(path: string, fault: string): void;
   lifecycleResumed(path: string, lost: number): void;
@@ -82,7 +88,7 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
     },
     backend: (transition) => {
       const { key, pid, event, from, to, exit } = transition;
-      const reason = history.changed(transition);
+      const { reason, cause } = history.changed(transition);
       emit({
         type: "backend-state",
         level: to === "failed" ? "warn" : "info",
@@ -93,6 +99,7 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
         from,
         to,
         reason,
+        cause,
         ...(exit !== undefined && { exit_code: exit.code, exit_signal: exit.signal }),
       });
     },
@@ -178,6 +185,38 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
         level: "info",
         message: `removed ${count} sockets of backends that are gone`,
         count,
+      }),
+    crashed: (key, pid, crash, crashes, delayMs) =>
+      emit({
+        type: "backend-crashed",
+        level: "warn",
+        message: `${keyName(key)} ended by itself (${crash.exit}), number ${crashes} in this window; the next client launches it again${delayMs > 0 ? ` after ${delayMs} ms` : ""}`,
+        ...key,
+        pid,
+        exit: crash.exit,
+        log_tail: crash.logTail,
+        crashes,
+        delay_ms: delayMs,
+      }),
+    leftover: (endpoint, verdict, evidence) =>
+      emit({
+        type: "backend-found",
+        level: "info",
+        message: `an earlier broker's backend at ${endpoint}: ${verdict}`,
+        endpoint,
+        verdict,
+        record: evidence.record,
+        same_boot: evidence.sameBoot,
+        process: evidence.process,
+        proof: evidence.proof,
+      }),
+    unrecorded: (key, error) =>
+      emit({
+        type: "backend-unrecorded",
+        level: "warn",
+        message: `${keyName(key)} could not be written down for the next broker: ${reasonOf(error)}, ignoring`,
+        ...key,
+        error: reasonOf(error),
       }),
     reaped: (count) =>
       emit({

@@ -17,9 +17,12 @@ export interface LaunchHistory {
   /** Notes the beginning of a launch and returns why it is necessary. */
   launching(key: BackendKey, askedBy: number): string;
   launchFailed(key: BackendKey, why: string): void;
-  /** Notes a change of state and returns what there is to say of it. */
-  changed(transition: Transition): string;
+  /** Notes a change of state and returns what there is to say of it, and for one that ends on whose account. */
+  changed(transition: Transition): { readonly reason: string; readonly cause: EndCause };
 }
+
+/** `own`: nobody asked it to. */
+export type EndCause = "own" | "asked" | "idle" | "replaced";
 
 interface Past {
   /** What became of the last one; undefined: there was none. */
@@ -27,6 +30,7 @@ interface Past {
   launchedMs: number;
   /** Why the one that is ending was asked to. */
   ending: string;
+  cause: EndCause;
 }
 
 /** Keys remembered; more would be a client that makes up versions. */
@@ -40,7 +44,7 @@ export function createLaunchHistory(clock: Clock): LaunchHistory {
     let past = pasts.get(name);
     if (past === undefined) {
       if (pasts.size >= MAX_KEYS) pasts.clear();
-      past = { last: undefined, launchedMs: clock.monotonicMs(), ending: "" };
+      past = { last: undefined, launchedMs: clock.monotonicMs(), ending: "", cause: "own" };
       pasts.set(name, past);
     }
     return past;
@@ -60,13 +64,46 @@ export function createLaunchHistory(clock: Clock): LaunchHistory {
       const past = pastOf(transition.key);
       const told = describe(transition, past, clock);
       if (transition.from !== "spawning") past.last = `the last one (pid ${transition.pid}) ${told}`;
-      return told;
+      return { reason: told, cause: past.cause };
     },
   };
 }
 
+const CAUSES: Readonly<Partial<Record<BackendEvent, EndCause>>> = {
+  launched: "own",
+  adopted: "own",
+  "quiesce-refused": "own",
+  "adopted-to-drain": "replaced",
+  idle: "idle",
+  replaced: "replaced",
+  withdrawn: "own",
+  stop: "asked",
+  "not-serving": "asked",
+};
+
 function describe({ event, from, exit }: Transition, past: Past, clock: Clock): string {
+  past.cause = CAUSES[event] ?? past.cause;
   switch (event) {
+    case "launched":
+      return "its process was started";
+    case "adopted":
+      return "of an earlier broker, proved and taken over";
+    case "adopted-to-drain":
+      past.ending = "an earlier broker had retired it";
+      return "of an earlier broker, taken over to end when nobody uses it any more";
+    case "idle":
+      past.ending = "nobody used it any more";
+      return "is let go because nobody has used it for its idle time-out";
+    case "replaced":
+      past.ending = "a newer one took its place";
+      return "takes no new client because its binary or definition changed";
+    case "withdrawn":
+      past.ending = "it took its endpoint away";
+      return "took its endpoint away and is about to end by itself";
+    case "quiesce-refused":
+      return "is in use again and goes on";
+    case "drained":
+      return "is asked to end because nobody uses it any more";
     case "ready":
       return `ready ${Math.round(clock.monotonicMs() - past.launchedMs)} ms after its launch began`;
     case "launch-failed":

@@ -12,10 +12,9 @@ import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
-import { type ControlSlot, createControlSlot } from "./control-slot.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
-import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
-import { type LaunchRecord, removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
+import { createLaunch, type Launch } from "./launch.ts";
+import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
 
 /** What a backend is known by; everything that happens to one is counted under it. */
@@ -34,23 +33,6 @@ export interface LaunchRequest {
   readonly askedBy?: number;
 }
 
-/** A started backend that is not known to be ready yet. */
-export interface Launch {
-  readonly endpoint: BackendEndpoint;
-  readonly process: SpawnedProcess;
-  readonly log: BackendLog;
-  /** Empty for a daemon that was given no control channel. */
-  readonly control: ControlSlot;
-  /** @see Backend.handoffWay */
-  handoffWay(): HandoffWay | undefined;
-  /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
-  ready(signal: AbortSignal): Promise<BackendIdentity>;
-  /** The launch is over, well or not: its record goes. */
-  settle(): void;
-  /** Removes the endpoint and lets the log go. The process must have ended or never be reached again. */
-  cleanUp(): void;
-}
-
 export interface Launcher {
   /** @throws BrokerError SPAWN_FAILED and others, with the frozen text of the step; nothing is left behind */
   launch(request: LaunchRequest): Promise<Launch>;
@@ -63,6 +45,7 @@ export interface LauncherOptions {
   readonly brokerEndpoint: string;
   readonly logDirectory: string;
   readonly onLogFault: (key: BackendKey, path: string, fault: string) => void;
+  readonly onRecordFault: (key: BackendKey, error: unknown) => void;
 }
 
 /** First descriptor a child gets beyond the standard three. */
@@ -88,36 +71,33 @@ export function createLauncher(options: LauncherOptions): Launcher {
         maxBytes: definition.exec.logMaxBytes,
       });
       if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
-      let record: LaunchRecord | undefined;
-      const cleanUp = (): void => {
+      const giveUp = (): void => {
         log.close();
         removeEndpointFiles(platform.files, endpoint.path);
-        record?.remove();
         allocator.release(endpoint.path);
       };
       try {
-        record = writeLaunchRecord(platform.files, endpoint.path, options.brokerEndpoint);
+        writeLaunchRecord(platform.files, endpoint.path, options.brokerEndpoint);
         const startedAtMs = Math.round(platform.clock.wallMs());
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
         const { child, control } = await spawn(options, request, { binary, endpoint, log });
         log.handedOver();
-        const slot = createControlSlot(platform, control);
-        const dialled = dialledWay(platform, definition, endpoint);
-        return {
+        return createLaunch({
+          platform,
+          adopted: false,
+          key,
+          definition,
           endpoint,
           process: child,
           log,
-          control: slot,
-          handoffWay: () => dialled ?? slot.way(),
+          control,
+          brokerEndpoint: options.brokerEndpoint,
           ready: (signal) => ready(platform, { request, binary, endpoint, child, log, startedAtMs, deadline, signal }),
-          settle: () => record?.remove(),
-          cleanUp: () => {
-            slot.close();
-            cleanUp();
-          },
-        };
+          onRecordFault: (error) => options.onRecordFault(key, error),
+          onCleanedUp: () => allocator.release(endpoint.path),
+        });
       } catch (error) {
-        cleanUp();
+        giveUp();
         throw error;
       }
     },
@@ -128,16 +108,6 @@ interface Prepared {
   readonly binary: Binary;
   readonly endpoint: BackendEndpoint;
   readonly log: BackendLog;
-}
-
-/** A backend that knows nothing of control channels but of v1 handoffs says so in its definition. */
-function dialledWay(
-  platform: Platform,
-  definition: ServiceDefinition,
-  endpoint: BackendEndpoint,
-): HandoffWay | undefined {
-  const path = definition.handoff.endpoint;
-  return path === undefined ? undefined : createDialledWay(platform, path.replaceAll("{endpoint}", endpoint.path));
 }
 
 interface Started {

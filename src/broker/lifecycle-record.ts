@@ -31,13 +31,17 @@ const ROWS: Readonly<Record<string, Choice>> = {
   "accept-failed": { ...BROKER, often: true },
   "backend-launching": { kind: "SPAWN_ATTEMPT", ...BACKEND },
   "backend-launch-failed": { kind: launchFailureKind, ...BACKEND },
-  "backend-state": ({ to, event, exit_code: code }) => {
-    if (to === "running") return { kind: "SPAWN", ...BACKEND };
-    // Told by backend-launch-failed, which knows why.
-    if (to === "failed") return "skip";
+  "backend-state": ({ to, from, event, cause, exit_code: code }) => {
+    // Told by backend-launching, and by backend-launch-failed, which knows why.
+    if (to === "spawning" || to === "failed") return "skip";
+    if (event === "ready") return { kind: "SPAWN", ...BACKEND };
+    if (event === "replaced") return { kind: "REPLACED_BY_NEWER", ...BACKEND };
     if (to !== "absent") return { ...BROKER, ...BACKEND };
-    return { kind: ({ from }) => deathKind(from === "draining", event === "exited" && code === 0), ...BACKEND };
+    if (cause === "idle") return { kind: "DIED_IDLE", ...BACKEND };
+    return { kind: deathKind(from === "draining", event === "exited" && code === 0), ...BACKEND };
   },
+  // Its end is told by backend-state.
+  "backend-crashed": "skip",
   "backend-log-unavailable": { kind: "RESOURCE_PRESSURE" },
   "fd-pressure": { kind: "RESOURCE_PRESSURE" },
   "fd-pressure-over": { kind: "RESOURCE_PRESSURE" },

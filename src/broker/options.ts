@@ -21,6 +21,11 @@ export interface BrokerOptions {
   readonly home?: string;
   /** End after this many accepted connections. Default: no end. Sane: 1 and up. */
   readonly maxConnections?: number;
+  /**
+   * End when there has been no connection and no backend for this many milliseconds, like systemd's ExitIdleTime of a
+   * bus-activated service. Default: never. Sane: minutes.
+   */
+  readonly idleExitMs?: number;
   /** Registered mode: one running backend, nothing is launched. */
   readonly registered?: RegisteredBackend;
   /** Hellos one process may send in a second; 0 turns the limit off. Default 256. */
@@ -40,7 +45,7 @@ export interface RegisteredBackend {
 }
 
 /** Why a broker ended; shown by `status` while it ends and in the last log line. */
-export type CloseReason = "requested" | "signal" | "max-connections" | "lost-endpoint";
+export type CloseReason = "requested" | "signal" | "max-connections" | "lost-endpoint" | "idle";
 
 export interface StopOptions {
   readonly reason: CloseReason;

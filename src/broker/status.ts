@@ -1,5 +1,6 @@
 /** What a broker knows about itself at one moment, and its frozen renderings (spec: admin §3.1). */
 import type { MetricFamily } from "../model/open-metrics.ts";
+import type { CrashRow } from "../model/recovery.ts";
 import type { Backend } from "./backend.ts";
 import type { HealthRecord } from "./backend-health.ts";
 import type { BackendKey } from "./launcher.ts";
@@ -24,6 +25,9 @@ export interface BrokerSnapshot {
   readonly budgets: readonly BudgetRow[];
   readonly health: readonly HealthRecord[];
   readonly definitions: { readonly directory: string; readonly source: string };
+  /** They take no new client and have not ended yet. */
+  readonly draining: readonly Backend[];
+  readonly crashes: readonly CrashRow[];
   // What costs something to collect is collected when a verb wants it.
   readonly events: () => readonly RecentEvent[];
   readonly metrics: () => readonly MetricFamily[];
@@ -43,7 +47,7 @@ export function renderStatusText(snapshot: BrokerSnapshot): string {
   return `broker_instance: ${snapshot.instance}\naccepting_hello: ${snapshot.acceptingHello}\n`;
 }
 
-/** The frozen keys, then ours (`endpoint`, `launching`, `shutting_down`). */
+/** The frozen keys, then ours (`draining`, `crashes`, `endpoint`, `launching`, `shutting_down`; `adopted` of a backend). */
 export function renderStatusJson(snapshot: BrokerSnapshot): object {
   return {
     schema_version: 1,
@@ -57,13 +61,23 @@ export function renderStatusJson(snapshot: BrokerSnapshot): object {
     fd_pressure: { demoted: snapshot.fdDemoted },
     inode_pressure: inodePressure(snapshot.inodes),
     backends: snapshot.backends.map((backend) => ({
-      service_name: backend.key.service,
-      service_version: backend.key.version,
-      pid: backend.identity.pid,
-      backend_pipe: backend.identity.endpoint.path,
-      last_active_unix_ms: backend.lastActiveUnixMs,
+      ...backendRow(backend),
       state: backendState(backend),
+      adopted: backend.adopted === true,
     })),
+    draining: snapshot.draining.map(backendRow),
+    crashes: snapshot.crashes.map((row) => {
+      const [instance, service, version] = row.key.split(" ");
+      return {
+        broker_instance: instance,
+        service_name: service,
+        service_version: version,
+        crashes: row.crashes,
+        last_exit: row.exit,
+        last_log_lines: row.logTail,
+        last_unix_ms: row.atUnixMs,
+      };
+    }),
     endpoint: snapshot.endpoint,
     launching: snapshot.launching,
     shutting_down: snapshot.shuttingDown,
@@ -73,6 +87,16 @@ export function renderStatusJson(snapshot: BrokerSnapshot): object {
 /** The frozen two words. */
 export function backendState(backend: Pick<Backend, "state">): "running" | "stale" {
   return backend.state === "running" ? "running" : "stale";
+}
+
+function backendRow(backend: Backend): object {
+  return {
+    service_name: backend.key.service,
+    service_version: backend.key.version,
+    pid: backend.identity.pid,
+    backend_pipe: backend.identity.endpoint.path,
+    last_active_unix_ms: backend.lastActiveUnixMs,
+  };
 }
 
 function inodePressure(inodes: BrokerSnapshot["inodes"]): object {

@@ -109,6 +109,8 @@ function localSnapshot(platform: Platform, places: PlaceInputs): BrokerSnapshot 
         fdUsageRatio: 0,
         uptimeMs: 0,
       }),
+    draining: [],
+    crashes: [],
   };
 }
 

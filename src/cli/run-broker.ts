@@ -18,6 +18,7 @@ const EXIT: Readonly<Record<CloseReason, number>> = {
   requested: 0,
   signal: 0,
   "max-connections": 0,
+  idle: 0,
   "lost-endpoint": ERROR_TABLE.IO_FAILED.exit,
 };
 

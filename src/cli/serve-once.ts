@@ -79,11 +79,15 @@ async function answer(platform: Platform, connection: Connection): Promise<unkno
 const NO_SERVICES: Activation = {
   activate: async () => ({ refusal: refuse("SERVICE_UNKNOWN", "service is not registered") }),
   register: () => {},
+  adopt: () => {},
   backends: () => [],
+  draining: () => [],
   budgets: () => [],
   launched: () => [],
   attachControl: () => false,
+  crashes: () => [],
   launching: 0,
+  alive: 0,
   stop: async () => {},
   settled: async () => {},
 };

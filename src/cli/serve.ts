@@ -11,7 +11,14 @@ import type { DefinitionStore } from "../store/definition-store.ts";
 import { type BrokerLogOptions, createBrokerLog, LOG_FORMATS, LOG_LEVELS } from "./broker-log.ts";
 import type { CliContext } from "./context.ts";
 import { openDefinitions } from "./open-definitions.ts";
-import { absolutePath, parseCount, parseInstance, parseNonEmpty, parsePositiveCount } from "./option-parsers.ts";
+import {
+  absolutePath,
+  parseCount,
+  parseDuration,
+  parseInstance,
+  parseNonEmpty,
+  parsePositiveCount,
+} from "./option-parsers.ts";
 import { checkPrivilege } from "./privilege-gate.ts";
 import { runBroker } from "./run-broker.ts";
 import { instanceEndpoint } from "./select-broker.ts";
@@ -22,6 +29,7 @@ interface ServeFlags {
   readonly serviceDefDir?: string;
   readonly maxConnections?: number;
   readonly helloRate?: number;
+  readonly idleExit?: number;
   readonly service?: string;
   readonly version?: string;
   readonly backendEndpoint?: string;
@@ -57,6 +65,11 @@ export function register(program: Command, context: CliContext): void {
     .option("--service-def-dir <directory>", "where service definitions are (default: the user's own)", parseNonEmpty)
     .option("--max-connections <n>", "end after this many connections", parsePositiveCount)
     .option("--hello-rate <n>", "Hellos one process may send in a second, 0 for no limit (default: 256)", parseCount)
+    .option(
+      "--idle-exit <duration>",
+      "end after this long without connections and backends (default: never)",
+      parseDuration,
+    )
     .option("--service <name>", "registered mode: the service", parseNonEmpty)
     .option("--version <version>", "registered mode: its version", parseNonEmpty)
     .option("--backend-endpoint <endpoint>", "registered mode: where the backend listens", parseNonEmpty)
@@ -101,6 +114,7 @@ async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Om
     home: places.home,
     ...(flags.maxConnections !== undefined && { maxConnections: flags.maxConnections }),
     ...(flags.helloRate !== undefined && { hellosPerSecond: flags.helloRate }),
+    ...(flags.idleExit !== undefined && { idleExitMs: flags.idleExit }),
     ...(registered !== undefined && { registered }),
   };
 }

@@ -47,3 +47,20 @@ test("columns are as wide as their widest cell, without trailing blanks", () => 
     ["a    bb  c", "aaa  b"],
   );
 });
+
+test("what drains is listed with the backends, what crashed below them with its last words", () => {
+  const row = { service_name: "demo", service_version: "1.0.0", pid: 8, backend_pipe: "/b" };
+  const body = {
+    draining: [row],
+    crashes: [{ ...row, crashes: 2, last_exit: "signal SIGSEGV", last_log_lines: "a\nb\nc\n\x1b[2Jd\n" }],
+  };
+  assert.deepEqual(statusText("/s", body).split("\n").slice(2), [
+    "  SERVICE  VERSION  PID  STATE     ENDPOINT",
+    "  demo     1.0.0    8    draining  /b",
+    "  crashed lately: demo 1.0.0, 2 of 3 times in 30 s, last with signal SIGSEGV",
+    "  | b",
+    "  | c",
+    "  | ?[2Jd",
+    "",
+  ]);
+});

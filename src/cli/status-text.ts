@@ -10,6 +10,16 @@ interface StatusBody {
   readonly accepting_hello?: unknown;
   readonly connections_open?: unknown;
   readonly backends?: unknown;
+  readonly draining?: unknown;
+  readonly crashes?: unknown;
+}
+
+interface CrashRow {
+  readonly service_name?: unknown;
+  readonly service_version?: unknown;
+  readonly crashes?: unknown;
+  readonly last_exit?: unknown;
+  readonly last_log_lines?: unknown;
 }
 
 interface BackendRow {
@@ -30,7 +40,9 @@ export function statusText(endpoint: string, body: StatusBody): string {
       ? [`${body.connections_open} open connection${body.connections_open === 1 ? "" : "s"}`]
       : []),
   ];
-  const backends = Array.isArray(body.backends) ? (body.backends as BackendRow[]) : [];
+  const draining = (listOf(body.draining) as BackendRow[]).map((row) => ({ ...row, state: "draining" }));
+  const backends: BackendRow[] = [...(listOf(body.backends) as BackendRow[]), ...draining];
+  const crashes = (listOf(body.crashes) as CrashRow[]).flatMap(crashLines);
   const rows = backends.map((row) => [
     cell(row.service_name),
     cell(row.service_version),
@@ -42,7 +54,23 @@ export function statusText(endpoint: string, body: StatusBody): string {
     rows.length === 0
       ? ["  no backends"]
       : alignColumns([["SERVICE", "VERSION", "PID", "STATE", "ENDPOINT"], ...rows]).map((line) => `  ${line}`);
-  return [facts.join(", "), `  ${endpoint}`, ...table].map((line) => `${line}\n`).join("");
+  return [facts.join(", "), `  ${endpoint}`, ...table, ...crashes].map((line) => `${line}\n`).join("");
+}
+
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** Enough to see why; the log has the rest. */
+const CRASH_LOG_LINES = 3;
+
+function crashLines(row: CrashRow): string[] {
+  const name = `${cell(row.service_name)} ${cell(row.service_version)}`;
+  const lines = typeof row.last_log_lines === "string" ? row.last_log_lines.trimEnd().split("\n") : [];
+  return [
+    `  crashed lately: ${name}, ${cell(row.crashes)} of 3 times in 30 s, last with ${cell(row.last_exit)}`,
+    ...lines.slice(-CRASH_LOG_LINES).flatMap((line) => (line === "" ? [] : `  | ${cell(line)}`)),
+  ];
 }
 
 /** Columns as wide as their widest cell, two blanks apart. */

@@ -15,7 +15,16 @@ test("our own rpb is started under the running Node, for the instance and its so
   const start = planBrokerStart(choice, OPTIONS, { places: placesWith({}), nodePath: "/usr/bin/node" });
   const rpb = fileURLToPath(new URL("../../dist/cli/rpb.js", import.meta.url));
   assert.equal(start.file, "/usr/bin/node");
-  assert.deepEqual(start.args, [rpb, "serve", "--socket", "/run/x.sock", "--instance", "private:demo"]);
+  assert.deepEqual(start.args, [
+    rpb,
+    "serve",
+    "--socket",
+    "/run/x.sock",
+    "--idle-exit",
+    "10m",
+    "--instance",
+    "private:demo",
+  ]);
   assert.equal(start.logPath, "/h/.local/state/running-process/logs/broker-private-demo.log");
 });
 
@@ -31,7 +40,16 @@ test("a given socket has no instance; a given definition directory and command a
     nodePath: "/usr/bin/node",
   });
   assert.equal(start.file, "/opt/rpb");
-  assert.deepEqual(start.args, ["-v", "serve", "--socket", "/run/x.sock", "--service-def-dir", "/defs"]);
+  assert.deepEqual(start.args, [
+    "-v",
+    "serve",
+    "--socket",
+    "/run/x.sock",
+    "--idle-exit",
+    "10m",
+    "--service-def-dir",
+    "/defs",
+  ]);
   assert.equal(start.logPath, `/s/running-process/logs/broker-x-${hash16("/run/x.sock")}.log`);
 });
 

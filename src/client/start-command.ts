@@ -15,6 +15,12 @@ export interface BrokerStart {
   readonly logPath: string;
 }
 
+/**
+ * A broker that a client started ends by itself after this long without connections and backends: starting the next one
+ * costs a quarter of a second.
+ */
+export const STARTED_BROKER_IDLE_EXIT = "10m";
+
 /** What the client starts when no broker listens at `choice`. `nodePath` is the running Node's executable. */
 export function planBrokerStart(
   choice: BrokerChoice,
@@ -25,13 +31,14 @@ export function planBrokerStart(
     file: at.nodePath,
     args: [ownBrokerScript(import.meta.url)],
   };
+  const idle = ["--idle-exit", STARTED_BROKER_IDLE_EXIT];
   const instance = choice.instance === undefined ? [] : ["--instance", instanceId(choice.instance)];
   const definitions =
     options.definitionDirectory === undefined ? [] : ["--service-def-dir", options.definitionDirectory];
   return {
     endpoint: choice.endpoint,
     file: command.file,
-    args: [...command.args, "serve", "--socket", choice.endpoint, ...instance, ...definitions],
+    args: [...command.args, "serve", "--socket", choice.endpoint, ...idle, ...instance, ...definitions],
     env: brokerEnvironment(at.places.env),
     logPath: brokerLogPath(at.places, choice),
   };

@@ -5,21 +5,14 @@ import {
   type BackendEffect,
   type BackendEvent,
   type BackendState,
+  type PlainCell,
   stepBackend,
+  UNBORN,
+  WISH,
 } from "./backend-state.ts";
 
 const STATES = Object.keys(BACKEND_TABLE) as BackendState[];
 const EVENTS = Object.keys(BACKEND_TABLE.spawning) as BackendEvent[];
-const EFFECTS: ReadonlySet<BackendEffect> = new Set<BackendEffect>([
-  "publish",
-  "unpublish",
-  "terminate",
-  "arm-stop-deadline",
-  "disarm-stop-deadline",
-  "kill-tree",
-  "clean-up",
-]);
-const ENDS: readonly BackendState[] = ["failed", "absent"];
 
 interface Arrow {
   readonly from: BackendState;
@@ -28,11 +21,15 @@ interface Arrow {
   readonly effects: readonly BackendEffect[];
 }
 
+function cellsOf(from: BackendState, event: BackendEvent): readonly PlainCell[] {
+  const cell = BACKEND_TABLE[from][event];
+  return typeof cell === "object" && "wanted" in cell ? [cell.wanted, cell.unwanted] : [cell];
+}
+
 const ARROWS: readonly Arrow[] = STATES.flatMap((from) =>
-  EVENTS.flatMap((event) => {
-    const cell = BACKEND_TABLE[from][event];
-    return typeof cell === "string" ? [] : [{ from, event, ...cell }];
-  }),
+  EVENTS.flatMap((event) =>
+    cellsOf(from, event).flatMap((cell) => (typeof cell === "string" ? [] : [{ from, event, ...cell }])),
+  ),
 );
 
 function reachableFrom(start: BackendState): Set<BackendState> {
@@ -41,53 +38,65 @@ function reachableFrom(start: BackendState): Set<BackendState> {
   return seen;
 }
 
-test("every state can be reached from a launch, and every state can reach an end", () => {
-  assert.deepEqual([...reachableFrom("spawning")].sort(), [...STATES].sort());
-  for (const state of STATES)
-    assert.ok(
-      ENDS.some((end) => reachableFrom(state).has(end)),
-      `${state} has no way out`,
-    );
+test("every state can be reached, and every state can reach absent or failed, where nothing is left", () => {
+  assert.deepEqual([...reachableFrom("absent")].sort(), [...STATES].sort());
+  for (const state of STATES) {
+    const reachable = reachableFrom(state);
+    assert.ok(reachable.has("absent") || reachable.has("failed"), `${state} has no way out`);
+  }
 });
 
-test("nothing leads out of an end, and no end is entered without killing and cleaning up last", () => {
+test("a failed launch stays failed, and a life begins only where there is none", () => {
+  for (const { from, event } of ARROWS) {
+    assert.notEqual(from, "failed", `failed is left by ${event}`);
+    if (from === "absent") assert.ok(["launched", "adopted", "adopted-to-drain"].includes(event));
+  }
+});
+
+test("no end is entered without killing and cleaning up last, and nothing cleans up and goes on", () => {
   for (const { from, event, to, effects } of ARROWS) {
-    assert.ok(!ENDS.includes(from), `${from} is left by ${event}`);
-    if (ENDS.includes(to)) assert.deepEqual(effects.slice(-2), ["kill-tree", "clean-up"], `${from} on ${event}`);
+    if (to === "failed" || to === "absent")
+      assert.deepEqual(effects.slice(-2), ["kill-tree", "clean-up"], `${from} on ${event}`);
     else assert.ok(!effects.includes("clean-up"), `${from} on ${event} cleans up and goes on`);
   }
 });
 
-test("all cells are written and name known states and effects only", () => {
-  for (const state of STATES) {
-    assert.deepEqual(Object.keys(BACKEND_TABLE[state]).sort(), [...EVENTS].sort());
-    for (const cell of Object.values(BACKEND_TABLE[state])) {
-      if (typeof cell === "string") assert.ok(cell === "ignore" || cell === "bug");
-      else assert.ok(STATES.includes(cell.to) && cell.effects.every((effect) => EFFECTS.has(effect)));
+test("all cells are written", () => {
+  for (const state of STATES) assert.deepEqual(Object.keys(BACKEND_TABLE[state]).sort(), Object.keys(WISH).sort());
+});
+
+test("a backend is handed out and watched exactly while it runs", () => {
+  for (const { from, event, to, effects } of ARROWS) {
+    for (const [begin, end] of [
+      ["publish", "unpublish"],
+      ["watch", "unwatch"],
+    ] as const) {
+      assert.equal(effects.includes(begin), from !== "running" && to === "running", `${from} on ${event}: ${begin}`);
+      assert.equal(effects.includes(end), from === "running" && to !== "running", `${from} on ${event}: ${end}`);
     }
   }
 });
 
-test("a backend is handed out exactly while it runs", () => {
-  for (const { from, event, to, effects } of ARROWS) {
-    assert.equal(effects.includes("publish"), from !== "running" && to === "running", `${from} on ${event}`);
-    assert.equal(effects.includes("unpublish"), from === "running" && to !== "running", `${from} on ${event}`);
-  }
+test("going idle, being replaced and being drained never arm a deadline or kill", () => {
+  for (const { from, event, effects } of ARROWS)
+    if (["idle", "replaced", "drained", "quiesce-refused", "withdrawn", "adopted-to-drain"].includes(event))
+      for (const effect of ["arm-stop-deadline", "kill-tree"] as const)
+        assert.ok(!effects.includes(effect), `${from} on ${event}: ${effect}`);
 });
 
-test("the stop deadline is armed on the way into draining and disarmed on the way out", () => {
-  for (const { from, event, to, effects } of ARROWS) {
-    assert.equal(
-      effects.includes("arm-stop-deadline"),
-      from !== "draining" && to === "draining",
-      `${from} on ${event}`,
-    );
-    assert.equal(
-      effects.includes("disarm-stop-deadline"),
-      from === "draining" && to !== "draining",
-      `${from} on ${event}`,
-    );
-  }
+test("only what drained or stopped or does not serve is signalled, never what is merely idle or replaced", () => {
+  for (const { from, event, effects } of ARROWS)
+    if (effects.includes("terminate"))
+      assert.ok(["drained", "stop", "not-serving"].includes(event), `${from} on ${event}`);
+});
+
+test("a backend that drains can still be stopped with a deadline, and forgets it when it ends", () => {
+  assert.deepEqual(stepBackend({ state: "draining", wanted: false }, "stop").effects, [
+    "terminate",
+    "arm-stop-deadline",
+  ]);
+  for (const { from, to, effects } of ARROWS)
+    if (from === "draining" && to === "absent") assert.ok(effects.includes("disarm-stop-deadline"));
 });
 
 test("a process may end, and an operator may want it gone, at any time", () => {
@@ -95,8 +104,17 @@ test("a process may end, and an operator may want it gone, at any time", () => {
     for (const event of ["exited", "stop"] as const) assert.notEqual(BACKEND_TABLE[state][event], "bug");
 });
 
+test("an idle backend that refuses to end runs again, unless something replaced it meanwhile", () => {
+  const idle = stepBackend({ state: "running", wanted: true }, "idle");
+  assert.deepEqual([idle.state, idle.wanted], ["draining", true]);
+  assert.equal(stepBackend(idle, "quiesce-refused").state, "running");
+  const replaced = stepBackend(idle, "replaced");
+  assert.deepEqual(replaced, { state: "draining", wanted: false, effects: undefined });
+  assert.deepEqual(stepBackend(replaced, "quiesce-refused").effects, ["quiesce-later"]);
+});
+
 test("a step changes nothing for an ignored event and throws for one that cannot happen", () => {
-  assert.equal(stepBackend("absent", "stop"), undefined);
-  assert.deepEqual(stepBackend("spawning", "ready"), { to: "running", effects: ["publish"] });
-  assert.throws(() => stepBackend("running", "ready"), /cannot get "ready" while running/);
+  assert.deepEqual(stepBackend(UNBORN, "stop"), { ...UNBORN, effects: undefined });
+  assert.deepEqual(stepBackend(UNBORN, "launched"), { state: "spawning", wanted: true, effects: [] });
+  assert.throws(() => stepBackend({ state: "running", wanted: true }, "ready"), /cannot get "ready" while running/);
 });

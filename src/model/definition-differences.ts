@@ -4,7 +4,7 @@ import { LABELS } from "./exec-settings.ts";
 import type { ServiceDefinition } from "./service-definition.ts";
 
 /** Labels that are compared by what they mean, not by their text. */
-const HANDOFF_LABELS = new Set(LABELS.map((row) => row.key).filter((key) => key.startsWith("handoff.")));
+const PARSED_LABELS = new Set(LABELS.map((row) => row.key).filter((key) => /^(handoff|idle)\./.test(key)));
 
 /** A field in which two definitions of one service behave differently. */
 export interface DefinitionDifference {
@@ -25,7 +25,7 @@ export function definitionDifferences(from: ServiceDefinition, to: ServiceDefini
 function comparable(definition: ServiceDefinition): Record<string, string> {
   const { labels, exec, handoff, ...plain } = definition;
   const env = Object.entries(exec.env).map(([name, value]) => [`exec.env.${name}`, value]);
-  const others = Object.entries(labels).filter(([key]) => !isDraftedLabel(key) && !HANDOFF_LABELS.has(key));
+  const others = Object.entries(labels).filter(([key]) => !isDraftedLabel(key) && !PARSED_LABELS.has(key));
   return Object.fromEntries(
     [
       ...Object.entries(plain),

@@ -8,16 +8,19 @@ import {
   LABELS,
   parseExecSettings,
   parseHandoffSettings,
+  parseIdleTimeout,
 } from "./exec-settings.ts";
 
-/** All settings there are; a label belongs to one of the two readers. */
-function parseSettings(labels: Readonly<Record<string, string>>): ExecSettings & HandoffSettings {
-  return { ...parseExecSettings(labels), ...parseHandoffSettings(labels) };
+type AllSettings = ExecSettings & HandoffSettings & { readonly idle: number | "never" | undefined };
+
+/** All settings there are; a label belongs to one of the readers. */
+function parseSettings(labels: Readonly<Record<string, string>>): AllSettings {
+  return { ...parseExecSettings(labels), ...parseHandoffSettings(labels), idle: parseIdleTimeout(labels) };
 }
 
 interface Row {
   readonly key: string;
-  readonly setting: keyof (ExecSettings & HandoffSettings);
+  readonly setting: keyof AllSettings;
   readonly fallback: unknown;
   /** Label value and what becomes of it. */
   readonly good: readonly (readonly [string, unknown])[];
@@ -165,6 +168,20 @@ const ROWS: readonly Row[] = [
       ["10000", 10_000],
     ],
     bad: ["", "0", "10001", "-1", "1.5", "1e3", "60/m", " 1", "9999999999"],
+  },
+  {
+    key: "idle.timeout",
+    setting: "idle",
+    fallback: undefined,
+    good: [
+      ["never", "never"],
+      ["1ms", 1],
+      ["90s", 90_000],
+      ["3h", 10_800_000],
+      ["7d", 604_800_000],
+      ["168h", 604_800_000],
+    ],
+    bad: ["", "0s", "3", "169h", "8d", "1.5h", "-1s", "forever", " 3h"],
   },
 ];
 

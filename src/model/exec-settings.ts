@@ -75,6 +75,12 @@ export const LABELS: readonly LabelRow[] = [
   },
   { key: "exec.ready_timeout", value: "duration", fallback: "15s", about: "from start to ready" },
   { key: "exec.stop_timeout", value: "duration", fallback: "10s", about: "from SIGTERM to SIGKILL" },
+  {
+    key: "idle.timeout",
+    value: "duration up to 7d, or never",
+    fallback: "3h for SDK backends, never for others",
+    about: "how long nobody uses the backend before it is asked to end",
+  },
   { key: "log.max_bytes", value: "bytes", fallback: "1048576", about: "size at which the log is rotated" },
   {
     key: "handoff.enabled",
@@ -138,6 +144,24 @@ export function parseHandoffSettings(labels: Readonly<Record<string, string>>): 
     maxAttemptsPerMinute: parseAttempts(labels, "handoff.max_attempts_per_minute"),
     disableUnderFdPressure: oneOf(labels, "handoff.disable_under_fd_pressure", ["true", "false"] as const) === "true",
   };
+}
+
+/** For backends that report leases; the others cannot say that they work although nobody is connected. */
+export const DEFAULT_IDLE_TIMEOUT_MS = 3 * 3_600_000;
+
+/**
+ * Reads `idle.timeout`. Undefined: the default of the kind of backend it turns out to be.
+ *
+ * @throws BrokerError DEFINITION_INVALID
+ */
+export function parseIdleTimeout(labels: Readonly<Record<string, string>>): number | "never" | undefined {
+  const key = "idle.timeout";
+  const text = labels[key];
+  if (text === undefined || text === "never") return text;
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  const ms = match === null ? Number.NaN : Number(match[1]) * LONG_UNIT_MS[match[2] as keyof typeof LONG_UNIT_MS];
+  if (ms >= 1 && ms <= MAX_IDLE_MS) return ms;
+  throw invalid(key, text, `"never" or a duration such as "90s", "30m" or "3h", at most 7d`);
 }
 
 function parseHandoffEndpoint(text: string | undefined): string | undefined {
@@ -205,6 +229,8 @@ function oneOf<T extends string>(
 }
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
+const LONG_UNIT_MS = { ...UNIT_MS, h: 3_600_000, d: 86_400_000 } as const;
+const MAX_IDLE_MS = 7 * LONG_UNIT_MS.d;
 
 function parseDuration(labels: Readonly<Record<string, string>>, key: string, fallbackMs: number): number {
   const text = labels[key];

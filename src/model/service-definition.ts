@@ -6,7 +6,13 @@ import { posix } from "node:path";
 import { BrokerError } from "../base/errors.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { BrokerIsolation, ServiceDefinitionSchema } from "../wire/messages.ts";
-import { type ExecSettings, type HandoffSettings, parseExecSettings, parseHandoffSettings } from "./exec-settings.ts";
+import {
+  type ExecSettings,
+  type HandoffSettings,
+  parseExecSettings,
+  parseHandoffSettings,
+  parseIdleTimeout,
+} from "./exec-settings.ts";
 import { checkName, checkVersion, type Instance } from "./names.ts";
 
 export const DEFINITION_SUFFIX = ".servicedef";
@@ -28,6 +34,8 @@ export interface ServiceDefinition {
   readonly labels: Readonly<Record<string, string>>;
   readonly exec: ExecSettings;
   readonly handoff: HandoffSettings;
+  /** Milliseconds without use until the backend is asked to end; absent: the default. */
+  readonly idleTimeoutMs?: number | "never";
 }
 
 /** What a builder starts from; everything but the first two is optional. */
@@ -78,6 +86,7 @@ function validated(init: Fields, wireIsolation: BrokerIsolation, requestedName: 
   const isolation = isolationOf(wireIsolation);
   checkIsolation(isolation, init.explicitInstance ?? "");
   const labels = { ...init.labels };
+  const idleTimeoutMs = parseIdleTimeout(labels);
   return {
     serviceName: init.serviceName,
     binaryPath: init.binaryPath,
@@ -89,6 +98,7 @@ function validated(init: Fields, wireIsolation: BrokerIsolation, requestedName: 
     labels,
     exec: parseExecSettings(labels),
     handoff: parseHandoffSettings(labels),
+    ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
   };
 }
 

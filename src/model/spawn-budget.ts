@@ -20,6 +20,8 @@ export interface SpawnBudget {
   /** Counts an attempt. 0 when it may go ahead, else milliseconds until the window ends (at least 1). */
   begin(key: string, nowMs: number): number;
   succeeded(key: string): void;
+  /** The attempt that was counted last was none: nothing was started. */
+  undo(key: string): void;
   rows(nowMs: number): SpawnBudgetRow[];
 }
 
@@ -51,6 +53,10 @@ export function createSpawnBudget(options: { attempts?: number; windowMs?: numbe
     },
     succeeded(key) {
       windows.delete(key);
+    },
+    undo(key) {
+      const window = windows.get(key);
+      if (window !== undefined) window.used = Math.max(0, window.used - 1);
     },
     rows(nowMs) {
       return [...windows.keys()].sort().flatMap((key) => {

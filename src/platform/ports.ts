@@ -255,6 +255,12 @@ export interface Processes {
    * environment holds `marker` ("NAME=value"), except ourselves.
    */
   findDescendants(options: { sessionId: number; marker: string }): readonly ProcessHandle[];
+  /**
+   * Connections open to the listener at `path`, those in its backlog included, and those that the process `pid` has open
+   * though they were accepted at `handedOverFrom`. Undefined when the listener cannot be seen from here: then nothing is
+   * known. Reads a table of all sockets of the machine; not for every request.
+   */
+  countConnections(options: { path: string; pid: number; handedOverFrom: string }): number | undefined;
 }
 
 // ---------------------------------------------------------------------------------------------------- files

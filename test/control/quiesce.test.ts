@@ -44,6 +44,7 @@ async function launch(t: TestContext, binary = "control-obeys.mjs"): Promise<Lau
     brokerEndpoint: join(world.runtime, "b.sock"),
     logDirectory: world.logs,
     onLogFault: () => {},
+    onRecordFault: () => {},
   });
   const started = await launcher.launch({ key, definition, traceparent: "", tracestate: "" });
   const running = await bringUp({
@@ -51,7 +52,7 @@ async function launch(t: TestContext, binary = "control-obeys.mjs"): Promise<Lau
     key,
     definition,
     launch: started,
-    registry: { started: () => {}, publish: () => {}, unpublish: () => {} },
+    registry: { started: () => {}, publish: () => {}, unpublish: () => {}, crashed: () => {} },
     onTransition: () => {},
   });
   backend = running;

@@ -1,6 +1,6 @@
 /** The end of a broker that has work in flight: everybody who asked is told, and nothing stays behind. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { AdminVerb } from "../../src/wire/messages.ts";
@@ -48,7 +48,8 @@ test("SIGTERM lets a launch in flight end well; Hellos that come meanwhile are t
   assert.deepEqual([status.shutting_down, status.accepting_hello, status.launching], [true, false, 1]);
 
   release();
-  assert.equal(negotiatedIn(await waiting).daemonVersion, "1.0.0");
+  const { daemonVersion, backendPipe } = negotiatedIn(await waiting);
+  assert.equal(daemonVersion, "1.0.0");
   const { code, stderr } = await broker.ended;
   assert.equal(code, 0);
   const [backend] = pids("held");
@@ -56,9 +57,10 @@ test("SIGTERM lets a launch in flight end well; Hellos that come meanwhile are t
     stderr.trimEnd().split("\n").at(-1) ?? "",
     new RegExp(`"broker-stopped".*"backend_pids":\\[${backend}\\]`),
   );
-  // It outlives the broker, and cleans up after itself.
+  // It outlives the broker, and cleans up after itself; what is written about it is for the next broker.
   process.kill(backend as number, "SIGTERM");
   await processEnd(world, backend as number);
+  rmSync(`${backendPipe}.manifest`);
   assert.deepEqual(leftovers(), []);
 });
 

@@ -40,24 +40,6 @@ for (const bind of ["broker", "backend"]) {
   });
 }
 
-test("a broker that is killed while its backends run leaves them alone, and so does the next one", async (t) => {
-  let second: Launching | undefined;
-  t.after(() => second?.shutDown());
-  const world = await createWorld(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = launchingIn(world, await startLaunchingBroker(world));
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
-  first.broker.process.kill("SIGKILL");
-  await first.broker.ended;
-  second = launchingIn(world, await startLaunchingBroker(world));
-  assert.ok(world.processes().includes(pid as number));
-  assert.doesNotMatch(second.broker.log(), /launches-reaped/);
-  process.kill(pid as number, "SIGKILL");
-  await processEnd(world, pid as number);
-  rmSync(backendPipe);
-});
-
 test("launch records of other brokers, and files that are none, are left alone", async (t) => {
   let launching: Launching | undefined;
   t.after(() => launching?.shutDown());

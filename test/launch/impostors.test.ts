@@ -1,7 +1,7 @@
 /** Answers and binaries that are not what was meant (spec: identity §3 step 15, §5; launch §6). */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, renameSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
@@ -118,19 +118,4 @@ test("a binary that is replaced while it is being launched is refused", async (t
     `backend spawn failed: backend binary "${binaryPath}" was changed while it was being launched`,
   );
   assert.deepEqual(launching.leftovers(), []);
-});
-
-test("a backend whose binary is replaced while it runs goes on being served; a new launch takes the new binary", async (t) => {
-  const launching = await createLaunching(t);
-  const { world, broker } = launching;
-  const binaryPath = world.install("obeys.mjs");
-  world.define({ serviceName: "svc", binaryPath });
-  const first = await launching.negotiated("svc");
-  writeFileSync(`${binaryPath}.new`, `${readFileSync(binaryPath, "utf8")}\n// the next version\n`, { mode: 0o755 });
-  renameSync(`${binaryPath}.new`, binaryPath);
-  assert.equal((await launching.negotiated("svc")).backendPipe, first.backendPipe);
-  assert.equal(launching.pids("svc").length, 1);
-  process.kill(launching.pids("svc")[0] as number, "SIGKILL");
-  await broker.logged(/running -> absent/);
-  assert.notEqual((await launching.negotiated("svc")).backendPipe, first.backendPipe);
 });

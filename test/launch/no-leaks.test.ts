@@ -43,11 +43,12 @@ test("after a hundred launches and deaths the broker has the descriptors it had,
   const labels = { "exec.ready": "listen", "exec.args": '["600"]' };
   world.define({ serviceName: "dies", binaryPath, labels });
   const round = async (number: number): Promise<void> => {
-    await launching.negotiated("dies");
+    // Each a version of its own: one that keeps dying is not launched for ever.
+    await launching.negotiated("dies", `1.0.${number}`);
     process.kill(launching.pids("dies").at(-1) as number, "SIGKILL");
     await buried(launching, "dies", "absent", number);
   };
-  await launching.negotiated("dies");
+  await launching.negotiated("dies", "1.0.1");
   // A log belongs to the backend alone: only the watch on it is the broker's.
   assert.deepEqual(
     openFiles(broker.pid).filter((path) => path.startsWith(join(world.logs, "dies-"))),

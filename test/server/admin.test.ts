@@ -1,6 +1,6 @@
 /** The admin verbs of a running broker (spec: admin §1, §2, §3.1). */
 import assert from "node:assert/strict";
-import { statfsSync } from "node:fs";
+import { rmSync, statfsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
@@ -57,8 +57,18 @@ test("status as JSON has the frozen keys with their types, and every backend in 
   const { backendPipe } = await launching.negotiated("svc", "2.0.1");
   const reply = await ask(broker, { verb: AdminVerb.STATUS, json: true });
   assert.deepEqual([reply.kind, reply.exitCode, reply.contentType], [AdminReplyKind.JSON, 0, "application/json"]);
-  const { endpoint, launching: inProgress, shutting_down, ...frozen } = JSON.parse(reply.body) as Status;
-  assert.deepEqual([endpoint, inProgress, shutting_down], [broker.endpoint, 0, false]);
+  const {
+    endpoint,
+    launching: inProgress,
+    shutting_down,
+    draining,
+    crashes,
+    ...frozen
+  } = JSON.parse(reply.body) as Status & { draining: unknown; crashes: unknown };
+  assert.deepEqual(
+    { endpoint, inProgress, shutting_down, draining, crashes },
+    { endpoint: broker.endpoint, inProgress: 0, shutting_down: false, draining: [], crashes: [] },
+  );
   assert.deepEqual(types(frozen), {
     schema_version: "number",
     command: "string",
@@ -95,6 +105,7 @@ test("status as JSON has the frozen keys with their types, and every backend in 
     pid: launching.pids("svc")[0],
     backend_pipe: backendPipe,
     state: "running",
+    adopted: false,
   });
   assert.ok(Number.isInteger(last_active_unix_ms) && Number(last_active_unix_ms) >= Math.floor(before));
 });
@@ -167,6 +178,7 @@ test("SHUTDOWN is answered, ends the broker with exit code 0 and leaves its back
   await order(backendPipe, "remove-socket");
   process.kill(pid, "SIGKILL");
   await processEnd(world, pid);
+  rmSync(`${backendPipe}.manifest`);
 });
 
 test("SHUTDOWN with_backends ends every backend before the broker", async (t) => {

@@ -12,6 +12,7 @@ import { errnoOf } from "../errno.ts";
 import type { ExitStatus, Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports.ts";
 import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
 import { openProcess } from "./process-handle.ts";
+import { countConnections } from "./unix-connections.ts";
 
 export function createProcesses(): Processes {
   return {
@@ -24,6 +25,7 @@ export function createProcesses(): Processes {
     inspect: readFacts,
     open: openProcess,
     findDescendants,
+    countConnections,
   };
 }
 

@@ -1,0 +1,51 @@
+/** A running backend of an earlier broker as one of ours: found process, its log and endpoint go on under this broker. */
+import { posix } from "node:path";
+import type { Platform } from "../platform/ports.ts";
+import { type BackendOptions, type LaunchedBackend, takeOver } from "./backend.ts";
+import { openBackendLog } from "./backend-log.ts";
+import { createLaunch } from "./launch.ts";
+import type { BackendKey } from "./launcher.ts";
+import type { AdoptableBackend } from "./leftovers.ts";
+
+export interface AdoptOptions {
+  readonly platform: Platform;
+  readonly brokerEndpoint: string;
+  readonly registry: BackendOptions["registry"];
+  readonly onTransition: (pid: number) => BackendOptions["onTransition"];
+  readonly onRecordFault: (key: BackendKey, error: unknown) => void;
+}
+
+/** Consumes the handle in `found`. */
+export function adoptBackend(options: AdoptOptions, found: AdoptableBackend): LaunchedBackend {
+  const { platform } = options;
+  const { manifest, process, drain } = found;
+  const { identity, definition, instanceId, service, version } = manifest;
+  const key: BackendKey = { instanceId, service, version };
+  const log = openBackendLog({
+    ...platform,
+    directory: posix.dirname(manifest.logPath),
+    service,
+    version,
+    maxBytes: definition.exec.logMaxBytes,
+  });
+  // The backend has its own descriptor; ours was only to find the file as it is.
+  log.handedOver();
+  const launch = createLaunch({
+    platform,
+    adopted: true,
+    key,
+    definition,
+    endpoint: identity.endpoint,
+    process,
+    log,
+    control: undefined,
+    brokerEndpoint: options.brokerEndpoint,
+    ready: async () => identity,
+    onRecordFault: (error) => options.onRecordFault(key, error),
+    onCleanedUp: () => {},
+  });
+  return takeOver(
+    { platform, key, definition, launch, registry: options.registry, onTransition: options.onTransition(process.pid) },
+    { identity, drain },
+  );
+}

@@ -1,0 +1,106 @@
+/**
+ * What a broker holds of one backend's process, launched here or adopted: the process, its log, its control channel, its
+ * ways of handoff, and the files by which the next broker knows it.
+ */
+
+import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
+import { launchMarker } from "../model/launch-environment.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
+import type { Connection, ExitStatus, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { BackendLog } from "./backend-log.ts";
+import { type ControlSlot, createControlSlot } from "./control-slot.ts";
+import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
+import { removeEndpointFiles, writeManifest } from "./launch-record.ts";
+import type { BackendKey } from "./launcher.ts";
+
+/** No process has this session. */
+const NO_SESSION = -1;
+
+/** Not a child of ours when adopted: then its exit status stays unknown. */
+export type BackendProcess = ProcessHandle & { readonly exitStatus?: ExitStatus | undefined };
+
+export interface Launch {
+  readonly adopted: boolean;
+  readonly endpoint: BackendEndpoint;
+  readonly process: BackendProcess;
+  readonly log: BackendLog;
+  /** By what everything it started is found. */
+  readonly search: { readonly sessionId: number; readonly marker: string };
+  /** @see Backend.handoffWay */
+  handoffWay(): HandoffWay | undefined;
+  /** Empty for a daemon that was given no control channel, and for an adopted one until it attaches. */
+  readonly control: ControlSlot;
+  /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
+  ready(signal: AbortSignal): Promise<BackendIdentity>;
+  /** Writes down, for the next broker, that it runs, and whether it takes new clients. */
+  record(identity: BackendIdentity, retired: boolean): void;
+  /** Nobody can come to its endpoint any more; connections that are open or waiting stay. */
+  closeEndpoint(): void;
+  /** Connections open to it, as far as they can be seen. */
+  connections(): number | undefined;
+  /** Removes endpoint and records and lets the log go. The process must have ended or never be reached again. */
+  cleanUp(): void;
+}
+
+export interface LaunchParts {
+  readonly platform: Platform;
+  readonly adopted: boolean;
+  readonly key: BackendKey;
+  readonly definition: ServiceDefinition;
+  readonly endpoint: BackendEndpoint;
+  readonly process: BackendProcess;
+  readonly log: BackendLog;
+  readonly control: Connection | undefined;
+  readonly brokerEndpoint: string;
+  readonly ready: Launch["ready"];
+  /** It could not be recorded: a later broker will not find it. */
+  readonly onRecordFault: (error: unknown) => void;
+  /** Everything is removed. */
+  readonly onCleanedUp: () => void;
+}
+
+export function createLaunch(parts: LaunchParts): Launch {
+  const { platform, adopted, endpoint, process, log, definition } = parts;
+  const { files, processes } = platform;
+  const control = createControlSlot(platform, parts.control);
+  const { endpoint: handoffPath } = definition.handoff;
+  // A backend that knows nothing of control channels but of v1 handoffs says so in its definition.
+  const dialled =
+    handoffPath === undefined
+      ? undefined
+      : createDialledWay(platform, handoffPath.replaceAll("{endpoint}", endpoint.path));
+  return {
+    adopted,
+    endpoint,
+    process,
+    log,
+    // The session of a process that is no child of ours may have been reused by the time we look.
+    search: { sessionId: adopted ? NO_SESSION : process.pid, marker: launchMarker(endpoint) },
+    handoffWay: () => dialled ?? control.way(),
+    control,
+    ready: parts.ready,
+    record(identity, retired) {
+      try {
+        writeManifest(platform, { ...parts, identity, retired, logPath: log.path, isAlive: () => process.isAlive() });
+      } catch (error) {
+        parts.onRecordFault(error);
+      }
+    },
+    closeEndpoint() {
+      try {
+        if (files.facts(endpoint.path)?.kind === "socket") files.remove(endpoint.path);
+      } catch (error) {
+        parts.onRecordFault(error);
+      }
+    },
+    connections: () =>
+      processes.countConnections({ path: endpoint.path, pid: process.pid, handedOverFrom: parts.brokerEndpoint }),
+    cleanUp() {
+      control.close();
+      log.close();
+      removeEndpointFiles(files, endpoint.path);
+      process.close();
+      parts.onCleanedUp();
+    },
+  };
+}

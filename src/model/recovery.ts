@@ -1,0 +1,89 @@
+/**
+ * After crashes of a backend that had been ready (spec: launch §8.4, within the attempts of §7.1): the next launch is at
+ * once, the one after the second crash in a window waits, after the third there is none until the window is over. A
+ * launch that succeeds clears the spawn budget but not this, or a backend that crashes right after it is ready would be
+ * launched for ever. Nothing lasts: a backend that stays up, and the end of the window, clear it. What happened last is
+ * kept for people, as long as it counts.
+ */
+import { SPAWN_ATTEMPTS_PER_WINDOW, SPAWN_WINDOW_MS } from "./spawn-budget.ts";
+
+/** Before the launch that follows the second crash in a window; the first is followed at once. */
+export const CRASH_BACKOFF_MS = 250;
+/** A backend that has been up for this long has not crashed "right after ready": the next launch is a first one again. */
+export const STABLE_MS = 10_000;
+/** Keys kept before those whose window is over are swept. */
+const SWEEP_AT = 1024;
+
+/** How a backend that was ready, or a launch, ended that nobody wanted to end. */
+export interface CrashFacts {
+  /** `status 3`, `signal SIGSEGV`, or `unknown` for an adopted backend. */
+  readonly exit: string;
+  readonly logTail: string;
+  readonly atUnixMs: number;
+}
+
+export interface CrashRow extends CrashFacts {
+  readonly key: string;
+  readonly crashes: number;
+}
+
+export interface Recovery {
+  /** Returns how often it has crashed in this window. */
+  crashed(key: string, nowMs: number, facts: CrashFacts): number;
+  /** How long the next launch has to wait. */
+  delayMs(key: string, nowMs: number): number;
+  /** 0 when there may be a launch, else milliseconds until there may be (at least 1). */
+  refusedMs(key: string, nowMs: number): number;
+  /** It is up and stays up, or something else is launched now. */
+  forget(key: string): void;
+  last(key: string, nowMs: number): CrashRow | undefined;
+  rows(nowMs: number): readonly CrashRow[];
+}
+
+interface Window {
+  readonly startedMs: number;
+  crashedMs: number;
+  crashes: number;
+  facts: CrashFacts;
+}
+
+export function createRecovery(): Recovery {
+  const windows = new Map<string, Window>();
+  const current = (key: string, nowMs: number): Window | undefined => {
+    const window = windows.get(key);
+    if (window === undefined || nowMs - window.startedMs < SPAWN_WINDOW_MS) return window;
+    windows.delete(key);
+    return undefined;
+  };
+  const last: Recovery["last"] = (key, nowMs) => {
+    const window = current(key, nowMs);
+    return window && { key, crashes: window.crashes, ...window.facts };
+  };
+  return {
+    crashed(key, nowMs, facts) {
+      const window = current(key, nowMs);
+      if (window === undefined) {
+        if (windows.size >= SWEEP_AT) for (const old of [...windows.keys()]) current(old, nowMs);
+        windows.set(key, { startedMs: nowMs, crashedMs: nowMs, crashes: 1, facts });
+        return 1;
+      }
+      window.crashes++;
+      window.crashedMs = nowMs;
+      window.facts = facts;
+      return window.crashes;
+    },
+    delayMs(key, nowMs) {
+      const window = current(key, nowMs);
+      if (window === undefined || window.crashes < 2) return 0;
+      return Math.max(0, Math.ceil(window.crashedMs + CRASH_BACKOFF_MS - nowMs));
+    },
+    refusedMs(key, nowMs) {
+      const window = current(key, nowMs);
+      if (window === undefined || window.crashes < SPAWN_ATTEMPTS_PER_WINDOW) return 0;
+      return Math.max(1, Math.ceil(window.startedMs + SPAWN_WINDOW_MS - nowMs));
+    },
+    forget: (key) => void windows.delete(key),
+    last,
+    rows: (nowMs) => [...windows.keys()].sort().flatMap((key) => last(key, nowMs) ?? []),
+  };
+}
