@@ -40,6 +40,8 @@ class BinaryWatch {
   private changedMs: number | undefined;
   /** The file that was last found to have the content that runs. */
   private known: { readonly path: string; readonly facts: FileFacts } | undefined;
+  /** One with another content, which may still be being written: it counts when it has not changed until the next look. */
+  private suspect: { readonly path: string; readonly facts: FileFacts } | undefined;
 
   constructor(
     private readonly platform: Pick<Platform, "clock" | "files">,
@@ -93,15 +95,20 @@ class BinaryWatch {
       this.close();
       return this.onReplaced();
     }
-    this.lookAfter(this.outdated ? SETTLE_MS : LOOK_MS);
+    this.lookAfter(this.outdated || this.suspect !== undefined ? SETTLE_MS : LOOK_MS);
   }
 
   private async isReplaced(): Promise<boolean> {
     const now = this.find();
-    if (now === undefined || (this.known?.path === now.path && sameStamp(this.known.facts, now.facts))) return false;
+    const { suspect } = this;
+    this.suspect = undefined;
+    if (now === undefined || isSame(this.known, now)) return false;
     try {
       const sha256 = await this.platform.files.sha256Executable(now.path);
-      if (Buffer.compare(sha256, this.binary.sha256) !== 0) return true;
+      if (Buffer.compare(sha256, this.binary.sha256) !== 0) {
+        this.suspect = now;
+        return isSame(suspect, now);
+      }
     } catch {
       // Gone again, or not readable: nothing that could be launched instead.
       return false;
@@ -123,6 +130,13 @@ class BinaryWatch {
       return undefined;
     }
   }
+}
+
+function isSame(
+  a: { readonly path: string; readonly facts: FileFacts } | undefined,
+  b: { readonly path: string; readonly facts: FileFacts },
+): boolean {
+  return a?.path === b.path && sameStamp(a.facts, b.facts);
 }
 
 function sameStamp(a: FileFacts, b: FileFacts): boolean {

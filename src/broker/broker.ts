@@ -5,39 +5,32 @@
  * Invariants: no connection waits for another; a peer can end nothing but its own connection; the socket file at the
  * endpoint is ours or we are on our way out.
  */
-import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
-import { BrokerError, reasonOf } from "../base/errors.ts";
+import { BrokerError } from "../base/errors.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
 import { createFdGuard, FD_PRESSURE_PAUSE_MS, FD_PRESSURE_RETRY_MS } from "../model/fd-guard.ts";
 import { instanceId } from "../model/names.ts";
-import type { MetricFamily } from "../model/open-metrics.ts";
 import { type PlaceInputs, runtimeDirectory } from "../model/places.ts";
 import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import { SPAWN_ATTEMPTS_PER_WINDOW } from "../model/spawn-budget.ts";
 import type { AcceptError, Connection } from "../platform/ports.ts";
 import { createDefinitionStore, type DefinitionStore, type DefinitionStoreOptions } from "../store/definition-store.ts";
 import { createLifecycleLog } from "../store/lifecycle-log.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
-import { adoptBackend } from "./adopt-backend.ts";
 import { takeAttach } from "./attach-route.ts";
-import { type BackendOptions, bringUp } from "./backend.ts";
 import { createBackendHealth } from "./backend-health.ts";
+import { adoptLeftovers, createSupply, type SupplyOptions } from "./backend-supply.ts";
 import { createByteQuota } from "./byte-quota.ts";
-import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
 import { diagnose } from "./diagnose.ts";
+import { createEndpointKeeper, type EndpointKeeper } from "./endpoint-keeper.ts";
 import { type BrokerEvents, createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute } from "./hello-route.ts";
 import { watchBrokerIdle } from "./idle-exit.ts";
-import type { BackendProcess } from "./launch.ts";
-import { createLauncher } from "./launcher.ts";
-import { handleLeftovers } from "./leftovers.ts";
 import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-recorder.ts";
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
@@ -45,7 +38,7 @@ import { createRecentEvents } from "./recent-events.ts";
 import { verifyRegistered } from "./registered-backend.ts";
 import { releaseHandles } from "./release-handles.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
-import { takeSpawnLock } from "./spawn-lock.ts";
+import { takeSnapshot } from "./snapshot.ts";
 import type { BrokerSnapshot } from "./status.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
 
@@ -94,12 +87,10 @@ class RunningBroker implements Broker {
   private readonly health;
   private readonly activation: Activation;
   private readonly serve: ServeOptions;
-  private claim: EndpointClaim | undefined;
-  private watcher: { close(): void } | undefined;
+  private readonly keeper: EndpointKeeper;
   private idleWatch: { close(): void } | undefined;
   private accepted = 0;
   private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
-  private repairing = false;
   private resolveClosed: (reason: CloseReason) => void = () => {};
 
   constructor(private readonly options: BrokerOptions) {
@@ -127,7 +118,11 @@ class RunningBroker implements Broker {
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
-    this.activation = this.createActivation();
+    this.keeper = this.createKeeper();
+    this.activation =
+      options.registered === undefined
+        ? createSupply(this.supplyOptions())
+        : createActivation({ clock: platform.clock });
     this.serve = this.createServeOptions();
   }
 
@@ -135,18 +130,17 @@ class RunningBroker implements Broker {
     const { registered } = this.options;
     if (registered !== undefined)
       this.activation.register(await verifyRegistered(this.platform, this.definitions({}), registered));
-    this.claim = await claimEndpoint(this.platform, this.endpoint);
+    await this.keeper.claim();
     const directory = runtimeDirectory(this.places());
     if (directory !== undefined && registered === undefined) {
-      this.takeOverFrom(directory);
+      adoptLeftovers(this.supplyOptions(), this.activation, directory);
       void sweepEndpoints(this.platform, directory).then(
         (swept) => swept > 0 && this.events.swept(swept),
         // Tidying up is no reason to fail; the next start tries again.
         () => {},
       );
     }
-    this.beginAccepting();
-    this.watchEndpoint();
+    this.keeper.open();
     this.events.started(this.endpoint, this.instance());
     this.recorder.flush();
     this.watchIdle();
@@ -159,81 +153,26 @@ class RunningBroker implements Broker {
 
   // ------------------------------------------------------------------------------------------------ composition
 
-  private createActivation(): Activation {
-    const { platform, registered } = this.options;
-    if (registered !== undefined) return createActivation({ clock: platform.clock });
-    const launcher = createLauncher({
+  private createKeeper(): EndpointKeeper {
+    const { platform, endpoint } = this;
+    return createEndpointKeeper({
       platform,
-      env: this.options.env,
-      brokerEndpoint: this.endpoint,
-      logDirectory: this.options.logDirectory,
-      onLogFault: (key, path, fault) => this.events.logFault(key, path, fault),
-      onRecordFault: (key, error) => this.events.unrecorded(key, error),
-    });
-    return createActivation({
-      clock: platform.clock,
-      bringUp: async (request, registry) => {
-        const { key, definition } = request;
-        const lock = takeSpawnLock(platform.locks, this.endpoint, key);
-        let pid: number | undefined;
-        try {
-          this.events.launching(key, request.askedBy ?? 0);
-          const launch = await launcher.launch(request);
-          pid = launch.process.pid;
-          const onTransition = this.followBackend(launch.process);
-          const backend = await bringUp({ platform, key, definition, launch, registry, onTransition });
-          this.metrics.spawn(key, "ready");
-          return backend;
-        } catch (error) {
-          this.metrics.spawn(key, "failed");
-          this.health.launchFailed(key, error);
-          this.events.launchFailed(key, { pid, error, ending: this.stopping !== undefined });
-          throw error;
-        } finally {
-          lock.release();
-        }
+      endpoint,
+      onListener: () => this.beginAccepting(),
+      onRebound: () => this.events.rebound(endpoint),
+      onLost: (reason) => {
+        this.events.lostEndpoint(endpoint, reason);
+        // Nobody can reach this broker or find its backends any more.
+        void this.stop({ reason: "lost-endpoint", withBackends: true });
       },
-      onCrash: (backend, crash, crashes, delayMs) =>
-        this.events.crashed(backend.key, backend.identity.pid, crash, crashes, delayMs),
     });
   }
 
-  private followBackend(process: Pick<BackendProcess, "pid" | "exitStatus">): BackendOptions["onTransition"] {
-    const { pid } = process;
-    return (backend, event, from) => {
-      const exit = process.exitStatus;
-      this.events.backend({ key: backend.key, pid, event, from, to: backend.state, exit });
-      if (from === "running" || event === "stop-timeout")
-        this.health.ended(backend.key, event, exit, backend.lastHelloUnixMs);
-    };
-  }
-
-  /** Backends of earlier brokers at this endpoint; Hellos for them wait until they have been looked at. */
-  private takeOverFrom(directory: string): void {
-    const { platform, events, endpoint: brokerEndpoint } = this;
-    handleLeftovers(
-      platform,
-      { directory, brokerEndpoint },
-      {
-        reaped: (count) => events.reaped(count),
-        classified: (endpoint, verdict, evidence) => events.leftover(endpoint, verdict, evidence),
-        adopting: (key, work) =>
-          this.activation.adopt(key, (registry) =>
-            work((found) =>
-              adoptBackend(
-                {
-                  platform,
-                  brokerEndpoint,
-                  registry,
-                  onTransition: (pid) => this.followBackend({ pid }),
-                  onRecordFault: (of, error) => events.unrecorded(of, error),
-                },
-                found,
-              ),
-            ),
-          ),
-      },
-    );
+  private supplyOptions(): SupplyOptions {
+    const { platform, options, events, metrics, health, endpoint } = this;
+    const { env, logDirectory } = options;
+    const isStopping = (): boolean => this.stopping !== undefined;
+    return { platform, events, metrics, health, endpoint, env, logDirectory, isStopping };
   }
 
   private watchIdle(): void {
@@ -333,22 +272,13 @@ class RunningBroker implements Broker {
   // ------------------------------------------------------------------------------------------------ accepting
 
   private beginAccepting(): void {
-    const { claim } = this;
-    claim?.listener.accept({
+    this.keeper.listener?.accept({
       onConnection: (connection) => {
         if (this.fdGuard.accepted()) this.events.fdRecovered();
         this.take(connection);
       },
       onError: (error) => this.acceptFailed(error),
     });
-  }
-
-  /** Tmp cleaners delete the sockets of long-running daemons. */
-  private watchEndpoint(): void {
-    this.watcher?.close();
-    this.watcher = this.platform.files.watch(posix.dirname(this.endpoint), () => void this.checkEndpoint());
-    // It may have gone before the watch began.
-    void this.checkEndpoint();
   }
 
   private take(connection: Connection, serve: ServeOptions = this.serve): void {
@@ -361,7 +291,7 @@ class RunningBroker implements Broker {
   private countAccepted(): void {
     this.accepted++;
     if (this.accepted !== this.options.maxConnections) return;
-    this.claim?.listener.pause();
+    this.keeper.listener?.pause();
     void this.connections.idle().then(() => this.stop({ reason: "max-connections" }));
   }
 
@@ -370,7 +300,7 @@ class RunningBroker implements Broker {
     if (this.fdGuard.exhausted()) this.events.fdExhausted(error.errno);
     if (error.rejected !== undefined) this.take(error.rejected, this.servePressed());
     else this.countAccepted();
-    this.claim?.listener.pause();
+    this.keeper.listener?.pause();
     this.platform.clock.schedule(FD_PRESSURE_PAUSE_MS, () => {
       if (this.stopping === undefined && this.accepted !== this.options.maxConnections) this.beginAccepting();
     });
@@ -390,36 +320,6 @@ class RunningBroker implements Broker {
     });
   }
 
-  // ------------------------------------------------------------------------------------------------ self-repair
-
-  /** Binds again after the socket file was deleted or replaced; gives up when the place itself is gone or taken. */
-  private async checkEndpoint(): Promise<void> {
-    if (this.stopping !== undefined || this.repairing || this.claim === undefined || this.claim.isCurrent()) return;
-    this.repairing = true;
-    this.claim.release();
-    try {
-      if (!this.placeExists()) throw new BrokerError("IO_FAILED", `the directory of ${this.endpoint} was removed`);
-      this.claim = await claimEndpoint(this.platform, this.endpoint);
-      this.repairing = false;
-      if (this.stopping !== undefined) return this.claim.release();
-      this.beginAccepting();
-      this.watchEndpoint();
-      this.events.rebound(this.endpoint);
-    } catch (error) {
-      this.events.lostEndpoint(this.endpoint, reasonOf(error));
-      // Nobody can reach this broker or find its backends any more.
-      void this.stop({ reason: "lost-endpoint", withBackends: true });
-    }
-  }
-
-  /** A cleaner takes the socket and perhaps the two directories we made; more than that is the end of the place itself. */
-  private placeExists(): boolean {
-    const directory = posix.dirname(this.endpoint);
-    return [directory, posix.dirname(directory), posix.dirname(posix.dirname(directory))].some(
-      (path) => path !== "/" && this.platform.files.facts(path)?.kind === "directory",
-    );
-  }
-
   // ------------------------------------------------------------------------------------------------ the end
 
   private async shutDown(options: StopOptions): Promise<void> {
@@ -436,9 +336,8 @@ class RunningBroker implements Broker {
       this.activation.settled(),
     ]);
     launches.cancel();
-    this.watcher?.close();
     this.idleWatch?.close();
-    this.claim?.release();
+    this.keeper.close();
     // Peers that came in while the rest was ending.
     await this.connections.drain({ readingMs: 0, totalMs: DRAIN_READING_MS });
     await this.activation.stop(options.withBackends ? "all" : "launching");
@@ -452,49 +351,21 @@ class RunningBroker implements Broker {
   }
 
   private snapshot(): BrokerSnapshot {
-    const { clock, host, processes } = this.platform;
-    return {
-      nowUnixMs: clock.wallMs(),
+    const { platform, endpoint, startedMs, fdGuard, activation, connections } = this;
+    return takeSnapshot({
+      platform,
+      endpoint,
+      startedMs,
+      activation,
+      connectionsOpen: connections.count,
+      fdDemoted: fdGuard.demoted,
       instance: this.instance(),
-      pid: processes.selfPid,
-      endpoint: this.endpoint,
-      uptimeMs: clock.monotonicMs() - this.startedMs,
-      acceptingHello: !this.fdGuard.demoted && this.stopping === undefined,
       shuttingDown: this.stopping !== undefined,
-      connectionsOpen: this.connections.count,
-      launching: this.activation.launching,
-      fdDemoted: this.fdGuard.demoted,
-      inodes: host.inodeUsage(posix.dirname(this.endpoint)),
-      backends: this.activation.backends(),
-      budgets: this.activation.budgets(),
-      health: this.health.records(),
       definitions: { directory: this.options.definitionDirectory, source: this.options.definitionDirectorySource },
-      events: () => this.recentEvents.rows(),
-      metrics: () => this.metricFamilies(),
-      draining: this.activation.draining(),
-      crashes: this.activation.crashes(),
-    };
-  }
-
-  private metricFamilies(): readonly MetricFamily[] {
-    return this.metrics.families({
-      backends: this.activation.backends().map(({ key }) => key),
-      budgets: this.activation.budgets().map(({ key, remaining }) => ({ ...key, remaining })),
-      fullBudget: SPAWN_ATTEMPTS_PER_WINDOW,
-      connectionsOpen: this.connections.count,
-      fdUsageRatio: this.descriptorRatio(),
-      uptimeMs: this.platform.clock.monotonicMs() - this.startedMs,
+      health: this.health,
+      events: this.recentEvents,
+      metrics: this.metrics,
     });
-  }
-
-  /** Counting takes a descriptor itself: when there is none, that is the answer. */
-  private descriptorRatio(): number {
-    try {
-      const { open, limit } = this.platform.host.descriptorUsage();
-      return Math.min(1, open / limit);
-    } catch {
-      return 1;
-    }
   }
 }
 

@@ -101,13 +101,14 @@ test("one that has to go although it refused is asked again after a while, or wh
   clock.advance(5_000);
   leaseChanged();
   await settled();
-  assert.deepEqual(seen, ["asked", "refused", "asked", "refused"]);
+  // Meanwhile nobody new gets to it.
+  assert.deepEqual(seen, ["asked", "refused", "closed", "asked", "refused"]);
   drain.again();
   leaseChanged();
   leaseChanged();
   clock.advance(5_000);
   await settled();
-  assert.deepEqual(seen, ["asked", "refused", "asked", "refused", "asked"]);
+  assert.deepEqual(seen, ["asked", "refused", "closed", "asked", "refused", "asked"]);
 });
 
 test("nothing is said after the end", async () => {

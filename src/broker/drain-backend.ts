@@ -22,7 +22,7 @@ export interface DrainOutcomes {
 
 export interface Drain {
   begin(): void;
-  /** Asks again after a while, at once when its leases change. */
+  /** It is to go all the same: nobody new gets to it, and it is asked again after a while, at once when its leases change. */
   again(): void;
   close(): void;
 }
@@ -50,6 +50,7 @@ export function createDrain(clock: Clock, launch: Launch, outcomes: DrainOutcome
   };
   let asking = false;
   let unsubscribe: (() => void) | undefined;
+  let closing: Timer | undefined;
   const ask = (): void => {
     if (!asking || closed) return;
     asking = false;
@@ -61,10 +62,13 @@ export function createDrain(clock: Clock, launch: Launch, outcomes: DrainOutcome
       asking = true;
       timer = clock.schedule(ASK_AGAIN_MS, ask, { weak: true });
       unsubscribe ??= launch.control.onLeaseChange(ask);
+      // Clients that remember the endpoint would keep it in use for ever.
+      closing ??= clock.schedule(DIAL_MS, () => launch.closeEndpoint(), { weak: true });
     },
     close() {
       closed = true;
       unsubscribe?.();
+      closing?.cancel();
       timer?.cancel();
     },
   };

@@ -1,0 +1,93 @@
+/** Where a broker's backends come from: launched for a Hello, or left running by an earlier broker at its address. */
+import type { Platform } from "../platform/ports.ts";
+import { type Activation, createActivation } from "./activation.ts";
+import { adoptBackend } from "./adopt-backend.ts";
+import { type BackendOptions, bringUp } from "./backend.ts";
+import type { BackendHealth } from "./backend-health.ts";
+import type { BrokerEvents } from "./events.ts";
+import type { BackendProcess } from "./launch.ts";
+import { createLauncher } from "./launcher.ts";
+import { handleLeftovers } from "./leftovers.ts";
+import type { BrokerMetrics } from "./metrics.ts";
+import type { BrokerOptions } from "./options.ts";
+import { takeSpawnLock } from "./spawn-lock.ts";
+
+export interface SupplyOptions extends Pick<BrokerOptions, "endpoint" | "env" | "logDirectory"> {
+  readonly platform: Platform;
+  readonly events: BrokerEvents;
+  readonly metrics: BrokerMetrics;
+  readonly health: BackendHealth;
+  readonly isStopping: () => boolean;
+}
+
+/** Launches what Hellos ask for. */
+export function createSupply(options: SupplyOptions): Activation {
+  const { platform, events, metrics, health, endpoint } = options;
+  const launcher = createLauncher({
+    platform,
+    env: options.env,
+    brokerEndpoint: endpoint,
+    logDirectory: options.logDirectory,
+    onLogFault: (key, path, fault) => events.logFault(key, path, fault),
+    onRecordFault: (key, error) => events.unrecorded(key, error),
+  });
+  return createActivation({
+    clock: platform.clock,
+    bringUp: async (request, registry) => {
+      const { key, definition } = request;
+      const lock = takeSpawnLock(platform.locks, endpoint, key);
+      let pid: number | undefined;
+      try {
+        events.launching(key, request.askedBy ?? 0);
+        const launch = await launcher.launch(request);
+        pid = launch.process.pid;
+        const onTransition = followBackend(options, launch.process);
+        const backend = await bringUp({ platform, key, definition, launch, registry, onTransition });
+        metrics.spawn(key, "ready");
+        return backend;
+      } catch (error) {
+        metrics.spawn(key, "failed");
+        health.launchFailed(key, error);
+        events.launchFailed(key, { pid, error, ending: options.isStopping() });
+        throw error;
+      } finally {
+        lock.release();
+      }
+    },
+    onCrash: (backend, crash, crashes, delayMs) =>
+      events.crashed(backend.key, backend.identity.pid, crash, crashes, delayMs),
+  });
+}
+
+/** Takes over what earlier brokers at this address left in `directory`; Hellos for it wait until it has been looked at. */
+export function adoptLeftovers(options: SupplyOptions, activation: Activation, directory: string): void {
+  const { platform, events, endpoint: brokerEndpoint } = options;
+  const adoption = {
+    platform,
+    brokerEndpoint,
+    onTransition: (pid: number) => followBackend(options, { pid }),
+    onRecordFault: (...fault: Parameters<BrokerEvents["unrecorded"]>) => events.unrecorded(...fault),
+  };
+  handleLeftovers(
+    platform,
+    { directory, brokerEndpoint },
+    {
+      reaped: (count) => events.reaped(count),
+      classified: (endpoint, verdict, evidence) => events.leftover(endpoint, verdict, evidence),
+      adopting: (key, work) =>
+        activation.adopt(key, (registry) => work((found) => adoptBackend({ ...adoption, registry }, found))),
+    },
+  );
+}
+
+function followBackend(
+  { events, health }: Pick<SupplyOptions, "events" | "health">,
+  process: Pick<BackendProcess, "pid" | "exitStatus">,
+): BackendOptions["onTransition"] {
+  const { pid } = process;
+  return (backend, event, from) => {
+    const exit = process.exitStatus;
+    events.backend({ key: backend.key, pid, event, from, to: backend.state, exit });
+    if (from === "running" || event === "stop-timeout") health.ended(backend.key, event, exit, backend.lastHelloUnixMs);
+  };
+}

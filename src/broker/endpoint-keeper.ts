@@ -1,0 +1,127 @@
+/**
+ * A broker's socket for as long as the broker lives. Tmp cleaners delete the sockets of long-running daemons; whoever
+ * finds that out from a client finds it out too late. The directory is watched, and a socket file that is gone or is
+ * another one is bound anew.
+ *
+ * It gives up when the place itself is gone or taken: then nobody can reach this broker any more.
+ */
+import { posix } from "node:path";
+import { sleep } from "../base/clock.ts";
+import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
+import type { Listener } from "../platform/ports.ts";
+import { type ClaimPorts, claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
+
+export interface EndpointKeeperOptions {
+  readonly platform: ClaimPorts;
+  readonly endpoint: string;
+  /** Accept on it: at start, and again after it was bound anew. */
+  readonly onListener: (listener: Listener) => void;
+  readonly onRebound: () => void;
+  readonly onLost: (reason: string) => void;
+}
+
+export interface EndpointKeeper {
+  /** Undefined before `claim` and while it is bound anew. */
+  readonly listener: Listener | undefined;
+  /** @throws what `claimEndpoint` throws */
+  claim(): Promise<void>;
+  /** Begins to accept and to watch. */
+  open(): void;
+  /** Looks no more; the socket stays. */
+  unwatch(): void;
+  close(): void;
+}
+
+/** A removal that is still under way takes what was just made: so often it is made again, so long apart. */
+const REMOVAL_ATTEMPTS = 20;
+const REMOVAL_PAUSE_MS = 25;
+
+export function createEndpointKeeper(options: EndpointKeeperOptions): EndpointKeeper {
+  return new Keeper(options);
+}
+
+class Keeper implements EndpointKeeper {
+  private held: EndpointClaim | undefined;
+  private watcher: { close(): void } | undefined;
+  private state: "idle" | "keeping" | "repairing" | "closed" = "idle";
+
+  constructor(private readonly options: EndpointKeeperOptions) {}
+
+  get listener(): Listener | undefined {
+    return this.held?.listener;
+  }
+
+  async claim(): Promise<void> {
+    this.held = await claimEndpoint(this.options.platform, this.options.endpoint);
+  }
+
+  open(): void {
+    if (this.held === undefined) return;
+    this.state = "keeping";
+    this.options.onListener(this.held.listener);
+    this.watch();
+  }
+
+  unwatch(): void {
+    this.state = "closed";
+    this.watcher?.close();
+  }
+
+  close(): void {
+    this.unwatch();
+    this.held?.release();
+  }
+
+  private watch(): void {
+    const { platform, endpoint } = this.options;
+    this.watcher?.close();
+    this.watcher = platform.files.watch(posix.dirname(endpoint), () => void this.check());
+    // It may have gone before the watch began.
+    void this.check();
+  }
+
+  private async check(): Promise<void> {
+    if (this.state !== "keeping" || this.held === undefined || this.held.isCurrent()) return;
+    this.state = "repairing";
+    this.held.release();
+    this.held = undefined;
+    try {
+      const claim = await this.claimAgain();
+      if (this.isClosed()) return claim.release();
+      this.held = claim;
+      this.open();
+      this.options.onRebound();
+    } catch (error) {
+      if (!this.isClosed()) this.options.onLost(reasonOf(error));
+    }
+  }
+
+  private isClosed(): boolean {
+    return this.state === "closed";
+  }
+
+  private async claimAgain(): Promise<EndpointClaim> {
+    const { platform, endpoint } = this.options;
+    for (let attempt = 1; ; attempt++) {
+      if (!this.placeExists()) throw new BrokerError("IO_FAILED", `the directory of ${endpoint} was removed`);
+      try {
+        return await claimEndpoint(platform, endpoint);
+      } catch (error) {
+        if (!isVanished(error) || attempt === REMOVAL_ATTEMPTS || this.isClosed()) throw error;
+        await sleep(platform.clock, REMOVAL_PAUSE_MS);
+      }
+    }
+  }
+
+  /** A cleaner takes the socket and perhaps the two directories we made; more than that is the end of the place itself. */
+  private placeExists(): boolean {
+    const directory = posix.dirname(this.options.endpoint);
+    return [directory, posix.dirname(directory), posix.dirname(posix.dirname(directory))].some(
+      (path) => path !== "/" && this.options.platform.files.facts(path)?.kind === "directory",
+    );
+  }
+}
+
+function isVanished(error: unknown): boolean {
+  return hasCode(error, "IO_FAILED") && error.details.errno === "ENOENT";
+}

@@ -1,0 +1,67 @@
+/** A broker at one moment, for whoever asks about it. */
+import { posix } from "node:path";
+import { SPAWN_ATTEMPTS_PER_WINDOW } from "../model/spawn-budget.ts";
+import type { Platform } from "../platform/ports.ts";
+import type { Activation } from "./activation.ts";
+import type { BackendHealth } from "./backend-health.ts";
+import type { BrokerMetrics } from "./metrics.ts";
+import type { RecentEvents } from "./recent-events.ts";
+import type { BrokerSnapshot } from "./status.ts";
+
+export interface SnapshotSources
+  extends Pick<
+    BrokerSnapshot,
+    "endpoint" | "instance" | "connectionsOpen" | "fdDemoted" | "shuttingDown" | "definitions"
+  > {
+  readonly platform: Platform;
+  readonly activation: Activation;
+  /** Monotonic. */
+  readonly startedMs: number;
+  readonly health: BackendHealth;
+  readonly events: RecentEvents;
+  readonly metrics: BrokerMetrics;
+}
+
+export function takeSnapshot(sources: SnapshotSources): BrokerSnapshot {
+  const { platform, activation, endpoint, connectionsOpen, fdDemoted, shuttingDown } = sources;
+  const uptimeMs = platform.clock.monotonicMs() - sources.startedMs;
+  return {
+    nowUnixMs: platform.clock.wallMs(),
+    instance: sources.instance,
+    pid: platform.processes.selfPid,
+    endpoint,
+    uptimeMs,
+    acceptingHello: !fdDemoted && !shuttingDown,
+    shuttingDown,
+    connectionsOpen,
+    launching: activation.launching,
+    fdDemoted,
+    inodes: platform.host.inodeUsage(posix.dirname(endpoint)),
+    backends: activation.backends(),
+    draining: activation.draining(),
+    crashes: activation.crashes(),
+    budgets: activation.budgets(),
+    health: sources.health.records(),
+    definitions: sources.definitions,
+    events: () => sources.events.rows(),
+    metrics: () =>
+      sources.metrics.families({
+        backends: activation.backends().map(({ key }) => key),
+        budgets: activation.budgets().map(({ key, remaining }) => ({ ...key, remaining })),
+        fullBudget: SPAWN_ATTEMPTS_PER_WINDOW,
+        connectionsOpen,
+        fdUsageRatio: descriptorRatio(platform),
+        uptimeMs,
+      }),
+  };
+}
+
+/** Counting takes a descriptor itself: when there is none, that is the answer. */
+function descriptorRatio({ host }: Pick<Platform, "host">): number {
+  try {
+    const { open, limit } = host.descriptorUsage();
+    return Math.min(1, open / limit);
+  } catch {
+    return 1;
+  }
+}
