@@ -33,7 +33,7 @@ import { type BackendLease, createWorkLedger, type WorkLedger } from "./work-led
 const STOP_TIMEOUT_MS = 10_000;
 const MAX_IN_FLIGHT = 256;
 /** What a stopped process with timers or watchers of its own gets before the signal it was sent ends it after all. */
-const LINGER_MS = 1_000;
+const LINGER_MS = 3_000;
 /** By then whoever waited for the first answer has it. */
 const SECOND_HASH_DELAY_MS = 500;
 
@@ -42,7 +42,7 @@ const SECOND_HASH_DELAY_MS = 500;
  * backend keeps the process alive; a stopped one does not.
  *
  * After a stop by signal the process ends by itself with status 0 when nothing else keeps it alive, and by that
- * signal one second later when something does.
+ * signal three seconds later when something does.
  *
  * @throws BrokerError PAYLOAD_PROTOCOL_INVALID, LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE,
  * PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE, IO_FAILED

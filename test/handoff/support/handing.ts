@@ -166,7 +166,7 @@ function clientOn(
 }
 
 /** The broker handles events one by one: what it had to do before is done when this resolves. */
-export async function brokerRoundTrip({ world, broker }: Handing): Promise<void> {
+export async function brokerRoundTrip({ world, broker }: Pick<Handing, "world" | "broker">): Promise<void> {
   const { clock, transport } = world.platform;
   const deadline = Deadline.after(clock, 10_000);
   const connection = await transport.connect(broker.endpoint, deadline);
@@ -181,7 +181,7 @@ export async function brokerRoundTrip({ world, broker }: Handing): Promise<void>
  *
  * @throws Error when that does not happen within a hundred round trips
  */
-export async function brokerSettles(at: Handing, count: number): Promise<void> {
+export async function brokerSettles(at: Pick<Handing, "world" | "broker">, count: number): Promise<void> {
   for (let round = 0; round < 100; round++) {
     if (descriptorsOf(at.broker.pid) <= count) return;
     await brokerRoundTrip(at);
