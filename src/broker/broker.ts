@@ -34,7 +34,6 @@ import { watchBrokerIdle } from "./idle-exit.ts";
 import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-recorder.ts";
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
-import { createRecentEvents } from "./recent-events.ts";
 import { verifyRegistered } from "./registered-backend.ts";
 import { releaseHandles } from "./release-handles.ts";
 import { type ServeOptions, serveConnection } from "./serve-connection.ts";
@@ -82,7 +81,6 @@ class RunningBroker implements Broker {
   private readonly fdGuard = createFdGuard();
   private readonly recorder: LifecycleRecorder;
   private readonly events: BrokerEvents;
-  private readonly recentEvents;
   private readonly metrics = createBrokerMetrics();
   private readonly health;
   private readonly activation: Activation;
@@ -99,7 +97,6 @@ class RunningBroker implements Broker {
     this.endpoint = options.endpoint;
     this.startedMs = platform.clock.monotonicMs();
     this.connections = createConnections(platform.clock);
-    this.recentEvents = createRecentEvents(platform.clock);
     this.health = createBackendHealth(platform.clock);
     const tell = options.onEvent ?? (() => {});
     this.recorder = createLifecycleRecorder({
@@ -111,7 +108,6 @@ class RunningBroker implements Broker {
       onResumed: (path, lost) => this.events.lifecycleResumed(path, lost),
     });
     this.events = createBrokerEvents(platform.clock, (event) => {
-      this.recentEvents.note(event);
       tell(event);
       this.recorder.record(event);
     });
@@ -363,7 +359,8 @@ class RunningBroker implements Broker {
       shuttingDown: this.stopping !== undefined,
       definitions: { directory: this.options.definitionDirectory, source: this.options.definitionDirectorySource },
       health: this.health,
-      events: this.recentEvents,
+      recorder: this.recorder,
+      logDirectory: this.options.logDirectory,
       metrics: this.metrics,
     });
   }

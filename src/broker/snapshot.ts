@@ -1,12 +1,15 @@
 /** A broker at one moment, for whoever asks about it. */
 import { posix } from "node:path";
+import { isBrokerError } from "../base/errors.ts";
+import { encodeLifecycleEvent } from "../model/lifecycle-event.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW } from "../model/spawn-budget.ts";
 import type { Platform } from "../platform/ports.ts";
+import { readLifecycleEvents } from "../store/lifecycle-reader.ts";
 import type { Activation } from "./activation.ts";
 import type { BackendHealth } from "./backend-health.ts";
+import type { LifecycleRecorder } from "./lifecycle-recorder.ts";
 import type { BrokerMetrics } from "./metrics.ts";
-import type { RecentEvents } from "./recent-events.ts";
-import type { BrokerSnapshot } from "./status.ts";
+import type { BrokerSnapshot, EventRow } from "./status.ts";
 
 export interface SnapshotSources
   extends Pick<
@@ -18,9 +21,13 @@ export interface SnapshotSources
   /** Monotonic. */
   readonly startedMs: number;
   readonly health: BackendHealth;
-  readonly events: RecentEvents;
+  readonly recorder: LifecycleRecorder;
+  readonly logDirectory: string;
   readonly metrics: BrokerMetrics;
 }
+
+/** Of this broker's own. */
+const MAX_EVENTS = 256;
 
 export function takeSnapshot(sources: SnapshotSources): BrokerSnapshot {
   const { platform, activation, endpoint, connectionsOpen, fdDemoted, shuttingDown } = sources;
@@ -43,7 +50,7 @@ export function takeSnapshot(sources: SnapshotSources): BrokerSnapshot {
     budgets: activation.budgets(),
     health: sources.health.records(),
     definitions: sources.definitions,
-    events: () => sources.events.rows(),
+    events: () => recentEvents(sources),
     metrics: () =>
       sources.metrics.families({
         backends: activation.backends().map(({ key }) => key),
@@ -54,6 +61,22 @@ export function takeSnapshot(sources: SnapshotSources): BrokerSnapshot {
         uptimeMs,
       }),
   };
+}
+
+/** What is on record of this broker's doing, oldest first. */
+function recentEvents({ platform, recorder, logDirectory }: SnapshotSources): readonly EventRow[] {
+  recorder.flush();
+  const own = String(platform.processes.selfPid);
+  try {
+    return readLifecycleEvents(platform.files, logDirectory)
+      .filter((event) => event.extra.broker_pid === own)
+      .slice(-MAX_EVENTS)
+      .map((event) => JSON.parse(encodeLifecycleEvent(event)) as EventRow);
+  } catch (error) {
+    // A record that cannot be read is no reason to say nothing of all the rest.
+    if (isBrokerError(error)) return [];
+    throw error;
+  }
 }
 
 /** Counting takes a descriptor itself: when there is none, that is the answer. */

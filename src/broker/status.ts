@@ -4,7 +4,6 @@ import type { CrashRow } from "../model/recovery.ts";
 import type { Backend } from "./backend.ts";
 import type { HealthRecord } from "./backend-health.ts";
 import type { BackendKey } from "./launcher.ts";
-import type { RecentEvent } from "./recent-events.ts";
 
 export interface BrokerSnapshot {
   readonly nowUnixMs: number;
@@ -29,9 +28,12 @@ export interface BrokerSnapshot {
   readonly draining: readonly Backend[];
   readonly crashes: readonly CrashRow[];
   // What costs something to collect is collected when a verb wants it.
-  readonly events: () => readonly RecentEvent[];
+  readonly events: () => readonly EventRow[];
   readonly metrics: () => readonly MetricFamily[];
 }
+
+/** A lifecycle event in its JSON form: an object with at least `ts_ms`. */
+export type EventRow = Readonly<Record<string, unknown>> & { readonly ts_ms: number };
 
 /** Launches of a key within its current window. */
 export interface BudgetRow {

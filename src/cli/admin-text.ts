@@ -16,14 +16,15 @@ export function dumpText(body: JsonObject, endpoint: string): string {
   ]);
   const events = rowsOf(body.recent_lifecycle_events).map((row) => [
     ago(nowMs, row.ts_ms),
-    cell(row.level ?? row.severity_text),
-    cell(row.message ?? row.reason),
+    cell(row.kind ?? "-"),
+    cell(row.service_name ?? "-"),
+    cell(row.reason),
   ]);
   return [
     `broker ${cell(body.broker_instance)}\n  ${endpoint}\n`,
     section("backends", ["SERVICE", "VERSION", "PID", "STATE", "ENDPOINT"], backends),
     section("launch budgets", ["SERVICE", "VERSION", "USED", "LEFT", "LAUNCHING", "RETRY IN"], budgets),
-    section("recent events", ["AGO", "LEVEL", "WHAT"], events),
+    section("recent events", ["AGO", "EVENT", "SERVICE", "REASON"], events),
     section("settings", CONFIG_HEAD, configRows(body.effective_config)),
   ].join("\n");
 }

@@ -97,7 +97,7 @@ test("the archive holds the entries that the reply lists, each of which is what 
   const events = read("events/lifecycle.jsonl")
     .trimEnd()
     .split("\n")
-    .map((line) => JSON.parse(line).type);
+    .map((line) => JSON.parse(line).extra?.type);
   assert.ok(events.includes("broker-started") && events.includes("hello-refused"));
   assert.deepEqual(JSON.parse(read("manifest/backend-manifests.json")).files, []);
   assert.equal(JSON.parse(read("process/backends.json")).backends[0].pid, pid);

@@ -84,9 +84,10 @@ test("dump shows backends, budgets and events as they are, rows sorted by servic
   assert.ok(typeof retry_after_ms === "number" && retry_after_ms > 0 && retry_after_ms <= 30_000);
   assert.deepEqual(others, [budget("bad", "2.0.0", 1, false), budget("slow", "1.0.0", 1, true)]);
   const events = dump.recent_lifecycle_events;
-  assert.equal(events[0]?.type, "broker-started");
-  assert.equal(events.filter(({ type, service }) => type === "hello-refused" && service === "bad").length, 4);
-  assert.ok(events.some(({ type, service, to }) => type === "backend-state" && service === "b" && to === "running"));
+  const typed = events.map((event): Row => ({ ...event, type: (event.extra as Row | undefined)?.type }));
+  assert.equal(typed[0]?.type, "broker-started");
+  assert.equal(typed.filter(({ type, service_name }) => type === "hello-refused" && service_name === "bad").length, 4);
+  assert.ok(events.some(({ kind, service_name }) => kind === "SPAWN" && service_name === "b"));
   const times = events.map(({ ts_ms }) => Number(ts_ms));
   assert.deepEqual(
     times,

@@ -38,7 +38,7 @@ test("dump and config show a broker as tables, and as JSON", async (t) => {
   assert.match(dump, new RegExp(`^broker launch\\n {2}${broker.endpoint}\\n\\nbackends:\\n {2}SERVICE +VERSION +PID`));
   assert.match(dump, new RegExp(`^ {2}svc +1\\.0\\.0 +${pids("svc")[0]} +running +/`, "m"));
   assert.match(dump, /^launch budgets:\n.*\n {2}bad +1\.0\.0 +1 +2 +no +-$/m);
-  assert.match(dump, /^ {2}\d+ s +warn +bad 1\.0\.0: spawning -> failed/m);
+  assert.match(dump, /^ {2}\d+ s +DIED_CRASH +bad +backend exited with status 3 before it was ready/m);
   assert.match(dump, /^ {2}paths\.service_definition_dir +\/.*\/services +platform-default$/m);
   assert.equal(JSON.parse(await out("dump", "--json")).backend_table.length, 1);
 
