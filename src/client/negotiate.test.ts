@@ -165,7 +165,14 @@ const REFUSALS = (Object.entries(ERROR_TABLE) as [BrokerErrorCode, ErrorRow][]).
 for (const [code, { wire = -1 }] of REFUSALS) {
   test(`refusal ${wire} is ${code}, with its reason, hint and log`, async (t) => {
     const { connect, broker, backend } = await stage(t, (hello) => {
-      const details = { log_tail: "boom", log_path: "/l" };
+      const details = {
+        log_tail: "boom",
+        log_path: "/l",
+        exit: "status 3",
+        check: "exe_hash",
+        path: "/p",
+        unknown: "x",
+      };
       const payload = encodeRefused({ code: wire, reason: "because", retryAfterMs: 123_456n, details });
       return encodeResponse(hello, { payloadProtocol: 0, payload });
     });
@@ -173,7 +180,10 @@ for (const [code, { wire = -1 }] of REFUSALS) {
     const error = await failureOf(connect({ timeoutMs: code === "SHUTTING_DOWN" ? 60 : 10_000 }));
     assert.equal(error.code, code);
     assert.equal(error.reason, "because");
-    assert.deepEqual(error.details, { retryAfterMs: 123_456, logTail: "boom", logPath: "/l" });
+    assert.deepEqual(error.details, {
+      ...{ retryAfterMs: 123_456, logTail: "boom", logPath: "/l" },
+      ...{ exit: "status 3", check: "exe_hash", path: "/p" },
+    });
     if (code !== "SHUTTING_DOWN") assert.equal(broker.count, 1);
     assert.equal(backend.count, 0);
   });

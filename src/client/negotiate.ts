@@ -150,12 +150,15 @@ function decodeReply(body: Buffer): HelloReply {
 }
 
 function refusal(refused: Refused): BrokerError {
-  const { log_tail: logTail, log_path: logPath } = refused.details;
+  const { log_tail: logTail, log_path: logPath, exit, check, path } = refused.details;
   return new BrokerError(codeOfWire(refused.code), refused.reason || `the broker refused with code ${refused.code}`, {
     details: {
       ...(refused.retryAfterMs > 0n && { retryAfterMs: Number(refused.retryAfterMs) }),
       ...(logTail && { logTail }),
       ...(logPath && { logPath }),
+      ...(exit && { exit }),
+      ...(check && { check }),
+      ...(path && { path }),
     },
   });
 }
