@@ -41,7 +41,9 @@ class ConnectionWire implements ClientWire {
 
   listen(listener: WireListener): void {
     this.listener = listener;
-    this.receive();
+    const received = this.receive();
+    // A client that has sent nothing is waiting for the reply.
+    if (!received) this.sendReply();
     // Setting up a watch takes its time, and the first answer goes first.
     if (this.reply === undefined) this.watchOn();
   }
@@ -111,22 +113,26 @@ class ConnectionWire implements ClientWire {
     this.reply = undefined;
   }
 
-  /** What is there, once: the watch comes back for the rest, and others get their turn in between. */
-  private receive(): void {
-    if (this.state !== "open" || this.paused) return;
+  /** What is there, once: the watch comes back for the rest, and others get their turn in between. False when there is nothing. */
+  private receive(): boolean {
+    if (this.state !== "open" || this.paused) return false;
     let chunk: Buffer | undefined;
     try {
       chunk = this.connection.readNow(READ_BYTES);
     } catch (error) {
       if (!isBrokerError(error)) throw error;
       // A peer that vanishes is no fault of anybody here.
-      return this.destroy();
+      this.destroy();
+      return false;
     }
-    if (chunk === undefined) return;
-    if (chunk.length > 0) return this.listener?.onData(chunk);
-    // Level-triggered, and there is nothing to come.
-    this.pause();
-    this.listener?.onEnd();
+    if (chunk === undefined) return false;
+    if (chunk.length > 0) this.listener?.onData(chunk);
+    else {
+      // Level-triggered, and there is nothing to come.
+      this.pause();
+      this.listener?.onEnd();
+    }
+    return true;
   }
 
   private withReply(bytes: Buffer): Buffer {
