@@ -58,9 +58,10 @@ test("direct, between acknowledgement and the broker's seeing it: the request ru
   assert.equal(answerOf((await session.firstResponse) ?? Buffer.alloc(0)), "work");
   await at.broker.ended;
   await session.close();
-  // Behind it, the end of the channel.
-  const happened = ["dialled", "offered 1 true svc", "took over", "did kill-broker", "ran work"];
-  assert.deepEqual(at.journal("svc").slice(0, 5), happened);
+  // The end of the channel may come before the request does.
+  const happened = at.journal("svc");
+  assert.deepEqual(happened.slice(0, 4), ["dialled", "offered 1 true svc", "took over", "did kill-broker"]);
+  assert.equal(happened.filter((line) => line === "ran work").length, 1);
 });
 
 test("direct, with the offer in a stopped backend: it refuses a connection that it cannot acknowledge", async (t) => {
