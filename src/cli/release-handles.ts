@@ -35,7 +35,7 @@ Exit 0: all released or held nothing, or no broker runs; 1: one failed; 124: one
 
 Examples:
   rpb release-handles ./build && rm -rf ./build
-  rpb release-handles /work/tree --timeout 30s --json`;
+  rpb release-handles /srv/tree --timeout 30s --json`;
 
 export function register(program: Command, context: CliContext): void {
   addSelectorOptions(
