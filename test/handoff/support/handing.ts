@@ -7,10 +7,17 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { Deadline } from "../../../src/base/clock.ts";
 import { openSession } from "../../../src/client/index.ts";
 import type { Session, SessionOptions } from "../../../src/client/session.ts";
+import { adminRequest } from "../../../src/exchange/admin-client.ts";
 import { readFrameBody } from "../../../src/exchange/frame-io.ts";
 import type { Connection } from "../../../src/platform/ports.ts";
 import { decodeFrame } from "../../../src/wire/envelope.ts";
-import { type Frame, type HandoffAck, HandoffAckSchema, type Negotiated } from "../../../src/wire/messages.ts";
+import {
+  AdminVerb,
+  type Frame,
+  type HandoffAck,
+  HandoffAckSchema,
+  type Negotiated,
+} from "../../../src/wire/messages.ts";
 import { launchingIn, logLines } from "../../launch/support/launching.ts";
 import { helloBytes, helloReply, negotiatedIn } from "../../support/raw-peer.ts";
 import { createWorld, descriptorsOf, type RunningBroker, type World } from "../../support/world.ts";
@@ -174,6 +181,14 @@ export async function brokerRoundTrip({ world, broker }: Pick<Handing, "world" |
   await connection.writeAll(Buffer.of(0xff), deadline);
   await connection.readExactly(1 << 16, deadline);
   connection.close();
+}
+
+/** When the broker took the last Hello for the one backend of a service, by its own word. */
+export async function lastHelloMs({ world, broker }: Pick<Handing, "world" | "broker">, serviceName: string) {
+  const query = { verb: AdminVerb.BACKEND_HEALTH, serviceName };
+  const { body } = await adminRequest(world.platform, broker.endpoint, query);
+  const { backends } = JSON.parse(body) as { backends: { last_hello_unix_ms: number }[] };
+  return backends[0]?.last_hello_unix_ms ?? 0;
 }
 
 /**
