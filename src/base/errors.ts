@@ -311,6 +311,12 @@ export const ERROR_TABLE = {
     fix: "operator",
     about: "Another live process serves the endpoint a backend was to bind, or holds its lock file.",
   },
+  RESTART_FAILED: {
+    exit: 70,
+    retry: "later",
+    fix: "operator",
+    about: "No new process could take a broker's place; the running one goes on serving.",
+  },
 } as const satisfies Record<string, ErrorRow>;
 
 export type BrokerErrorCode = keyof typeof ERROR_TABLE;

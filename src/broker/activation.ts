@@ -11,7 +11,7 @@ import { type Refusal, refuse } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import { createSpawnBudget } from "../model/spawn-budget.ts";
 import type { Connection } from "../platform/ports.ts";
-import type { Backend, Crash, LaunchedBackend, LaunchRegistry } from "./backend.ts";
+import type { Backend, Crash, LaunchedBackend, LaunchRegistry, SuspendedBackend } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { BudgetRow } from "./status.ts";
 
@@ -47,10 +47,20 @@ export interface Activation {
   attachControl(pid: number, endpoint: string, connection: Connection): boolean;
   /** Launches in progress. */
   readonly launching: number;
+  /** Keys of which backends of an earlier broker are being looked at. */
+  readonly adopting: number;
   /** Backends that have not ended, in whatever state, adoptions in progress included. */
   readonly alive: number;
   /** Resolves when no launch is in progress. */
   settled(): Promise<void>;
+  /**
+   * Leaves all backends alone, so that another broker can take them over. No Hello may come and no launch be in progress
+   * until `resume`.
+   */
+  suspend(): Promise<readonly SuspendedBackend[]>;
+  resume(): void;
+  /** Another broker has taken them over. */
+  letGo(): void;
   /**
    * Launches nothing any more and ends what was launched: `launching` only what is not ready yet, `all` everything.
    * Resolves when nothing is left of what was ended.
@@ -99,6 +109,10 @@ class SingleFlight implements Activation {
 
   get launching(): number {
     return this.flights.size;
+  }
+
+  get adopting(): number {
+    return this.adoptions.size;
   }
 
   get alive(): number {
@@ -200,6 +214,19 @@ class SingleFlight implements Activation {
     for (const backend of chosen) backend.stop();
     await Promise.all(chosen.map((backend) => backend.ended));
     await this.settled();
+  }
+
+  suspend(): Promise<readonly SuspendedBackend[]> {
+    return Promise.all([...this.owned].filter(isKnown).map((backend) => backend.suspend()));
+  }
+
+  resume(): void {
+    for (const backend of this.owned) backend.resume();
+  }
+
+  letGo(): void {
+    this.stopping = true;
+    for (const backend of this.owned) backend.letGo();
   }
 
   private launch(id: string, request: LaunchRequest): Promise<Activated> {

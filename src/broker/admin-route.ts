@@ -1,5 +1,5 @@
 /** Admin verbs (spec: admin §2). Answered also while Hellos are refused. */
-import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
+import { BrokerError, ERROR_TABLE, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import { renderOpenMetrics } from "../model/open-metrics.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
@@ -16,6 +16,7 @@ import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { renderBackendHealth, renderConfig, renderDump, renderInstances } from "./admin-bodies.ts";
 import type { DiagnoseResult } from "./diagnose.ts";
 import { exitOfRelease, type ReleaseReport, renderReleaseJson, renderReleaseText } from "./release-handles.ts";
+import type { RestartReport } from "./restart.ts";
 import { type BrokerSnapshot, renderStatusJson, renderStatusText } from "./status.ts";
 
 /** Where answers come from. */
@@ -30,6 +31,8 @@ export interface AdminRouteOptions extends AdminSources {
   readonly onShutdown: (request: { drainMs: number | undefined; withBackends: boolean }) => void;
   /** RELEASE_HANDLES. @throws BrokerError OPTION_INVALID */
   readonly releaseHandles: (request: { path: string; timeoutMs: number | undefined }) => Promise<ReleaseReport>;
+  /** RESTART. @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED */
+  readonly restart: (request: { timeoutMs: number | undefined }) => Promise<RestartReport>;
 }
 
 export interface AdminOutcome {
@@ -53,12 +56,16 @@ export type AdminQuestion = Pick<AdminRequest, "verb" | "json" | "serviceName" |
 export async function handleAdmin(options: AdminRouteOptions, frame: Frame): Promise<AdminOutcome> {
   checkFrame(frame);
   const request = decodeMessage(AdminRequestSchema, frame.payload);
-  const answer =
-    request.verb === AdminVerb.RELEASE_HANDLES ? answerRelease(options, request) : answerAdmin(options, request);
-  const reply = encodeMessage(AdminReplySchema, await answer);
+  const reply = encodeMessage(AdminReplySchema, await answer(options, request));
   if (request.verb !== AdminVerb.SHUTDOWN) return { reply };
   const drainMs = request.drainDeadlineMs === 0n ? undefined : Number(request.drainDeadlineMs);
   return { reply, afterReply: () => options.onShutdown({ drainMs, withBackends: request.withBackends }) };
+}
+
+function answer(options: AdminRouteOptions, request: AdminRequest): Promise<AdminAnswerInit> {
+  if (request.verb === AdminVerb.RELEASE_HANDLES) return answerRelease(options, request);
+  if (request.verb === AdminVerb.RESTART) return answerRestart(options, request);
+  return answerAdmin(options, request);
 }
 
 function checkFrame(frame: Frame): void {
@@ -116,6 +123,26 @@ async function answerRelease(options: AdminRouteOptions, request: AdminRequest):
   } catch (error) {
     if (hasCode(error, "OPTION_INVALID")) return text(`${reasonOf(error)}\n`, 2);
     throw error;
+  }
+}
+
+async function answerRestart(options: AdminRouteOptions, request: AdminRequest): Promise<AdminAnswerInit> {
+  const timeoutMs = request.timeoutMs === 0n ? undefined : Number(request.timeoutMs);
+  try {
+    const { pid, version, backends, durationMs, switchMs } = await options.restart({ timeoutMs });
+    return json({
+      schema_version: 1,
+      command: "restart",
+      broker_pid: pid,
+      version,
+      backends,
+      duration_ms: Math.round(durationMs),
+      switch_ms: Math.round(switchMs),
+    });
+  } catch (error) {
+    if (!isBrokerError(error)) throw error;
+    const body = { schema_version: 1, command: "restart", error: { code: error.code, reason: error.reason } };
+    return { ...json(body), exitCode: ERROR_TABLE[error.code].exit };
   }
 }
 

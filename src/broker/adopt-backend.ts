@@ -6,6 +6,7 @@ import { openBackendLog } from "./backend-log.ts";
 import { createLaunch } from "./launch.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { AdoptableBackend } from "./leftovers.ts";
+import type { Bequests } from "./predecessor.ts";
 
 export interface AdoptOptions {
   readonly platform: Platform;
@@ -13,12 +14,15 @@ export interface AdoptOptions {
   readonly registry: BackendOptions["registry"];
   readonly onTransition: (pid: number) => BackendOptions["onTransition"];
   readonly onRecordFault: (key: BackendKey, error: unknown) => void;
+  /** What the broker that had it before hands over of it. Default: that broker died. */
+  readonly inherited?: Bequests | undefined;
 }
 
 /** Consumes the handle in `found`. */
 export function adoptBackend(options: AdoptOptions, found: AdoptableBackend): LaunchedBackend {
   const { platform } = options;
   const { manifest, process, drain } = found;
+  const bequest = options.inherited?.take(manifest.identity.endpoint.path, process.pid);
   const { identity, definition, instanceId, service, version } = manifest;
   const key: BackendKey = { instanceId, service, version };
   const log = openBackendLog({
@@ -38,7 +42,7 @@ export function adoptBackend(options: AdoptOptions, found: AdoptableBackend): La
     endpoint: identity.endpoint,
     process,
     log,
-    control: undefined,
+    control: bequest?.channel,
     brokerEndpoint: options.brokerEndpoint,
     ready: async () => identity,
     onRecordFault: (error) => options.onRecordFault(key, error),
@@ -46,6 +50,6 @@ export function adoptBackend(options: AdoptOptions, found: AdoptableBackend): La
   });
   return takeOver(
     { platform, key, definition, launch, registry: options.registry, onTransition: options.onTransition(process.pid) },
-    { identity, drain },
+    { identity, drain, lastUse: bequest?.lastUse },
   );
 }

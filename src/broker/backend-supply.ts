@@ -10,6 +10,7 @@ import { createLauncher } from "./launcher.ts";
 import { handleLeftovers } from "./leftovers.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import type { BrokerOptions } from "./options.ts";
+import type { Bequests } from "./predecessor.ts";
 import { takeSpawnLock } from "./spawn-lock.ts";
 
 export interface SupplyOptions extends Pick<BrokerOptions, "endpoint" | "env" | "logDirectory"> {
@@ -59,12 +60,20 @@ export function createSupply(options: SupplyOptions): Activation {
   });
 }
 
-/** Takes over what earlier brokers at this address left in `directory`; Hellos for it wait until it has been looked at. */
-export function adoptLeftovers(options: SupplyOptions, activation: Activation, directory: string): void {
+/**
+ * Takes over what earlier brokers at this address left in `directory`; Hellos for it wait until it has been looked at.
+ * `inherited`: what the last of them hands over.
+ */
+export function adoptLeftovers(
+  options: SupplyOptions,
+  activation: Activation,
+  { directory, inherited }: { readonly directory: string; readonly inherited?: Bequests | undefined },
+): void {
   const { platform, events, endpoint: brokerEndpoint } = options;
   const adoption = {
     platform,
     brokerEndpoint,
+    inherited,
     onTransition: (pid: number) => followBackend(options, { pid }),
     onRecordFault: (...fault: Parameters<BrokerEvents["unrecorded"]>) => events.unrecorded(...fault),
   };
@@ -78,6 +87,8 @@ export function adoptLeftovers(options: SupplyOptions, activation: Activation, d
         activation.adopt(key, (registry) => work((found) => adoptBackend({ ...adoption, registry }, found))),
     },
   );
+  // What has no taker belongs to a backend that is gone or not as it was.
+  void activation.settled().then(() => inherited?.close());
 }
 
 function followBackend(

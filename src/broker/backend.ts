@@ -15,6 +15,7 @@ import type { BackendIdentity } from "../model/identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
 import { watchBinary } from "./binary-watch.ts";
+import type { SuspendedChannel } from "./control-channel.ts";
 import type { BackendControl } from "./control-requests.ts";
 import { createDrain, type Drain } from "./drain-backend.ts";
 import type { HandoffWay } from "./handoff-way.ts";
@@ -63,6 +64,24 @@ export interface LaunchedBackend extends Backend {
   attachControl(pid: number, connection: Connection): boolean;
   /** A newer one serves its key: it takes no new client, and ends when nobody uses it any more. */
   supersede(): void;
+  /**
+   * Leaves it alone, so that another broker can take it over: whatever happens to it has no effect until `resume`. Only
+   * for one that runs or drains, with no handoff in flight.
+   */
+  suspend(): Promise<SuspendedBackend>;
+  resume(): void;
+  /** Another broker has taken it over. */
+  letGo(): void;
+}
+
+/** What another broker cannot find in the backend's manifest. */
+export interface SuspendedBackend {
+  readonly endpoint: string;
+  readonly pid: number;
+  readonly lastHelloUnixMs: number;
+  readonly lastActiveUnixMs: number;
+  /** Its control channel, if it has one. */
+  readonly channel: SuspendedChannel | undefined;
 }
 
 /** How a backend that was running ended although nobody asked it to. */
@@ -116,17 +135,20 @@ export async function bringUp(options: BackendOptions): Promise<LaunchedBackend>
   }
 }
 
-/**
- * Takes over a running backend of an earlier broker. Consumes `options.launch`.
- *
- * `drain`: it gets no new client and ends when nobody uses it any more.
- */
-export function takeOver(
-  options: BackendOptions,
-  adoption: { readonly identity: BackendIdentity; readonly drain: boolean },
-): LaunchedBackend {
+export interface Adoption {
+  readonly identity: BackendIdentity;
+  /** It gets no new client and ends when nobody uses it any more. */
+  readonly drain: boolean;
+  /** As the broker knew it that had it before. Default: it was used just now, by no Hello. */
+  readonly lastUse?: LastUse | undefined;
+}
+
+export type LastUse = Pick<Backend, "lastActiveUnixMs" | "lastHelloUnixMs">;
+
+/** Takes over a running backend of an earlier broker. Consumes `options.launch`. */
+export function takeOver(options: BackendOptions, adoption: Adoption): LaunchedBackend {
   const backend = new BackendRunner(options);
-  backend.adopt(adoption.identity, adoption.drain);
+  backend.adopt(adoption);
   return backend;
 }
 
@@ -144,6 +166,8 @@ class BackendRunner implements LaunchedBackend {
   private checking: Promise<boolean> | undefined;
   private stopDeadline: Timer | undefined;
   private terminated = false;
+  /** What happened while it was left alone; undefined when it is not. */
+  private postponed: BackendEvent[] | undefined;
   private watches: { close(): void }[] = [];
   private readonly drain: Drain;
   private resolveEnded: () => void = () => {};
@@ -184,8 +208,10 @@ class BackendRunner implements LaunchedBackend {
     this.options.registry.started(this);
   }
 
-  adopt(identity: BackendIdentity, drain: boolean): void {
+  adopt({ identity, drain, lastUse }: Adoption): void {
     this.known = identity;
+    this.lastActiveUnixMs = lastUse?.lastActiveUnixMs ?? this.lastActiveUnixMs;
+    this.lastHelloUnixMs = lastUse?.lastHelloUnixMs ?? 0;
     this.socket = this.socketFacts();
     this.handle(drain ? "adopted-to-drain" : "adopted");
     this.options.launch.process.onExit(() => this.handle("exited"));
@@ -229,6 +255,29 @@ class BackendRunner implements LaunchedBackend {
     return true;
   }
 
+  async suspend(): Promise<SuspendedBackend> {
+    this.postponed ??= [];
+    const { pid, lastHelloUnixMs, lastActiveUnixMs } = this;
+    const { launch } = this.options;
+    const channel = await launch.control.suspend();
+    return { endpoint: launch.endpoint.path, pid, lastHelloUnixMs, lastActiveUnixMs, channel };
+  }
+
+  resume(): void {
+    const events = this.postponed ?? [];
+    this.postponed = undefined;
+    this.options.launch.control.resume();
+    for (const event of events) this.handle(event);
+  }
+
+  letGo(): void {
+    this.postponed = [];
+    this.unwatch();
+    this.drain.close();
+    this.stopDeadline?.cancel();
+    this.options.launch.control.letGo();
+  }
+
   handoffWay(): HandoffWay | undefined {
     return this.options.launch.handoffWay();
   }
@@ -243,6 +292,10 @@ class BackendRunner implements LaunchedBackend {
   }
 
   handle(event: BackendEvent): void {
+    if (this.postponed !== undefined) {
+      this.postponed.push(event);
+      return;
+    }
     const from = this.life.state;
     const step = stepBackend(this.life, event);
     this.life = step;

@@ -8,16 +8,16 @@
 import { Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
-import { createFdGuard, FD_PRESSURE_PAUSE_MS, FD_PRESSURE_RETRY_MS } from "../model/fd-guard.ts";
 import { instanceId } from "../model/names.ts";
 import { type PlaceInputs, runtimeDirectory } from "../model/places.ts";
 import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { AcceptError, Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports.ts";
 import { createDefinitionStore, type DefinitionStore, type DefinitionStoreOptions } from "../store/definition-store.ts";
 import { createLifecycleLog } from "../store/lifecycle-log.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
+import { type Acceptor, createAcceptor } from "./acceptor.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { handleAdmin } from "./admin-route.ts";
 import { takeAttach } from "./attach-route.ts";
@@ -29,16 +29,19 @@ import { diagnose } from "./diagnose.ts";
 import { createEndpointKeeper, type EndpointKeeper } from "./endpoint-keeper.ts";
 import { type BrokerEvents, createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
-import { createHelloRoute } from "./hello-route.ts";
+import { createHelloRoute, type HelloRoute } from "./hello-route.ts";
 import { watchBrokerIdle } from "./idle-exit.ts";
 import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-recorder.ts";
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
+import { type Bequests, openPredecessor } from "./predecessor.ts";
 import { verifyRegistered } from "./registered-backend.ts";
 import { releaseHandles } from "./release-handles.ts";
-import { type ServeOptions, serveConnection } from "./serve-connection.ts";
+import { createRestart, type Restart, type RestartReport } from "./restart.ts";
+import type { ServeOptions } from "./serve-connection.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import type { BrokerSnapshot } from "./status.ts";
+import { launchSuccessor } from "./successor.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
 
 /** From accept to the last byte of the request; the reference's later versions use the same. */
@@ -50,8 +53,7 @@ const DRAIN_MS = 10_000;
 const DRAIN_READING_MS = 250;
 /** On top, while launches are cut short: their processes have to die before the Hellos that wait can be answered. */
 const DRAIN_REPLY_MS = 3_000;
-/** As REQUEST_TIMEOUT_MS, for the peer that holds the last descriptor: until it is gone nobody else is answered. */
-const PRESSED_REQUEST_TIMEOUT_MS = 1_000;
+const RESTART_MS = 60_000;
 /** Frames above the Hello limit held at one time: four of the largest. */
 const LARGE_FRAME_QUOTA_BYTES = 4 * MAX_FRAME_BODY_BYTES;
 
@@ -72,13 +74,19 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   return broker;
 }
 
+/** What is left to do with what another broker has given. */
+interface Inherited {
+  readonly bequests: Bequests;
+  readonly backends: number;
+  takeRequests(): void;
+}
+
 class RunningBroker implements Broker {
   readonly endpoint: string;
   readonly closed: Promise<CloseReason>;
   private readonly platform: BrokerOptions["platform"];
   private readonly startedMs: number;
   private readonly connections;
-  private readonly fdGuard = createFdGuard();
   private readonly recorder: LifecycleRecorder;
   private readonly events: BrokerEvents;
   private readonly metrics = createBrokerMetrics();
@@ -86,8 +94,12 @@ class RunningBroker implements Broker {
   private readonly activation: Activation;
   private readonly serve: ServeOptions;
   private readonly keeper: EndpointKeeper;
+  private readonly restarts: Restart;
+  private readonly hello: HelloRoute;
+  private readonly acceptor: Acceptor;
   private idleWatch: { close(): void } | undefined;
-  private accepted = 0;
+  /** Another process is the broker now. */
+  private gone = false;
   private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
   private resolveClosed: (reason: CloseReason) => void = () => {};
 
@@ -119,32 +131,75 @@ class RunningBroker implements Broker {
       options.registered === undefined
         ? createSupply(this.supplyOptions())
         : createActivation({ clock: platform.clock });
+    this.hello = this.createHello();
+    this.restarts = this.createRestarts();
     this.serve = this.createServeOptions();
+    this.acceptor = createAcceptor({
+      platform,
+      connections: this.connections,
+      events: this.events,
+      listener: () => this.keeper.listener,
+      serve: () => this.serve,
+      maxConnections: options.maxConnections,
+      isStopping: () => this.stopping !== undefined,
+      onLast: () => void this.stop({ reason: "max-connections" }),
+    });
   }
 
   async start(): Promise<void> {
     const { registered } = this.options;
     if (registered !== undefined)
       this.activation.register(await verifyRegistered(this.platform, this.definitions({}), registered));
-    await this.keeper.claim();
+    const inherited = await this.claimOrInherit();
     const directory = runtimeDirectory(this.places());
     if (directory !== undefined && registered === undefined) {
-      adoptLeftovers(this.supplyOptions(), this.activation, directory);
+      adoptLeftovers(this.supplyOptions(), this.activation, { directory, inherited: inherited?.bequests });
       void sweepEndpoints(this.platform, directory).then(
         (swept) => swept > 0 && this.events.swept(swept),
         // Tidying up is no reason to fail; the next start tries again.
         () => {},
       );
     }
+    inherited?.takeRequests();
     this.keeper.open();
-    this.events.started(this.endpoint, this.instance());
+    this.events.started(this.endpoint, this.instance(), inherited && { backends: inherited.backends });
     this.recorder.flush();
     this.watchIdle();
+  }
+
+  restart({ timeoutMs = RESTART_MS }: { timeoutMs?: number | undefined } = {}): Promise<RestartReport> {
+    const refused =
+      this.stopping !== undefined ? "it is shutting down" : this.gone ? "it has been replaced" : undefined;
+    if (refused !== undefined)
+      return Promise.reject(new BrokerError("RESTART_FAILED", `the broker cannot be restarted: ${refused}`));
+    return this.restarts.run(timeoutMs);
   }
 
   stop(options: StopOptions): Promise<void> {
     this.stopping ??= { reason: options.reason, done: this.shutDown(options) };
     return this.stopping.done;
+  }
+
+  /** The address: free, or that of the broker whose place this one takes, with all it has. */
+  private async claimOrInherit(): Promise<Inherited | undefined> {
+    const { predecessorFd } = this.options;
+    if (predecessorFd === undefined) {
+      await this.keeper.claim();
+      return undefined;
+    }
+    const predecessor = openPredecessor(this.platform, predecessorFd);
+    try {
+      const { claim, accepted, lastConnectionId, bequests } = await predecessor.inherit(this.endpoint);
+      this.keeper.inherit(claim);
+      this.acceptor.accepted = accepted;
+      this.hello.lastConnectionId = lastConnectionId;
+      await predecessor.taken();
+      const takeRequests = (): void => predecessor.takeRequests((...request) => this.acceptor.takeOver(...request));
+      return { bequests, backends: bequests.count, takeRequests };
+    } catch (error) {
+      await predecessor.failed(error);
+      throw error;
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ composition
@@ -154,7 +209,7 @@ class RunningBroker implements Broker {
     return createEndpointKeeper({
       platform,
       endpoint,
-      onListener: () => this.beginAccepting(),
+      onListener: () => this.acceptor.begin(),
       onRebound: () => this.events.rebound(endpoint),
       onLost: (reason) => {
         this.events.lostEndpoint(endpoint, reason);
@@ -178,11 +233,58 @@ class RunningBroker implements Broker {
       this.platform.clock,
       idleExitMs,
       () => ({
-        accepted: this.accepted,
+        accepted: this.acceptor.accepted,
         busy: this.connections.count > 0 || this.activation.launching > 0 || this.activation.alive > 0,
       }),
       () => void this.stop({ reason: "idle" }),
     );
+  }
+
+  private createHello(): HelloRoute {
+    const { clock } = this.platform;
+    const handoffs = createHandoffService({
+      platform: this.platform,
+      fdPressure: () => this.acceptor.demoted,
+      onOutcome: (report) => {
+        this.metrics.handoff(report);
+        this.events.handoff(report);
+      },
+      onSkip: (key, reason) => this.events.handoffSkipped(key, reason),
+    });
+    return createHelloRoute({
+      clock,
+      activation: this.activation,
+      definitions: this.definitions({ onDecoded: (...decoded) => this.definitionDecoded(...decoded) }),
+      rateLimiter: createRateLimiter(this.options.hellosPerSecond ?? HELLOS_PER_SECOND),
+      instance: this.options.instance,
+      handoffs,
+    });
+  }
+
+  private createRestarts(): Restart {
+    const { platform, keeper, connections, activation, events } = this;
+    return createRestart({
+      clock: platform.clock,
+      launch: () => {
+        const { successor } = this.options;
+        if (successor !== undefined) return launchSuccessor(platform, successor);
+        throw new BrokerError(
+          "RESTART_FAILED",
+          "this broker is part of another program, which is to be restarted itself",
+        );
+      },
+      keeper,
+      connections,
+      activation,
+      counts: () => ({ accepted: this.acceptor.accepted, lastConnectionId: this.hello.lastConnectionId }),
+      onBegin: () => events.restarting(),
+      onFailed: (error) => events.restartFailed(error),
+      onGone: (report) => {
+        this.gone = true;
+        events.restarted(report);
+        void this.leave();
+      },
+    });
   }
 
   private createServeOptions(): ServeOptions {
@@ -211,25 +313,11 @@ class RunningBroker implements Broker {
       attachControl: this.activation.attachControl.bind(this.activation),
       isClosed: () => this.stopping !== undefined,
     };
-    const handoffs = createHandoffService({
-      platform: this.platform,
-      fdPressure: () => this.fdGuard.demoted,
-      onOutcome: (report) => {
-        this.metrics.handoff(report);
-        this.events.handoff(report);
-      },
-      onSkip: (key, reason) => this.events.handoffSkipped(key, reason),
-    });
     return {
-      hello: createHelloRoute({
-        clock,
-        activation: this.activation,
-        definitions: this.definitions({ onDecoded: (...decoded) => this.definitionDecoded(...decoded) }),
-        rateLimiter: createRateLimiter(this.options.hellosPerSecond ?? HELLOS_PER_SECOND),
-        instance: this.options.instance,
-        handoffs,
-      }),
-      admin: (frame) => handleAdmin(admin, frame),
+      hello: this.hello,
+      elsewhere: (connection, frame) => this.restarts.elsewhere(connection, frame),
+      admin: (frame, connection) =>
+        handleAdmin({ ...admin, restart: (request) => this.restartFor(connection, request) }, frame),
       attach: (frame, connection) => takeAttach(attach, frame, connection),
       closedToHellos: () => this.closedToHellos(),
       owner: String(processes.selfUid),
@@ -265,55 +353,17 @@ class RunningBroker implements Broker {
     return registered === undefined ? "launch" : (this.activation.backends()[0]?.key.instanceId ?? "launch");
   }
 
-  // ------------------------------------------------------------------------------------------------ accepting
+  // ------------------------------------------------------------------------------------------------ requests
 
-  private beginAccepting(): void {
-    this.keeper.listener?.accept({
-      onConnection: (connection) => {
-        if (this.fdGuard.accepted()) this.events.fdRecovered();
-        this.take(connection);
-      },
-      onError: (error) => this.acceptFailed(error),
-    });
-  }
-
-  private take(connection: Connection, serve: ServeOptions = this.serve): void {
-    this.connections.add(connection);
-    this.countAccepted();
-    void serveConnection(connection, serve).finally(() => this.connections.remove(connection));
-  }
-
-  /** Bounded mode counts accepts, dropped peers and exhausted ones included. */
-  private countAccepted(): void {
-    this.accepted++;
-    if (this.accepted !== this.options.maxConnections) return;
-    this.keeper.listener?.pause();
-    void this.connections.idle().then(() => this.stop({ reason: "max-connections" }));
-  }
-
-  private acceptFailed(error: AcceptError): void {
-    if (!error.resource) return this.events.acceptFailed(error.errno);
-    if (this.fdGuard.exhausted()) this.events.fdExhausted(error.errno);
-    if (error.rejected !== undefined) this.take(error.rejected, this.servePressed());
-    else this.countAccepted();
-    this.keeper.listener?.pause();
-    this.platform.clock.schedule(FD_PRESSURE_PAUSE_MS, () => {
-      if (this.stopping === undefined && this.accepted !== this.options.maxConnections) this.beginAccepting();
-    });
-  }
-
-  private servePressed(): ServeOptions {
-    const { clock } = this.platform;
-    return { ...this.serve, requestDeadline: () => Deadline.after(clock, PRESSED_REQUEST_TIMEOUT_MS) };
+  private restartFor(connection: Connection, request: { timeoutMs: number | undefined }): Promise<RestartReport> {
+    // Its answer is the last one that this process gives.
+    this.connections.markWaiting(connection);
+    return this.restart(request);
   }
 
   private closedToHellos(): Refusal | undefined {
     if (this.stopping !== undefined) return refuse("SHUTTING_DOWN", "broker is shutting down");
-    if (!this.fdGuard.demoted) return undefined;
-    this.fdGuard.countRefusal();
-    return refuse("FD_PRESSURE", "broker is low on file descriptors; retry shortly", {
-      retryAfterMs: FD_PRESSURE_RETRY_MS,
-    });
+    return this.acceptor.refusal();
   }
 
   // ------------------------------------------------------------------------------------------------ the end
@@ -321,6 +371,9 @@ class RunningBroker implements Broker {
   private async shutDown(options: StopOptions): Promise<void> {
     // Runs on after the current event, so that `this.stopping` is set before anything looks at it.
     await undefined;
+    await this.restarts.abort();
+    // What would be relayed is cut off; everything else is the other process's.
+    if (this.gone) return this.connections.drain({ readingMs: 0, totalMs: DRAIN_READING_MS });
     this.events.stopping(options.reason);
     // Children and their deadlines do not keep a process alive; ending them properly must.
     const alive = this.platform.clock.schedule(Number.POSITIVE_INFINITY, () => {});
@@ -346,15 +399,23 @@ class RunningBroker implements Broker {
     this.resolveClosed(options.reason);
   }
 
+  /** Another process is the broker; what is left here are connections whose requests have not been read. */
+  private async leave(): Promise<void> {
+    this.idleWatch?.close();
+    await this.connections.idle();
+    this.recorder.close();
+    this.resolveClosed("replaced");
+  }
+
   private snapshot(): BrokerSnapshot {
-    const { platform, endpoint, startedMs, fdGuard, activation, connections } = this;
+    const { platform, endpoint, startedMs, acceptor, activation, connections } = this;
     return takeSnapshot({
       platform,
       endpoint,
       startedMs,
       activation,
       connectionsOpen: connections.count,
-      fdDemoted: fdGuard.demoted,
+      fdDemoted: acceptor.demoted,
       instance: this.instance(),
       shuttingDown: this.stopping !== undefined,
       definitions: { directory: this.options.definitionDirectory, source: this.options.definitionDirectorySource },

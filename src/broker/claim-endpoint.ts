@@ -14,11 +14,18 @@ export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "
 export interface EndpointClaim {
   readonly path: string;
   readonly listener: Listener;
+  readonly lock: FileLock;
+  /** The socket file that was bound; undefined when it was gone at once. */
+  readonly bound: SocketFile | undefined;
   /** Is the socket file at the path still the one that was bound? */
   isCurrent(): boolean;
   /** Removes the socket file when it is still ours, stops listening, and lets the next broker in. */
   release(): void;
+  /** Closes our descriptors only: another process has taken over. */
+  letGo(): void;
 }
+
+export type SocketFile = Pick<FileFacts, "dev" | "ino">;
 
 /**
  * @throws BrokerError BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE (what
@@ -37,11 +44,21 @@ export async function claimEndpoint(platform: ClaimPorts, path: string): Promise
     lock.describe(`${platform.processes.selfPid}\n`);
     await removeStaleSocket(platform, path);
     const listener = platform.transport.listen(path);
-    return createClaim(platform, path, lock, listener);
+    return createClaim(platform, path, { lock, listener, bound: platform.files.facts(path) });
   } catch (error) {
     lock.release();
     throw hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE" ? alreadyRunning(path) : error;
   }
+}
+
+/** An address that another broker claimed and gives up in our favour. Consumes listener and lock. */
+export function inheritEndpoint(
+  platform: ClaimPorts,
+  path: string,
+  inherited: { readonly listener: Listener; readonly lock: FileLock; readonly bound: SocketFile },
+): EndpointClaim {
+  inherited.lock.describe(`${platform.processes.selfPid}\n`);
+  return createClaim(platform, path, inherited);
 }
 
 async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<void> {
@@ -58,12 +75,16 @@ async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<vo
   platform.files.remove(path);
 }
 
-function createClaim(platform: ClaimPorts, path: string, lock: FileLock, listener: Listener): EndpointClaim {
-  const bound = platform.files.facts(path);
+function createClaim(
+  platform: ClaimPorts,
+  path: string,
+  held: Pick<EndpointClaim, "lock" | "listener" | "bound">,
+): EndpointClaim {
+  const { lock, listener, bound } = held;
   const isCurrent = (): boolean => sameFile(bound, platform.files.facts(path));
   return {
     path,
-    listener,
+    ...held,
     isCurrent,
     release() {
       // The file goes first: whoever connects from now on finds nothing instead of a listener about to vanish.
@@ -71,10 +92,14 @@ function createClaim(platform: ClaimPorts, path: string, lock: FileLock, listene
       listener.close();
       lock.release();
     },
+    letGo() {
+      listener.close();
+      lock.abandon();
+    },
   };
 }
 
-function sameFile(a: FileFacts | undefined, b: FileFacts | undefined): boolean {
+function sameFile(a: SocketFile | undefined, b: SocketFile | undefined): boolean {
   return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
 }
 

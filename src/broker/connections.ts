@@ -1,6 +1,7 @@
 /**
- * The connections that are open right now, in two states: `reading` (the request is not complete) and `working` (it is,
- * and the reply is owed). A stopping broker waits for the second kind and gives the first a moment.
+ * The connections that are open right now, in three states: `reading` (the request is not complete), `working` (it is, and
+ * the reply is owed) and `waiting` (the reply is owed once others have been answered). A stopping broker waits for the
+ * second and third kind and gives the first a moment.
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Connection } from "../platform/ports.ts";
@@ -9,18 +10,28 @@ export interface Connections {
   readonly count: number;
   add(connection: Connection): void;
   markWorking(connection: Connection): void;
+  markWaiting(connection: Connection): void;
   remove(connection: Connection): void;
   /** Resolves when none is open, or at `totalMs`, when all are closed; those still reading are closed at `readingMs`. */
   drain(limits: { readingMs: number; totalMs: number }): Promise<void>;
   /** Resolves when none is open. */
   idle(): Promise<void>;
+  /** Resolves when none is working. */
+  quiet(): Promise<void>;
 }
 
 export function createConnections(clock: Clock): Connections {
-  const states = new Map<Connection, "reading" | "working">();
-  let waiting: (() => void)[] = [];
-  const idle = (): Promise<void> =>
-    states.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve));
+  const states = new Map<Connection, "reading" | "working" | "waiting">();
+  let waits: { readonly until: () => boolean; readonly resolve: () => void }[] = [];
+  const when = (until: () => boolean): Promise<void> =>
+    until() ? Promise.resolve() : new Promise((resolve) => waits.push({ until, resolve }));
+  const look = (): void => {
+    if (waits.length === 0) return;
+    const over = waits.filter(({ until }) => until());
+    waits = waits.filter((wait) => !over.includes(wait));
+    for (const { resolve } of over) resolve();
+  };
+  const idle = (): Promise<void> => when(() => states.size === 0);
   return {
     get count() {
       return states.size;
@@ -31,23 +42,23 @@ export function createConnections(clock: Clock): Connections {
     markWorking(connection) {
       states.set(connection, "working");
     },
+    markWaiting(connection) {
+      states.set(connection, "waiting");
+      look();
+    },
     remove(connection) {
       states.delete(connection);
-      if (states.size > 0) return;
-      for (const resolve of waiting) resolve();
-      waiting = [];
+      look();
     },
     async drain({ readingMs, totalMs }) {
-      const close = (which: "reading" | "working"): void => {
-        for (const [connection, state] of states) if (state === which) connection.close();
-      };
-      const reading = clock.schedule(Math.min(readingMs, totalMs), () => close("reading"));
+      const reading = clock.schedule(Math.min(readingMs, totalMs), () => {
+        for (const [connection, state] of states) if (state === "reading") connection.close();
+      });
       let total: Timer | undefined;
       // Peers that keep coming must not keep a stopping broker alive: the time is up for all at once.
       const timeUp = new Promise<void>((resolve) => {
         total = clock.schedule(totalMs, () => {
-          close("reading");
-          close("working");
+          for (const connection of states.keys()) connection.close();
           resolve();
         });
       });
@@ -56,5 +67,6 @@ export function createConnections(clock: Clock): Connections {
       total?.cancel();
     },
     idle,
+    quiet: () => when(() => ![...states.values()].includes("working")),
   };
 }

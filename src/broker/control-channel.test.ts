@@ -5,7 +5,7 @@ import { readFrameBody } from "../exchange/frame-io.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import type { Connection } from "../platform/ports.ts";
 import { createManualClock, type ManualClock } from "../testing/manual-clock.ts";
-import { encodeAnnounce } from "../wire/control.ts";
+import { encodeAnnounce, encodeControl } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { decodeOffer, encodeAck, type Offer } from "../wire/handoff.ts";
 import { type ControlChannel, createControlChannel } from "./control-channel.ts";
@@ -207,3 +207,58 @@ test("an offer that has no room until its time is up was not sent, and the next 
   assert.ok(sentCount > 10);
   assert.ok(at.channel.way() !== undefined);
 });
+
+test("a suspended channel reads nothing, and another one goes on in the middle of a message, with what was said before", async (t) => {
+  const at = await setUp(t);
+  const { backend, channel } = at;
+  await backend.writeAll(
+    encodeControl({ case: "leases", value: { requests: 2, connections: 1, begun: 7n, reasons: ["warm"] } }),
+    soon(),
+  );
+  while (channel.control.leases() === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const next = encodeControl({ case: "leases", value: { requests: 3, begun: 8n } });
+  await backend.writeAll(next.subarray(0, 9), soon());
+  // The beginning of a message shows nowhere else.
+  let suspended = await channel.suspend();
+  for (; suspended?.memory.unfinished.length === 0; suspended = await channel.suspend()) {
+    channel.resume();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(suspended !== undefined);
+  assert.deepEqual(suspended.memory.unfinished, next.subarray(0, 9));
+  await backend.writeAll(next.subarray(9), soon());
+  const successor = createControlChannel(at, duplicate(t, suspended.descriptor), suspended.memory);
+  t.after(() => successor.close());
+  assert.deepEqual(successor.control.leases()?.reasons, ["warm"]);
+  assert.equal(successor.way()?.direct, true);
+  while (successor.control.leases()?.requests !== 3) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(channel.control.leases()?.requests, 2);
+  channel.letGo();
+  // The backend does not see that one of them has closed its end.
+  assert.equal(backend.readNow(1), undefined);
+});
+
+test("a suspended channel that is resumed has missed nothing", async (t) => {
+  const at = await setUp(t);
+  assert.ok((await at.channel.suspend()) !== undefined);
+  await at.backend.writeAll(encodeControl({ case: "leases", value: { requests: 1 } }), soon());
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(at.channel.control.leases(), undefined);
+  at.channel.resume();
+  while (at.channel.control.leases()?.requests !== 1) await new Promise((resolve) => setImmediate(resolve));
+  const exchange = await at.offer(1);
+  await at.answer(1);
+  assert.deepEqual(await exchange.awaitAck(soon()), { ok: true });
+});
+
+/** What another process gets of a descriptor. */
+function duplicate(t: TestContext, descriptor: number): Connection {
+  const { ours, theirs } = platform.transport.pair();
+  const other = platform.transport.adoptConnection(theirs);
+  t.after(() => {
+    ours.close();
+    other.close();
+  });
+  ours.sendWithDescriptor(Buffer.of(1), descriptor, soon());
+  return platform.transport.adoptConnection(other.receiveNow(1)?.descriptors[0] ?? -1);
+}

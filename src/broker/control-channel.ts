@@ -22,7 +22,7 @@ import { checkAck, type Offer } from "../wire/handoff.ts";
 import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
-import { type ControlRequests, createControlRequests } from "./control-requests.ts";
+import { type ControlMemory, type ControlRequests, createControlRequests } from "./control-requests.ts";
 import { type AckUrgency, type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-way.ts";
 
 export interface ControlChannel {
@@ -31,14 +31,38 @@ export interface ControlChannel {
   /** Undefined until the backend has said that it takes connections over, and after its end. */
   way(): HandoffWay | undefined;
   /** Everything beside handoffs. */
-  readonly control: Omit<ControlRequests, "take" | "end">;
+  readonly control: Omit<ControlRequests, "take" | "end" | "memory">;
+  /**
+   * Neither reads nor writes any more, so that another process can go on where this one stopped. Nothing may be offered
+   * until `resume`. Undefined when the channel has ended. Borrows the descriptor to the caller.
+   */
+  suspend(): Promise<SuspendedChannel | undefined>;
+  resume(): void;
+  /** Another process has it now: closes our descriptor, of which the backend notices nothing. */
+  letGo(): void;
   /** Nothing is offered any more; what has been offered may still be acknowledged, as long as it has time. */
   close(): void;
 }
 
-/** Consumes the connection. */
-export function createControlChannel(platform: Pick<Platform, "clock">, connection: Connection): ControlChannel {
-  return new BackendControl(platform, connection);
+/** What a channel has heard so far. */
+export interface ChannelMemory extends ControlMemory {
+  readonly capabilities: bigint;
+  /** Read, but not yet a whole message. */
+  readonly unfinished: Uint8Array;
+}
+
+export interface SuspendedChannel {
+  readonly descriptor: number;
+  readonly memory: ChannelMemory;
+}
+
+/** Consumes the connection. `memory`: of the broker that used the channel before. */
+export function createControlChannel(
+  platform: Pick<Platform, "clock">,
+  connection: Connection,
+  memory?: ChannelMemory,
+): ControlChannel {
+  return new BackendControl(platform, connection, memory);
 }
 
 /**
@@ -58,7 +82,7 @@ interface Waiting {
 
 class BackendControl implements ControlChannel {
   readonly control: ControlRequests;
-  private capabilities = 0n;
+  private capabilities: bigint;
   private closedBy: string | undefined;
   /** The last offer in the queue for sending; undefined when none is. */
   private sending: Promise<unknown> | undefined;
@@ -70,16 +94,21 @@ class BackendControl implements ControlChannel {
   /** Set while acknowledgements are left lying. */
   private leisure: Timer | undefined;
   private ended = false;
+  private suspended: { readonly over: Promise<void>; end(): void } | undefined;
   private readonly endCallbacks: (() => void)[] = [];
 
   constructor(
     private readonly platform: Pick<Platform, "clock">,
     private readonly connection: Connection,
+    memory: ChannelMemory | undefined,
   ) {
+    this.capabilities = memory?.capabilities ?? 0n;
+    if (memory !== undefined) this.decoder.push(memory.unfinished);
     this.control = createControlRequests({
       connection,
+      memory,
       turn: async () => {
-        while (this.sending !== undefined) await this.sending;
+        for (let wait = this.busy(); wait !== undefined; wait = this.busy()) await wait;
       },
       sendRest: (bytes, deadline) => void this.inTurn(() => this.sendRest(bytes, deadline)),
     });
@@ -103,6 +132,40 @@ class BackendControl implements ControlChannel {
     this.closedBy ??= "the broker closed the control channel";
     this.control.end(this.closedBy);
     if (this.waiting.size === 0) this.shut();
+  }
+
+  async suspend(): Promise<SuspendedChannel | undefined> {
+    while (this.sending !== undefined) await this.sending;
+    if (this.closedBy !== undefined) return undefined;
+    let end = (): void => {};
+    const over = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.suspended = { over, end };
+    this.leisure?.cancel();
+    this.leisure = undefined;
+    this.watch.pause();
+    const { capabilities, decoder, control } = this;
+    const unfinished = decoder.takeRest();
+    decoder.push(unfinished);
+    return { descriptor: this.connection.fd, memory: { capabilities, unfinished, ...control.memory } };
+  }
+
+  resume(): void {
+    if (this.suspended === undefined) return;
+    this.suspended.end();
+    this.suspended = undefined;
+    this.watch.resume();
+  }
+
+  letGo(): void {
+    this.closedBy ??= "another process has taken the control channel over";
+    this.shut();
+  }
+
+  /** What a message has to wait for; undefined: nothing. */
+  private busy(): Promise<unknown> | undefined {
+    return this.suspended?.over ?? this.sending;
   }
 
   private exchange(offer: Offer, urgency: AckUrgency): HandoffExchange {

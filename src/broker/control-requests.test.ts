@@ -31,7 +31,7 @@ async function setUp(t: TestContext, features = ALL): Promise<Bench> {
   const clock = createManualClock();
   const { ours, theirs } = platform.transport.pair();
   const backend = platform.transport.adoptConnection(theirs);
-  const slot = createControlSlot({ clock }, ours);
+  const slot = createControlSlot({ clock }, { connection: ours });
   t.after(() => {
     backend.close();
     slot.close();
@@ -227,7 +227,7 @@ test("a message that had room for its beginning only is sent whole all the same"
     writeAll: { value: ours.writeAll.bind(ours) },
     close: { value: ours.close.bind(ours) },
   });
-  const slot = createControlSlot(platform, narrow);
+  const slot = createControlSlot(platform, { connection: narrow });
   t.after(() => {
     backend.close();
     slot.close();

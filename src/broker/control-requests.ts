@@ -46,7 +46,16 @@ export interface BackendControl {
   releaseHandles(path: string, deadline: Deadline): Promise<ReleaseOutcome>;
 }
 
+/** What a backend has said so far, for a broker that takes its channel over. */
+export interface ControlMemory {
+  readonly features: bigint;
+  readonly leases: LeaseReport | undefined;
+  /** The last id of a request; answers to earlier ones may still come. */
+  readonly lastRequestId: bigint;
+}
+
 export interface ControlRequests extends BackendControl {
+  readonly memory: ControlMemory;
   /** A message of the backend. */
   take(message: ControlMessage["message"]): void;
   /** The connection has become the channel, which the backend waits to hear. */
@@ -57,6 +66,8 @@ export interface ControlRequests extends BackendControl {
 
 export interface ControlRequestsOptions {
   readonly connection: Connection;
+  /** Default: the backend has said nothing yet. */
+  readonly memory?: ControlMemory | undefined;
   /** Resolves when no message is being written; what is written synchronously after that is in nobody's way. */
   readonly turn: () => Promise<void>;
   /** The rest of a message that found room for its beginning only. */
@@ -93,7 +104,17 @@ class Requests implements ControlRequests {
   private ended: string | undefined;
   private readonly waiting = new Map<bigint, (reply: Reply) => void>();
 
-  constructor(private readonly options: ControlRequestsOptions) {}
+  constructor(private readonly options: ControlRequestsOptions) {
+    const { memory } = options;
+    if (memory === undefined) return;
+    this.features = memory.features;
+    this.last = memory.leases;
+    this.lastId = memory.lastRequestId;
+  }
+
+  get memory(): ControlMemory {
+    return { features: this.features, leases: this.last, lastRequestId: this.lastId };
+  }
 
   leases(): LeaseReport | undefined {
     return this.last;
@@ -176,15 +197,7 @@ class Requests implements ControlRequests {
   }
 
   private takeLeases(value: Leases): void {
-    const { requests, connections, held, begun } = value;
-    const report: LeaseReport = {
-      idle: requests === 0 && connections === 0 && held === 0,
-      requests,
-      connections,
-      held,
-      reasons: value.reasons.slice(0, MAX_REASONS).map((reason) => reason.slice(0, MAX_REASON_CHARS)),
-      begun,
-    };
+    const report = leaseReport(value);
     const { last } = this;
     this.last = report;
     if (last === undefined || differs(last, report)) this.changed(report);
@@ -218,6 +231,17 @@ class Requests implements ControlRequests {
       await sleep(deadline.clock, ROOM_RETRY_MS);
     }
   }
+}
+
+export function leaseReport({ requests, connections, held, reasons, begun }: Leases): LeaseReport {
+  return {
+    idle: requests === 0 && connections === 0 && held === 0,
+    requests,
+    connections,
+    held,
+    reasons: reasons.slice(0, MAX_REASONS).map((reason) => reason.slice(0, MAX_REASON_CHARS)),
+    begun,
+  };
 }
 
 function sendOrNothing(connection: Connection, bytes: Uint8Array): number {

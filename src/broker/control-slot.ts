@@ -4,7 +4,12 @@
  */
 import { Deadline } from "../base/clock.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
-import { type ControlChannel, createControlChannel } from "./control-channel.ts";
+import {
+  type ChannelMemory,
+  type ControlChannel,
+  createControlChannel,
+  type SuspendedChannel,
+} from "./control-channel.ts";
 import type { BackendControl, LeaseReport } from "./control-requests.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 
@@ -20,15 +25,27 @@ export interface ControlSlot extends Omit<BackendControl, "onLeaseChange"> {
    * end must have been proved to be the backend's process.
    */
   attach(connection: Connection): void;
+  /** @see ControlChannel.suspend; undefined also when there is no channel. */
+  suspend(): Promise<SuspendedChannel | undefined>;
+  resume(): void;
+  /** @see ControlChannel.letGo */
+  letGo(): void;
   /** @see ControlChannel.close */
   close(): void;
+}
+
+/** A channel that is there from the beginning. */
+export interface InitialChannel {
+  readonly connection: Connection;
+  /** What the backend has said to the broker that had it before. */
+  readonly memory?: ChannelMemory;
 }
 
 /** For the message that says so. */
 const CONFIRM_MS = 1_000;
 
-/** `inherited`: our end of the pair whose other end the backend was given. Consumes it. */
-export function createControlSlot(platform: Pick<Platform, "clock">, inherited?: Connection): ControlSlot {
+/** `initial`: our end of the pair whose other end the backend was given, now or by an earlier broker. Consumes it. */
+export function createControlSlot(platform: Pick<Platform, "clock">, initial?: InitialChannel): ControlSlot {
   let channel: ControlChannel | undefined;
   const listeners = new Set<(report: LeaseReport | undefined) => void>();
   let ended: () => void = () => {};
@@ -44,7 +61,7 @@ export function createControlSlot(platform: Pick<Platform, "clock">, inherited?:
     });
     previous?.close();
   };
-  if (inherited !== undefined) put(createControlChannel(platform, inherited));
+  if (initial !== undefined) put(createControlChannel(platform, initial.connection, initial.memory));
   return {
     way: () => channel?.way(),
     leases: () => channel?.control.leases(),
@@ -66,6 +83,9 @@ export function createControlSlot(platform: Pick<Platform, "clock">, inherited?:
       put(next);
       next.control.confirmAttached(Deadline.after(platform.clock, CONFIRM_MS));
     },
+    suspend: async () => channel?.suspend(),
+    resume: () => channel?.resume(),
+    letGo: () => channel?.letGo(),
     close: () => channel?.close(),
   };
 }

@@ -21,14 +21,18 @@ export interface EndpointKeeperOptions {
 }
 
 export interface EndpointKeeper {
-  /** Undefined before `claim` and while it is bound anew. */
+  /** Undefined before `claim`, while it is suspended, and while it is bound anew. */
   readonly listener: Listener | undefined;
   /** @throws what `claimEndpoint` throws */
   claim(): Promise<void>;
-  /** Begins to accept and to watch. */
+  /** Instead of `claim`: what another broker gave up in our favour. */
+  inherit(claim: EndpointClaim): void;
+  /** Begins to accept and to watch, also after `suspend`. */
   open(): void;
-  /** Looks no more; the socket stays. */
-  unwatch(): void;
+  /** Neither accepts nor looks; peers wait in the backlog. Undefined while the socket is bound anew: nothing was done. */
+  suspend(): EndpointClaim | undefined;
+  /** Another process has it now: nothing of it is removed. */
+  letGo(): void;
   close(): void;
 }
 
@@ -43,33 +47,50 @@ export function createEndpointKeeper(options: EndpointKeeperOptions): EndpointKe
 class Keeper implements EndpointKeeper {
   private held: EndpointClaim | undefined;
   private watcher: { close(): void } | undefined;
-  private state: "idle" | "keeping" | "repairing" | "closed" = "idle";
+  private state: "idle" | "keeping" | "repairing" | "suspended" | "closed" = "idle";
 
   constructor(private readonly options: EndpointKeeperOptions) {}
 
   get listener(): Listener | undefined {
-    return this.held?.listener;
+    return this.state === "suspended" ? undefined : this.held?.listener;
   }
 
   async claim(): Promise<void> {
     this.held = await claimEndpoint(this.options.platform, this.options.endpoint);
   }
 
+  inherit(claim: EndpointClaim): void {
+    this.held = claim;
+  }
+
   open(): void {
-    if (this.held === undefined) return;
+    if (this.held === undefined || this.isClosed()) return;
     this.state = "keeping";
     this.options.onListener(this.held.listener);
     this.watch();
   }
 
-  unwatch(): void {
-    this.state = "closed";
+  suspend(): EndpointClaim | undefined {
+    if (this.state !== "keeping" || !this.held?.isCurrent()) return undefined;
+    this.state = "suspended";
     this.watcher?.close();
+    this.held.listener.pause();
+    return this.held;
+  }
+
+  letGo(): void {
+    this.unwatch();
+    this.held?.letGo();
   }
 
   close(): void {
     this.unwatch();
     this.held?.release();
+  }
+
+  private unwatch(): void {
+    this.state = "closed";
+    this.watcher?.close();
   }
 
   private watch(): void {

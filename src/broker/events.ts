@@ -10,10 +10,15 @@ import type { HandoffReport } from "./handoff.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { BrokerEvent, CloseReason } from "./options.ts";
+import type { RestartReport } from "./restart.ts";
 import type { ConnectionOutcome } from "./serve-connection.ts";
 
 export interface BrokerEvents {
-  started(endpoint: string, instance: string): void;
+  /** `from`: it took the place of another process. */
+  started(endpoint: string, instance: string, from?: { backends: number }): void;
+  restarting(): void;
+  restartFailed(error: unknown): void;
+  restarted(report: RestartReport): void;
   stopping(reason: CloseReason): void;
   stopped(reason: CloseReason, backendPids: readonly number[]): void;
   connection(outcome: ConnectionOutcome): void;
@@ -45,13 +50,31 @@ export interface BrokerEvents {
 export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => void): BrokerEvents {
   const history = createLaunchHistory(clock);
   return {
-    started: (endpoint, instance) =>
+    started: (endpoint, instance, from) =>
       emit({
         type: "broker-started",
         level: "info",
-        message: `serving ${instance} at ${endpoint}`,
+        message: `serving ${instance} at ${endpoint}${from ? `, taken over with ${from.backends} backends` : ""}`,
         endpoint,
         instance,
+      }),
+    restarting: () =>
+      emit({ type: "broker-restarting", level: "info", message: "a new process is to take this one's place" }),
+    restartFailed: (error) =>
+      emit({
+        type: "broker-restart-failed",
+        level: "error",
+        message: `restart failed, this process goes on: ${reasonOf(error)}`,
+        code: isBrokerError(error) ? error.code : "INTERNAL",
+        reason: reasonOf(error),
+      }),
+    restarted: ({ pid, version, backends, switchMs }) =>
+      emit({
+        type: "broker-restarted",
+        level: "info",
+        message: `process ${pid} (version ${version}) has taken over, with ${backends} backends`,
+        pid,
+        switch_ms: Math.round(switchMs),
       }),
     stopping: (reason) => emit({ type: "broker-stopping", level: "info", message: `stopping (${reason})`, reason }),
     stopped: (reason, backendPids) =>

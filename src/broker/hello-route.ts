@@ -42,7 +42,7 @@ export interface PendingHandoff {
 
 export interface HelloRouteOptions {
   readonly clock: Clock;
-  readonly activation: Activation;
+  readonly activation: Pick<Activation, "activate">;
   readonly definitions: DefinitionStore;
   readonly rateLimiter: RateLimiter;
   /** Serve only this instance; undefined: all. */
@@ -52,18 +52,21 @@ export interface HelloRouteOptions {
 }
 
 export interface HelloRoute {
+  /** Set by a broker that counts on where another one stopped. */
+  lastConnectionId: bigint;
+
   /** Never rejects for what a peer or backend does. */
   handle(frame: Frame, peer: PeerCredentials): Promise<HelloOutcome>;
 }
 
 export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
-  let lastConnectionId = 0n;
-  return {
+  const route: HelloRoute = {
+    lastConnectionId: 0n,
     async handle(frame, peer) {
       const hello = decodeHello(frame);
       const chosen = "refusal" in hello ? hello : await choose(options, frame, hello, peer);
-      lastConnectionId++;
-      const connectionId = lastConnectionId;
+      route.lastConnectionId++;
+      const connectionId = route.lastConnectionId;
       if ("refusal" in hello || "refusal" in chosen) {
         const refusal = "refusal" in chosen ? chosen.refusal : (hello as { refusal: Refusal }).refusal;
         return {
@@ -93,6 +96,7 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
       };
     },
   };
+  return route;
 }
 
 /** Frozen texts for each envelope field. */

@@ -6,9 +6,9 @@
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Connection, ExitStatus, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { ExitStatus, Platform, ProcessHandle } from "../platform/ports.ts";
 import type { BackendLog } from "./backend-log.ts";
-import { type ControlSlot, createControlSlot } from "./control-slot.ts";
+import { type ControlSlot, createControlSlot, type InitialChannel } from "./control-slot.ts";
 import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
 import { removeEndpointFiles, writeManifest } from "./launch-record.ts";
 import type { BackendKey } from "./launcher.ts";
@@ -50,7 +50,7 @@ export interface LaunchParts {
   readonly endpoint: BackendEndpoint;
   readonly process: BackendProcess;
   readonly log: BackendLog;
-  readonly control: Connection | undefined;
+  readonly control: InitialChannel | undefined;
   readonly brokerEndpoint: string;
   readonly ready: Launch["ready"];
   /** It could not be recorded: a later broker will not find it. */

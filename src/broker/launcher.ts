@@ -9,9 +9,10 @@ import { expandArgs } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchEnvironment } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Connection, Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
+import type { Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
+import type { InitialChannel } from "./control-slot.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
 import { createLaunch, type Launch } from "./launch.ts";
 import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
@@ -113,7 +114,7 @@ interface Prepared {
 interface Started {
   readonly child: SpawnedProcess;
   /** Our end of the control channel; absent for a daemon that is none of the SDK's. */
-  readonly control: Connection | undefined;
+  readonly control: InitialChannel | undefined;
 }
 
 async function spawn(options: LauncherOptions, request: LaunchRequest, prepared: Prepared): Promise<Started> {
@@ -147,7 +148,7 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
       ...(log.fd !== undefined && { outputFd: log.fd }),
       inherit,
     });
-    return { child, control: pair?.ours };
+    return { child, control: pair && { connection: pair.ours } };
   } catch (error) {
     pair?.ours.close();
     if (!hasCode(error, "SPAWN_FAILED")) throw error;

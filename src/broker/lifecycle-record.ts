@@ -19,6 +19,9 @@ const BROKER = { kind: "EVENT_KIND_UNSPECIFIED" } as const;
 /** By the type of the event. One that is not here is recorded with its message, unless its level is `debug`. */
 const ROWS: Readonly<Record<string, Choice>> = {
   "broker-started": BROKER,
+  "broker-restarting": BROKER,
+  "broker-restart-failed": BROKER,
+  "broker-restarted": BROKER,
   "broker-stopping": BROKER,
   "broker-stopped": BROKER,
   "hello-accepted": { kind: "HELLO_ACCEPTED", often: true, reason: whatItGot },

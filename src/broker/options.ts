@@ -3,6 +3,8 @@
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Instance } from "../model/names.ts";
 import type { Env, Platform } from "../platform/ports.ts";
+import type { RestartReport } from "./restart.ts";
+import type { SuccessorCommand } from "./successor.ts";
 
 export interface BrokerOptions {
   readonly platform: Platform;
@@ -30,6 +32,10 @@ export interface BrokerOptions {
   readonly registered?: RegisteredBackend;
   /** Hellos one process may send in a second; 0 turns the limit off. Default 256. */
   readonly hellosPerSecond?: number;
+  /** How a process is started that can take this broker's place. Default: it cannot be restarted. */
+  readonly successor?: SuccessorCommand;
+  /** The broker whose place is to be taken, on this inherited descriptor. Consumed. Default: none, the endpoint is free. */
+  readonly predecessorFd?: number;
   /** Diagnostics. Must not throw. */
   readonly onEvent?: (event: BrokerEvent) => void;
 }
@@ -45,7 +51,7 @@ export interface RegisteredBackend {
 }
 
 /** Why a broker ended; shown by `status` while it ends and in the last log line. */
-export type CloseReason = "requested" | "signal" | "max-connections" | "lost-endpoint" | "idle";
+export type CloseReason = "requested" | "signal" | "max-connections" | "lost-endpoint" | "idle" | "replaced";
 
 export interface StopOptions {
   readonly reason: CloseReason;
@@ -61,6 +67,15 @@ export interface Broker {
   readonly closed: Promise<CloseReason>;
   /** Ends it. Later calls join the first. */
   stop(options: StopOptions): Promise<void>;
+  /**
+   * Has a new process take this one's place, without a client's noticing. Calls while one is under way join it; after
+   * it, this broker ends with `replaced` once its last connections are over.
+   *
+   * `timeoutMs`: default 60 s.
+   *
+   * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED; this broker goes on then
+   */
+  restart(options?: { readonly timeoutMs?: number | undefined }): Promise<RestartReport>;
 }
 
 /** One thing the broker says. `level` is pino's; `type` is stable, the rest depends on it. */

@@ -20,7 +20,12 @@ import { encodeRefused, type HelloOutcome, type HelloRoute } from "./hello-route
 export interface ServeOptions {
   readonly hello: HelloRoute;
   /** Rejects with a BrokerError for a frame that gets no reply. */
-  readonly admin: (frame: Frame) => Promise<AdminOutcome>;
+  readonly admin: (frame: Frame, connection: Connection) => Promise<AdminOutcome>;
+  /**
+   * Resolves true when connection and request, which has been read, are another process's now. Undefined: they are ours.
+   * Default: they always are.
+   */
+  readonly elsewhere?: (connection: Connection, frame: Frame) => Promise<boolean> | undefined;
   /** Is this frame a backend that wants its control channel back? Consumes the connection when that is `kept`. Default: none is. */
   readonly attach?: (frame: Frame, connection: Connection) => AttachOutcome;
   /** Why no Hello can be taken right now; admin verbs are answered all the same. */
@@ -60,13 +65,18 @@ export type ConnectionOutcome =
   | { readonly type: "attach"; readonly pid: number; readonly kept: boolean }
   | { readonly type: "dropped"; readonly error: unknown };
 
-/** Consumes the connection. Never rejects. */
-export async function serveConnection(connection: Connection, options: ServeOptions): Promise<void> {
+/** Consumes the connection. `alreadyRead`: the request, when another process has read it. Never rejects. */
+export async function serveConnection(
+  connection: Connection,
+  options: ServeOptions,
+  alreadyRead?: Frame,
+): Promise<void> {
   let ours = true;
+  const giveAway = (): void => {
+    ours = false;
+  };
   try {
-    await converse(connection, options, () => {
-      ours = false;
-    });
+    await converse(connection, options, { giveAway, alreadyRead });
   } catch (error) {
     options.onOutcome({ type: "dropped", error });
   } finally {
@@ -75,21 +85,27 @@ export async function serveConnection(connection: Connection, options: ServeOpti
 }
 
 /** `giveAway`: the connection belongs to somebody else now. */
-async function converse(connection: Connection, options: ServeOptions, giveAway: () => void): Promise<void> {
+async function converse(
+  connection: Connection,
+  options: ServeOptions,
+  { giveAway, alreadyRead }: { giveAway: () => void; alreadyRead: Frame | undefined },
+): Promise<void> {
   const { peer } = connection;
   if (peer.identity === "" || peer.identity !== options.owner) {
     options.onOutcome({ type: "peer-rejected", pid: peer.pid, identity: peer.identity });
     return;
   }
-  const request = await readRequest(connection, options);
+  const request: Request = alreadyRead ? { frame: alreadyRead } : await readRequest(connection, options);
   if ("refusal" in request) {
     options.onOutcome({ type: "unreadable", pid: peer.pid, refusal: request.refusal });
     return reply(connection, options, request.correlation, PAYLOAD_PROTOCOL.control, encodeRefused(request.refusal));
   }
-  options.onRequest(connection);
   const { frame } = request;
+  const elsewhere = options.elsewhere?.(connection, frame);
+  if (elsewhere !== undefined && (await elsewhere)) return;
+  options.onRequest(connection);
   if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) {
-    const outcome = await options.admin(frame);
+    const outcome = await options.admin(frame, connection);
     await reply(connection, options, frame, PAYLOAD_PROTOCOL.admin, outcome.reply);
     options.onOutcome({ type: "admin", pid: peer.pid });
     outcome.afterReply?.();

@@ -12,7 +12,7 @@ import type { CliContext } from "./context.ts";
 import type { Permission } from "./permissions.ts";
 
 /** Admin verbs that end something. */
-const STOPS: ReadonlySet<AdminVerb> = new Set([AdminVerb.SHUTDOWN]);
+const STOPS: ReadonlySet<AdminVerb> = new Set([AdminVerb.SHUTDOWN, AdminVerb.RESTART]);
 
 /**
  * Asks the broker at `endpoint`; it is never started.

@@ -27,6 +27,7 @@ test("verbs that read may start and stop nothing", () => {
     serve: { mayStart: true, mayStop: true },
     connect: { mayStart: true, mayStop: false },
     stop: { mayStart: false, mayStop: true },
+    restart: { mayStart: true, mayStop: true },
   });
 });
 

@@ -18,6 +18,7 @@ export type Verb =
   | "logs"
   | "why"
   | "stop"
+  | "restart"
   | "release-handles"
   | "service add"
   | "service list"
@@ -51,6 +52,8 @@ export const PERMISSIONS: Readonly<Record<Verb, Permission>> = {
   logs: READS,
   why: READS,
   stop: { mayStart: false, mayStop: true },
+  // The old process ends only once a new one serves.
+  restart: { mayStart: true, mayStop: true },
   "release-handles": READS,
   "service add": READS,
   "service list": READS,

@@ -7,7 +7,7 @@ import { closeSync, openSync } from "node:fs";
 // biome-ignore lint/plugin: as above.
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
-import { onTerminationSignal, processEnv, tolerateOutputErrors } from "../platform/platform.ts";
+import { onHangupSignal, onTerminationSignal, processEnv, tolerateOutputErrors } from "../platform/platform.ts";
 import type { Env } from "../platform/ports.ts";
 
 export interface ProcessIo {
@@ -25,6 +25,8 @@ export interface ProcessIo {
   err(text: string): void;
   /** Calls back on each SIGTERM and SIGINT until disposed. */
   onTermination(callback: (signal: "SIGTERM" | "SIGINT") => void): { dispose(): void };
+  /** Calls back on each SIGHUP until disposed. */
+  onHangup(callback: () => void): { dispose(): void };
   /** Ends stdout for whoever reads it, once everything is written; later output goes nowhere. */
   endOutput(): Promise<void>;
   /** Ends the process as soon as its output is written, or cannot be. */
@@ -54,6 +56,7 @@ export function createProcessIo(): ProcessIo {
       if (process.stderr.writableLength < MAX_BACKLOG_BYTES) process.stderr.write(text);
     },
     onTermination: onTerminationSignal,
+    onHangup: onHangupSignal,
     endOutput,
     exit: async (code) => {
       await Promise.all([flush(process.stdout), flush(process.stderr)]);

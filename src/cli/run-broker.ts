@@ -1,7 +1,9 @@
 /** One broker in the foreground: from start to the last log line. Shared by `rpb serve` and the compat binary. */
-import { ERROR_TABLE } from "../base/errors.ts";
+import { BrokerError, ERROR_TABLE } from "../base/errors.ts";
 import { startBroker } from "../broker/broker.ts";
 import type { Broker, BrokerOptions, CloseReason } from "../broker/options.ts";
+import { SUCCESSION_FD_VARIABLE, type SuccessorCommand } from "../broker/successor.ts";
+import type { Env, Platform } from "../platform/ports.ts";
 import type { BrokerLog } from "./broker-log.ts";
 import type { ProcessIo } from "./process-io.ts";
 
@@ -20,6 +22,7 @@ const EXIT: Readonly<Record<CloseReason, number>> = {
   "max-connections": 0,
   idle: 0,
   "lost-endpoint": ERROR_TABLE.IO_FAILED.exit,
+  replaced: 0,
 };
 
 /** As shells show a program that a signal ended. */
@@ -27,7 +30,8 @@ const SIGNAL_EXIT = { SIGTERM: 143, SIGINT: 130 } as const;
 
 /**
  * Runs until the broker has ended and returns the exit code that goes with the reason. The first SIGTERM or SIGINT ends
- * it in an orderly way, the second one at once.
+ * it in an orderly way, the second one at once. SIGHUP has a new process take its place, unless it is the terminal that
+ * hangs up.
  *
  * @throws BrokerError what `startBroker` throws, BROKER_ALREADY_RUNNING above all
  */
@@ -41,13 +45,52 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
       void io.exit(SIGNAL_EXIT[signal]);
     } else void broker?.stop({ reason: "signal" });
   });
+  const hangups = io.onHangup(() => {
+    if (io.stderrIsTerminal || io.stdoutIsTerminal) void broker?.stop({ reason: "signal" });
+    // It says in the log how it went.
+    else broker?.restart().catch(() => {});
+  });
   try {
-    broker = await startBroker({ ...options, onEvent: log });
+    const predecessorFd = inheritedFd(io.env);
+    broker = await startBroker({
+      ...options,
+      successor: successorCommand(io, options.platform),
+      ...(predecessorFd !== undefined && { predecessorFd }),
+      onEvent: log,
+    });
     // A signal that came while it started.
     if (signals > 0) void broker.stop({ reason: "signal" });
-    else onReady?.(broker.endpoint);
+    // Whoever started the one before has been told.
+    else if (predecessorFd === undefined) onReady?.(broker.endpoint);
     return EXIT[await broker.closed];
   } finally {
     subscription.dispose();
+    hangups.dispose();
   }
+}
+
+const STDERR_FD = 2;
+
+/** The same command line, whatever is at its paths by then; what it prints goes where our log goes. */
+function successorCommand(io: ProcessIo, { processes }: Pick<Platform, "processes">): SuccessorCommand {
+  return { ...processes.selfCommand, env: io.env, cwd: cwdOf(io), outputFd: STDERR_FD };
+}
+
+/** The directory may be gone; only relative paths need it. */
+function cwdOf(io: ProcessIo): string {
+  try {
+    return io.cwd;
+  } catch {
+    return "/";
+  }
+}
+
+function inheritedFd(env: Env): number | undefined {
+  const text = env[SUCCESSION_FD_VARIABLE];
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  throw new BrokerError(
+    "OPTION_INVALID",
+    `${SUCCESSION_FD_VARIABLE} must be a descriptor number, got ${JSON.stringify(text)}`,
+  );
 }

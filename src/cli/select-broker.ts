@@ -31,6 +31,13 @@ export function addSelectorOptions(command: Command): Command {
     .option("--service-def-dir <directory>", "where service definitions are (default: the user's own)", parseNonEmpty);
 }
 
+/** For verbs that can be told to do it with all. */
+export function addAllOption(command: Command): Command {
+  return command.addOption(
+    new Option("--all", "all brokers of this user").conflicts(["socket", "instance", "service"]),
+  );
+}
+
 /** Has the user named one broker, by option or environment? */
 export function namesOneBroker(context: CliContext, selector: BrokerSelector): boolean {
   return (

@@ -1,7 +1,6 @@
 /** `--serve-once`: one connection, one Hello, and no service to give (spec: server §5.2). For probing clients by hand. */
 import { Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
-import type { Activation } from "../broker/activation.ts";
 import { createByteQuota } from "../broker/byte-quota.ts";
 import { claimEndpoint } from "../broker/claim-endpoint.ts";
 import { createHelloRoute } from "../broker/hello-route.ts";
@@ -76,21 +75,9 @@ async function answer(platform: Platform, connection: Connection): Promise<unkno
 }
 
 /** The handler knows no service: every Hello of the right shape gets this. */
-const NO_SERVICES: Activation = {
+const NO_SERVICES = {
   activate: async () => ({ refusal: refuse("SERVICE_UNKNOWN", "service is not registered") }),
-  register: () => {},
-  adopt: () => {},
-  backends: () => [],
-  draining: () => [],
-  budgets: () => [],
-  launched: () => [],
-  attachControl: () => false,
-  crashes: () => [],
-  launching: 0,
-  alive: 0,
-  stop: async () => {},
-  settled: async () => {},
-};
+} as const;
 
 const ANY_NAME: DefinitionStore = {
   directory: "/",

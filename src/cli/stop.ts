@@ -1,5 +1,5 @@
 /** `rpb stop`: asks a broker to end, and reports when its process has. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { Deadline, sleep } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import type { AdminAnswer } from "../exchange/admin-client.ts";
@@ -11,7 +11,7 @@ import { reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
 import { parseDuration } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
-import { addSelectorOptions, type BrokerSelector, selectBroker } from "./select-broker.ts";
+import { addAllOption, addSelectorOptions, type BrokerSelector, selectBroker } from "./select-broker.ts";
 
 interface StopOptions extends BrokerSelector {
   readonly all?: boolean;
@@ -36,8 +36,7 @@ Examples:
   rpb stop --all --with-backends`;
 
 export function register(program: Command, context: CliContext): void {
-  addSelectorOptions(program.command("stop").description("End a broker, and on demand what it launched."))
-    .addOption(new Option("--all", "all brokers of this user").conflicts(["socket", "instance", "service"]))
+  addAllOption(addSelectorOptions(program.command("stop").description("End a broker, and on demand what it launched.")))
     .option("--with-backends", "also stop the backends it launched")
     .option("--timeout <duration>", "how long work in flight may go on", parseDuration, parseDuration(DEFAULT_DRAIN))
     .option("--json", "JSON for programs")

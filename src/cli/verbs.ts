@@ -33,6 +33,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
   config: { summary: "the settings a broker runs with", load: () => import("./config.ts") },
   diagnose: { summary: "write an archive for a bug report, without secrets", load: () => import("./diagnose.ts") },
   stop: { summary: "end a broker, and with --with-backends what it launched", load: () => import("./stop.ts") },
+  restart: {
+    summary: "have a new process take a broker's place; no client notices",
+    load: () => import("./restart.ts"),
+  },
   "release-handles": {
     summary: "have backends let go of a path that is to be moved or deleted",
     load: () => import("./release-handles.ts"),

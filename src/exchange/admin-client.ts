@@ -29,7 +29,7 @@ export interface AdminQuery {
   readonly withBackends?: boolean;
   /** RELEASE_HANDLES only: absolute and normalised. */
   readonly path?: string;
-  /** RELEASE_HANDLES only: how long each backend may take. Default: the broker's. */
+  /** RELEASE_HANDLES: how long each backend may take; RESTART: how long it may take. Default: the broker's. */
   readonly timeoutMs?: number;
 }
 

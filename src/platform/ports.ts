@@ -41,9 +41,11 @@ export interface Transport {
    * Takes over an inherited listening descriptor and marks it close-on-exec. Consumes `fd`, but only when it is one: a
    * wrong number can belong to anybody in this process.
    *
-   * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket.
+   * `asOurs`: from now on the kernel names this process to peers, instead of whoever called listen(2) before.
+   *
+   * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket; with `asOurs` IO_FAILED
    */
-  adoptListener(fd: number): Listener;
+  adoptListener(fd: number, options?: { asOurs?: boolean }): Listener;
   /**
    * Connects. A listener whose backlog is full is waited for until the deadline.
    *
@@ -229,6 +231,8 @@ export interface Processes {
   readonly selfExePath: string;
   /** Canonical path of the script the executable was given, when it is an interpreter that runs one. */
   readonly selfScriptPath: string | undefined;
+  /** How this process was started, by the paths that were given: what is at them now may be a newer version. */
+  readonly selfCommand: { readonly file: string; readonly args: readonly string[] };
   /**
    * Starts `file` detached: new session, stdin on the null device.
    *
@@ -372,10 +376,14 @@ export interface Files {
 /** An exclusive advisory lock on a file (flock), gone with the process that holds it. */
 export interface FileLock {
   readonly path: string;
+  /** The lock belongs to the open file: a process that is given a duplicate holds it, too. */
+  readonly fd: number;
   /** Text in the lock file, for people who look; empty until set. */
   describe(text: string): void;
   /** Removes the file, when it still is the one that was locked, and lets go. */
   release(): void;
+  /** Closes the descriptor only: for another process that has a duplicate the lock goes on. */
+  abandon(): void;
 }
 
 export interface Locks {
@@ -385,6 +393,12 @@ export interface Locks {
    * @throws BrokerError IO_FAILED, FILE_INSECURE
    */
   tryAcquire(path: string): FileLock | undefined;
+  /**
+   * A lock that another process holds and gave us a duplicate of. Consumes `fd`, also on failure.
+   *
+   * @throws BrokerError FILE_INSECURE (not a lock file of ours, or somebody else holds it), IO_FAILED
+   */
+  adopt(fd: number, path: string): FileLock;
   /** Waits for a lock. @throws BrokerError DEADLINE_EXCEEDED, ABORTED, IO_FAILED, FILE_INSECURE */
   acquire(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock>;
 }

@@ -20,5 +20,7 @@ export const DEFAULT_KEEPALIVE_SECS = 1800n;
 export const MAX_DEFINITION_BYTES = 256 * 1024;
 /** Bytes of an encoded lifecycle event. Frozen. */
 export const MAX_LIFECYCLE_EVENT_BYTES = 512;
+/** Bytes of a message between a broker and its successor: a whole frame body and its wrapping. Ours. */
+export const MAX_SUCCESSION_BYTES: number = MAX_FRAME_BODY_BYTES + 64 * 1024;
 /** Nested protobuf messages. Frozen (the reference decoder's limit). */
 export const MAX_MESSAGE_DEPTH = 100;

@@ -7,3 +7,7 @@ export * from "./gen/running_process/broker/v1/lifecycle_event_pb.ts";
 export * from "./gen/running_process/broker/v1/manifest_pb.ts";
 export * from "./gen/running_process/broker/v1/service_definition_pb.ts";
 export * from "./gen/running_process_broker/control/v1/control_pb.ts";
+export {
+  type SuccessionMessage,
+  SuccessionMessageSchema,
+} from "./gen/running_process_broker/succession/v1/succession_pb.ts";

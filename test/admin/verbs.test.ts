@@ -214,7 +214,7 @@ test("config names the variable and the default that the directory of definition
     [{}, world.definitions, "platform-default"],
     [{ RUNNING_PROCESS_SERVICE_DEF_DIR: directory }, directory, "env:RUNNING_PROCESS_SERVICE_DEF_DIR"],
   ] as const) {
-    const broker = await world.startBroker([], env);
+    const broker = await world.startBroker([], { env });
     const { values } = await askJson<{ values: Config }>(broker.endpoint, { verb: AdminVerb.CONFIG });
     assert.deepEqual(values.paths?.service_definition_dir, { value: path, source });
     assert.equal((await broker.stop()).code, 0);

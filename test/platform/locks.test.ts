@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -22,7 +23,7 @@ import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
-import { openOn } from "./support/pairs.ts";
+import { createPair, openOn } from "./support/pairs.ts";
 
 const { clock, locks } = await loadPlatform();
 
@@ -187,4 +188,36 @@ test("only a regular file of our own is used for a lock", (t) => {
     () => locks.tryAcquire(join(path, "lock")),
     (error) => hasCode(error, "IO_FAILED") && error.details.errno === "ENOENT",
   );
+});
+
+test("a duplicate of a lock is the lock: abandoned by the first holder, it goes on until the second releases it", async (t) => {
+  const path = lockPath(t);
+  const { near, far, never } = await createPair(t);
+  const first = locks.tryAcquire(path);
+  assert.ok(first !== undefined);
+  // As to another process.
+  near.sendWithDescriptor(Buffer.of(1), first.fd, never);
+  const second = locks.adopt(far.receiveNow(1)?.descriptors[0] ?? -1, path);
+  first.abandon();
+  assert.equal(locks.tryAcquire(path), undefined);
+  second.release();
+  assert.equal(existsSync(path), false);
+});
+
+test("what is not the lock at the path is not adopted, and closed", (t) => {
+  const path = lockPath(t);
+  const lock = locks.tryAcquire(path);
+  // The same file, opened anew: not the open file that is locked.
+  const anew = openSync(path, "r+");
+  assert.throws(
+    () => locks.adopt(anew, path),
+    (error) => hasCode(error, "FILE_INSECURE"),
+  );
+  const directory = openSync(tmpdir(), "r");
+  assert.throws(
+    () => locks.adopt(directory, path),
+    (error) => hasCode(error, "FILE_INSECURE"),
+  );
+  assert.deepEqual(openOn(path), [lock?.fd]);
+  lock?.release();
 });

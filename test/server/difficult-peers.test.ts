@@ -42,7 +42,7 @@ test("silent peers hold up nobody, and hear that their Hello is incomplete when 
   for (const socket of silent) socket.destroy();
 
   const strict = await world.startBroker(["--instance", "explicit:x"], {
-    RUNNING_PROCESS_BROKER_HELLO_TIMEOUT_MS: "50",
+    env: { RUNNING_PROCESS_BROKER_HELLO_TIMEOUT_MS: "50" },
   });
   for (const bytes of [Buffer.alloc(0), Buffer.from([1]), hello.subarray(0, -1)])
     assert.equal(refusedIn(helloReply(await converse(strict.endpoint, bytes))).reason, "incomplete Hello frame");

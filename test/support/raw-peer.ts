@@ -1,4 +1,5 @@
 /** A peer without any of our client code: bytes in, bytes out. */
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -30,6 +31,17 @@ export function converse(path: string, bytes: Uint8Array, options: { end?: boole
     socket.write(bytes);
     if (options.end) socket.end();
   });
+}
+
+/** As `converse`, and rejects also when the connection is reset. */
+export async function converseStrictly(path: string, bytes: Uint8Array): Promise<Buffer> {
+  const socket = await openRaw(path);
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk) => chunks.push(chunk));
+  const ended = once(socket, "end");
+  socket.write(bytes);
+  await ended;
+  return Buffer.concat(chunks);
 }
 
 export function openRaw(path: string): Promise<Socket> {

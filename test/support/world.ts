@@ -43,7 +43,7 @@ export interface World {
   /** Makes a fixture available as an executable of this world, so that tests may replace or remove it. */
   install(fixture: string, as?: string): string;
   /** Starts `rpb serve` and resolves once it is ready. */
-  startBroker(args?: readonly string[], env?: Record<string, string>): Promise<RunningBroker>;
+  startBroker(args?: readonly string[], options?: BrokerStart): Promise<RunningBroker>;
   /** Runs a program to its end. */
   run(
     file: string,
@@ -54,6 +54,12 @@ export interface World {
   processes(): number[];
   /** Kept until the end of the test; killed there if still alive. */
   track(child: ChildProcess): ChildProcess;
+}
+
+export interface BrokerStart {
+  readonly env?: Record<string, string>;
+  /** Default: that of `rpb`. */
+  readonly script?: string;
 }
 
 export interface Finished {
@@ -124,7 +130,7 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
         createServiceDefinition({ perVersionBinaryDir: dirs.bin, ...init, binaryPath, labels }),
       );
     },
-    startBroker: (args = [], extra = {}) => startBroker(world, args, extra),
+    startBroker: (args = [], start = {}) => startBroker(world, args, start),
     run: (file, args, more = {}) => run(world, file, args, more),
     processes: () => pidsOf(root),
     track(child) {
@@ -152,11 +158,11 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
 async function startBroker(
   world: World,
   args: readonly string[],
-  extra: Record<string, string>,
+  { env = {}, script = RPB }: BrokerStart,
 ): Promise<RunningBroker> {
   const child = world.track(
-    spawn(process.execPath, [RPB, "serve", "--log-format", "json", ...args], {
-      env: { ...world.env, ...extra },
+    spawn(process.execPath, [script, "serve", "--log-format", "json", ...args], {
+      env: { ...world.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     }),
   );

@@ -45,7 +45,7 @@ export function listenOn(path: string, backlog: number = DEFAULT_BACKLOG): Liste
 }
 
 /** @see Transport.adoptListener */
-export function adoptListener(fd: number): Listener {
+export function adoptListener(fd: number, options: { asOurs?: boolean } = {}): Listener {
   const type = socketOption(fd, SO_TYPE, 1)?.[0];
   if (type === undefined) throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is not a socket: ${lastErrno()}`);
   if (type !== SOCK_STREAM)
@@ -56,6 +56,8 @@ export function adoptListener(fd: number): Listener {
   if (socketOption(fd, SO_ACCEPTCONN, 1)?.[0] !== 1)
     throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is a socket that does not listen`);
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) throw ioFailed("fcntl", lastErrno());
+  // net/unix/af_unix.c, unix_listen: also for a socket that listens already it notes down who calls.
+  if (options.asOurs && listen(fd, DEFAULT_BACKLOG) !== 0) throw ioFailed("listen", lastErrno());
   return new UnixListener(fd);
 }
 

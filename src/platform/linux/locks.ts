@@ -13,7 +13,7 @@ import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
 
 const RETRY_MS = { first: 2, most: 50 };
 
-export const fileLocks: Locks = { tryAcquire, acquire };
+export const fileLocks: Locks = { tryAcquire, adopt, acquire };
 
 function tryAcquire(path: string): FileLock | undefined {
   for (;;) {
@@ -28,6 +28,20 @@ function tryAcquire(path: string): FileLock | undefined {
     // Its holder removed it between our open and our lock: what we hold is a file nobody else can find.
     closeSync(fd);
   }
+}
+
+function adopt(fd: number, path: string): FileLock {
+  try {
+    const facts = fstatSync(fd);
+    if (!facts.isFile() || facts.uid !== process.geteuid?.()) throw insecure(path, "what was given is no file of ours");
+    if (!isCurrent(fd, path)) throw insecure(path, "what was given is another file");
+    // Succeeds at once for a duplicate of the descriptor that has it.
+    if (flock(fd, LOCK_EX | LOCK_NB) !== 0) throw insecure(path, `it cannot be locked: ${lastErrno()}`);
+  } catch (error) {
+    closeSync(fd);
+    throw fromNodeError(error, path);
+  }
+  return createLock(fd, path);
 }
 
 async function acquire(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock> {
@@ -70,6 +84,7 @@ function createLock(fd: number, path: string): FileLock {
   let held = true;
   return {
     path,
+    fd,
     describe(text) {
       ftruncateSync(fd, 0);
       writeSync(fd, text, 0);
@@ -78,6 +93,11 @@ function createLock(fd: number, path: string): FileLock {
       if (!held) return;
       held = false;
       if (isCurrent(fd, path)) unlinkSync(path);
+      closeSync(fd);
+    },
+    abandon() {
+      if (!held) return;
+      held = false;
       closeSync(fd);
     },
   };

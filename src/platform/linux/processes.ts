@@ -20,6 +20,7 @@ export function createProcesses(): Processes {
     selfUid: process.geteuid?.() ?? -1,
     selfExePath: realpathSync("/proc/self/exe"),
     selfScriptPath: scriptPath(),
+    selfCommand: { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] },
     spawn: (options) => start(options, options.outputFd ?? "ignore").then(({ child }) => createSpawned(child)),
     spawnAndAwaitLine,
     inspect: readFacts,

@@ -59,6 +59,12 @@ export function onTerminationSignal(callback: (signal: "SIGTERM" | "SIGINT") => 
   };
 }
 
+/** Calls back on each SIGHUP until disposed; without a callback left, the signal kills again. */
+export function onHangupSignal(callback: () => void): { dispose(): void } {
+  process.on("SIGHUP", callback);
+  return { dispose: () => void process.off("SIGHUP", callback) };
+}
+
 /** A daemon outlives whoever reads its output, and must not die of a closed pipe or a full disk behind it. */
 export function tolerateOutputErrors(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});

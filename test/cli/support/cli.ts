@@ -61,6 +61,7 @@ async function runCli(
     err: (text) => {
       err += text;
     },
+    onHangup: () => ({ dispose() {} }),
     onTermination: () => ({ dispose() {} }),
     endOutput: async () => {},
     exit: () => Promise.reject(new Error("a verb ended the process")),

@@ -42,7 +42,7 @@ export async function createLaunching(t: TestContext, env: Record<string, string
 }
 
 export function startLaunchingBroker(world: World, env: Record<string, string> = {}): Promise<RunningBroker> {
-  return world.startBroker(["--socket", join(world.runtime, "b.sock")], env);
+  return world.startBroker(["--socket", join(world.runtime, "b.sock")], { env });
 }
 
 export function launchingIn(world: World, broker: RunningBroker): Launching {

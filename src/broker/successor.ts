@@ -1,0 +1,189 @@
+/** The process that takes this broker's place, seen from here. Until it says that it has, it is only somebody who is getting ready. */
+import { Deadline } from "../base/clock.ts";
+import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { Connection, Platform, SpawnedProcess } from "../platform/ports.ts";
+import { encodeMessage } from "../wire/codec.ts";
+import { type Frame, FrameSchema, type SuccessionMessage } from "../wire/messages.ts";
+import type { SuspendedBackend } from "./backend.ts";
+import type { EndpointClaim } from "./claim-endpoint.ts";
+import type { ChannelMemory } from "./control-channel.ts";
+import { createSuccessionChannel, type SuccessionChannel } from "./succession-channel.ts";
+
+/** How a process is started that can take our place. */
+export interface SuccessorCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Its standard output and error; borrowed. */
+  readonly outputFd: number;
+}
+
+/** The variable that tells a process which descriptor leads to the broker whose place it takes. */
+export const SUCCESSION_FD_VARIABLE = "RUNNING_PROCESS_BROKER_SUCCESSION_FD";
+
+export interface Estate {
+  readonly claim: EndpointClaim;
+  readonly accepted: number;
+  readonly lastConnectionId: bigint;
+  readonly backends: readonly SuspendedBackend[];
+}
+
+export interface Successor {
+  readonly pid: number;
+  /** Resolves with the version of its package once it could serve. @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED */
+  prepared(deadline: Deadline): Promise<string>;
+  /**
+   * Gives it duplicates of everything and resolves once it serves. When it rejects, nothing of that may be used before
+   * `end` has resolved.
+   *
+   * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED
+   */
+  handOver(estate: Estate, deadline: Deadline): Promise<void>;
+  /** A client's connection, borrowed, and what was read from it. @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED */
+  relay(connection: Connection, frame: Frame): Promise<void>;
+  /** Kills it and resolves when it is gone. */
+  end(): Promise<void>;
+  /** It goes on by itself. */
+  close(): void;
+}
+
+/** The first descriptor behind the standard streams. */
+const SUCCESSION_FD = 3;
+const RELAY_MS = 5_000;
+
+/** @throws BrokerError RESTART_FAILED */
+export async function launchSuccessor(
+  platform: Pick<Platform, "clock" | "files" | "processes" | "transport">,
+  command: SuccessorCommand,
+): Promise<Successor> {
+  const { ours, theirs } = platform.transport.pair();
+  const env: Record<string, string> = { [SUCCESSION_FD_VARIABLE]: String(SUCCESSION_FD) };
+  for (const [name, value] of Object.entries(command.env)) if (value !== undefined) env[name] ??= value;
+  try {
+    const process = await platform.processes.spawn({ ...command, env, inherit: [theirs] });
+    return new Child(platform, process, createSuccessionChannel(platform, ours));
+  } catch (error) {
+    ours.close();
+    if (!isBrokerError(error)) throw error;
+    throw new BrokerError("RESTART_FAILED", `no new process could be started: ${error.reason}`, {
+      details: error.details,
+      cause: error,
+    });
+  } finally {
+    platform.files.closeFd(theirs);
+  }
+}
+
+class Child implements Successor {
+  constructor(
+    private readonly platform: Pick<Platform, "clock" | "files">,
+    private readonly process: SpawnedProcess,
+    private readonly channel: SuccessionChannel,
+  ) {}
+
+  get pid(): number {
+    return this.process.pid;
+  }
+
+  async prepared(deadline: Deadline): Promise<string> {
+    const message = await this.expect(deadline, "getting ready");
+    return message.case === "prepared" ? message.value.version : unexpected(message, "prepared");
+  }
+
+  async handOver({ claim, accepted, lastConnectionId, backends }: Estate, deadline: Deadline): Promise<void> {
+    const { dev: device, ino: inode } = claim.bound ?? { dev: 0n, ino: 0n };
+    const { channel } = this;
+    try {
+      await channel.send(
+        { case: "listener", value: { device, inode, accepted: BigInt(accepted), lastConnectionId } },
+        { deadline, descriptor: claim.listener.fd },
+      );
+      await channel.send({ case: "lock", value: {} }, { deadline, descriptor: claim.lock.fd });
+      for (const backend of backends)
+        await channel.send(
+          { case: "backend", value: backendMessage(backend) },
+          { deadline, descriptor: backend.channel?.descriptor },
+        );
+      await channel.send({ case: "complete", value: { backends: backends.length } }, { deadline });
+    } catch (error) {
+      // When it has died, what it wrote before says more.
+      if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
+    }
+    const message = await this.expect(deadline, "taking over");
+    if (message.case !== "taken") unexpected(message, "taken");
+  }
+
+  relay(connection: Connection, frame: Frame): Promise<void> {
+    const bytes = encodeMessage(FrameSchema, frame);
+    return this.channel.send(
+      { case: "request", value: { frame: bytes } },
+      { deadline: Deadline.after(this.platform.clock, RELAY_MS), descriptor: connection.fd },
+    );
+  }
+
+  async end(): Promise<void> {
+    this.process.signal("SIGKILL");
+    await this.ended();
+    this.close();
+  }
+
+  close(): void {
+    this.channel.close();
+    this.process.close();
+  }
+
+  private ended(): Promise<void> {
+    return new Promise((resolve) => this.process.onExit(resolve));
+  }
+
+  private async expect(deadline: Deadline, doing: string): Promise<SuccessionMessage["message"]> {
+    const received = await this.channel.receive(deadline).catch((error: unknown) => {
+      // One that dies with something unread resets the connection.
+      if (hasCode(error, "IO_FAILED")) return undefined;
+      if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
+      throw new BrokerError("RESTART_FAILED", `the new process broke off while ${doing}: ${reasonOf(error)}`);
+    });
+    if (received === undefined) throw await this.died(doing);
+    const { message, descriptor } = received;
+    if (descriptor !== undefined) this.platform.files.closeFd(descriptor);
+    if (message.case !== "failed") return message;
+    throw new BrokerError("RESTART_FAILED", `the new process cannot take over: ${message.value.reason}`, {
+      details: { check: message.value.code },
+    });
+  }
+
+  private async died(doing: string): Promise<BrokerError> {
+    // It has closed its end; whether it is about to end or not, it is of no use any more.
+    this.process.signal("SIGKILL");
+    await this.ended();
+    const { code, signal } = this.process.exitStatus ?? { code: null, signal: null };
+    const exit = signal === null ? `status ${code}` : `signal ${signal}`;
+    return new BrokerError("RESTART_FAILED", `the new process ended with ${exit} while ${doing}; its log says why`, {
+      details: { exit },
+    });
+  }
+}
+
+function backendMessage({ endpoint, pid, lastHelloUnixMs, lastActiveUnixMs, channel }: SuspendedBackend) {
+  const memory = channel?.memory;
+  return {
+    endpoint,
+    pid,
+    lastHelloUnixMs: BigInt(lastHelloUnixMs),
+    lastActiveUnixMs: BigInt(lastActiveUnixMs),
+    ...(memory && { channel: channelMessage(memory) }),
+  };
+}
+
+function channelMessage({ capabilities, features, leases, lastRequestId, unfinished }: ChannelMemory) {
+  const report = leases && { ...leases, reasons: [...leases.reasons] };
+  return { capabilities, features, lastRequestId, unfinished, ...(report && { leases: report }) };
+}
+
+function unexpected(message: SuccessionMessage["message"], expected: string): never {
+  throw new BrokerError(
+    "RESTART_FAILED",
+    `the new process said ${message.case ?? "nothing known"} instead of ${expected}`,
+  );
+}

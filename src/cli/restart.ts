@@ -1,0 +1,114 @@
+/** `rpb restart`: has a new process take a broker's place, and reports when it has. */
+import type { Command } from "commander";
+import { BrokerError, type BrokerErrorCode, ERROR_TABLE, hasCode } from "../base/errors.ts";
+import type { AdminAnswer } from "../exchange/admin-client.ts";
+import { AdminVerb } from "../wire/messages.ts";
+import { askBroker } from "./admin-access.ts";
+import type { CliContext } from "./context.ts";
+import { reportFailure } from "./exit.ts";
+import { listBrokers } from "./list-brokers.ts";
+import { parseDuration } from "./option-parsers.ts";
+import { PERMISSIONS } from "./permissions.ts";
+import { addAllOption, addSelectorOptions, type BrokerSelector, selectBroker } from "./select-broker.ts";
+
+interface RestartFlags extends BrokerSelector {
+  readonly all?: boolean;
+  readonly timeout: number;
+  readonly json?: boolean;
+}
+
+const DEFAULT_TIMEOUT = "60s";
+/** On top, for the answer. */
+const GRACE_MS = 5_000;
+
+const HELP = `
+A new process with the same arguments takes over the listening socket, the running backends and their control channels
+from one broker (that of RUNNING_PROCESS_BROKER_V1_SOCKET, else the shared one), or with --all from every broker of
+this user. No client is refused and no backend ends. Use it after an update of this package: the new process runs what is
+installed now. When that cannot serve, the old process goes on as if nothing had been. SIGHUP does the same.
+
+It waits for launches that are in progress. Under a service manager that watches the process, restart the service instead:
+backends outlive that, too.
+Exit 0: all were restarted; 69: nobody to restart; 70: the new process failed; 124: time was up.
+
+Examples:
+  rpb restart
+  rpb restart --all --json`;
+
+export function register(program: Command, context: CliContext): void {
+  addAllOption(addSelectorOptions(program.command("restart").description("Have a new process take a broker's place.")))
+    .option("--timeout <duration>", "how long it may take", parseDuration, parseDuration(DEFAULT_TIMEOUT))
+    .option("--json", "JSON for programs")
+    .addHelpText("after", HELP)
+    .action((flags: RestartFlags) => context.run(() => restart(context, flags), flags));
+}
+
+interface Restarted {
+  readonly endpoint: string;
+  readonly broker_pid: number;
+  readonly version: string;
+  readonly backends: number;
+  readonly duration_ms: number;
+  readonly switch_ms: number;
+}
+
+async function restart(context: CliContext, flags: RestartFlags): Promise<number> {
+  if (!flags.all) {
+    report(context, await restartOne(context, await selectBroker(context, flags), flags), flags);
+    return 0;
+  }
+  const endpoints = await listBrokers(context);
+  if (endpoints.length === 0 && !flags.json) context.io.out("not running: no broker of this user\n");
+  let code = 0;
+  // One after the other: a machine has better things to do than to start many processes at once.
+  for (const endpoint of endpoints) {
+    try {
+      report(context, await restartOne(context, endpoint, flags), flags);
+    } catch (error) {
+      // A socket that a dead broker left.
+      if (!hasCode(error, "BROKER_UNAVAILABLE")) code = reportFailure(context.io, error, flags);
+    }
+  }
+  return code;
+}
+
+function report(context: CliContext, restarted: Restarted, { json }: RestartFlags): void {
+  const { endpoint, broker_pid: pid, version, backends, duration_ms: ms, switch_ms: switchMs } = restarted;
+  if (json) context.io.out(`${JSON.stringify(restarted)}\n`);
+  else
+    context.io.out(
+      `restarted broker: now pid ${pid}, version ${version}, with ${backends} backends, in ${ms} ms (clients waited ${switchMs} ms at most): ${endpoint}\n`,
+    );
+}
+
+async function restartOne(context: CliContext, endpoint: string, { timeout }: RestartFlags): Promise<Restarted> {
+  const answer = await askBroker(
+    context,
+    PERMISSIONS.restart,
+    endpoint,
+    { verb: AdminVerb.RESTART, json: true, timeoutMs: Math.max(1, timeout) },
+    { timeoutMs: timeout + GRACE_MS },
+  );
+  const body = parsed(answer);
+  if (body === undefined)
+    throw new BrokerError(
+      "VERSION_UNSUPPORTED",
+      `the broker on ${endpoint} cannot be restarted (${answer.body.trim()}); stop it instead, clients start a new one`,
+      { details: { path: endpoint } },
+    );
+  if ("error" in body)
+    throw new BrokerError(knownCode(body.error.code), body.error.reason, { details: { path: endpoint } });
+  const { broker_pid, version, backends, duration_ms, switch_ms } = body;
+  return { endpoint, broker_pid, version, backends, duration_ms, switch_ms };
+}
+
+type Body = Omit<Restarted, "endpoint"> | { readonly error: { readonly code: string; readonly reason: string } };
+
+/** Undefined for the answer of a broker that does not know the verb: plain text. */
+function parsed(answer: AdminAnswer): Body | undefined {
+  return answer.kind === "json" ? (JSON.parse(answer.body) as Body) : undefined;
+}
+
+function knownCode(code: string): BrokerErrorCode {
+  return Object.hasOwn(ERROR_TABLE, code) ? (code as BrokerErrorCode) : "RESTART_FAILED";
+}

@@ -1,0 +1,53 @@
+/** A broker whose script can be replaced, as an update would, and restarts of it. */
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { adminRequest } from "../../../src/exchange/admin-client.ts";
+import { AdminVerb } from "../../../src/wire/messages.ts";
+import { type Handing, handingIn } from "../../handoff/support/handing.ts";
+import { createWorld, type Finished, RPB } from "../../support/world.ts";
+
+export interface Restarting extends Handing {
+  /** `rpb restart --json`. */
+  restart(...args: string[]): Promise<Finished>;
+  /** Replaces what the next process runs; `undefined`: the real one. */
+  update(script: string | undefined): void;
+  /** By its own word. */
+  brokerPid(): Promise<number>;
+  /** Resolves when the process that was started first has ended. */
+  firstEnded(): Promise<void>;
+}
+
+/** `dies`: brokers are killed, and what they leave is no concern of the test. */
+export async function createRestarting(
+  t: TestContext,
+  { args = [], dies = false }: { args?: readonly string[]; dies?: boolean } = {},
+): Promise<Restarting> {
+  let stop = async (): Promise<unknown> => undefined;
+  // Before the world's own hook: they run in the order of registration.
+  t.after(() => stop());
+  const world = await createWorld(t, { leavesProcesses: dies });
+  const script = join(world.root, "rpb.mjs");
+  const update = (text = `await import(${JSON.stringify(RPB)});\n`): void => writeFileSync(script, text);
+  update();
+  const endpoint = join(world.runtime, "b.sock");
+  const broker = await world.startBroker(["--socket", endpoint, "--hello-rate", "0", "--log-level", "debug", ...args], {
+    script,
+  });
+  const rpb = (...words: string[]): Promise<Finished> =>
+    world.run(process.execPath, [RPB, ...words, "--socket", endpoint]);
+  stop = () => rpb("stop", "--with-backends", "--timeout", "1s");
+  return {
+    ...handingIn(world, broker),
+    restart: (...more) => rpb("restart", "--json", ...more),
+    update,
+    async brokerPid() {
+      const { body } = await adminRequest(world.platform, endpoint, { verb: AdminVerb.STATUS, json: true });
+      return (JSON.parse(body) as { broker_pid: number }).broker_pid;
+    },
+    async firstEnded() {
+      if (broker.process.exitCode === null) await once(broker.process, "exit");
+    },
+  };
+}
