@@ -1,4 +1,4 @@
-// Clients that ask without pause, while brokers and backends are killed and stopped, sockets vanish, definitions change
+// Clients that ask without pause, while brokers and backends are killed and stopped, brokers are restarted, sockets vanish, definitions change
 // and the disk for logs fills up. Every request must succeed or fail with a coded error that may be tried again; at the
 // end everything can be stopped and nothing is left.
 //
@@ -100,6 +100,7 @@ function ACTIONS() {
   return {
     killBroker: () => signalOne(world.brokers(), "SIGKILL"),
     killBackend: () => signalOne(world.backends(), "SIGKILL"),
+    restartBroker: () => signalOne(world.brokers(), "SIGHUP"),
     stopBackend: () => pauseOne(world.backends()),
     stopBroker: () => pauseOne(world.brokers()),
     deleteSocket: () => {

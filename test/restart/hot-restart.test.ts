@@ -5,8 +5,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
-import { answerOf, DIRECT, PROTOCOL } from "../handoff/support/handing.ts";
-import { makeFifo } from "../launch/support/launching.ts";
+import { answerOf, DIRECT, PROTOCOL, V1 } from "../handoff/support/handing.ts";
+import { createRegistered } from "../handoff/support/registered.ts";
+import { makeFifo, processEnd } from "../launch/support/launching.ts";
 import { converseStrictly, helloBytes, helloReply, negotiatedIn, openRaw } from "../support/raw-peer.ts";
 import { descriptorsOf, RPB } from "../support/world.ts";
 import { createRestarting } from "./support/restarting.ts";
@@ -112,4 +113,38 @@ test("a broker that is not running is not started; one that cannot be restarted 
   assert.match(nobody.stderr, /BROKER_UNAVAILABLE/);
   const all = await at.world.run(process.execPath, [RPB, "restart", "--all", "--json"]);
   assert.equal(all.code, 0);
+});
+
+test("a broker with one registered backend is restarted, too, and hands connections over as before", async (t) => {
+  const at = await createRegistered(t);
+  const before = await at.raw("svc", V1);
+  assert.equal((await before.event())?.ack.accepted, true);
+  before.connection.close();
+  const { code, stderr } = await at.world.run(process.execPath, [RPB, "restart", "--socket", at.broker.endpoint]);
+  assert.deepEqual([code, stderr], [0, ""]);
+  const after = await at.raw("svc", V1);
+  assert.equal((await after.event())?.ack.accepted, true);
+  after.connection.close();
+  const stopped = await at.world.run(process.execPath, [RPB, "stop", "--socket", at.broker.endpoint]);
+  assert.equal(stopped.code, 0);
+});
+
+test("a backend that drains goes on draining under the new process, and ends when its last client has left", async (t) => {
+  const at = await createRestarting(t);
+  const define = (text: string): void => at.define("svc", { labels: { "exec.env.TEXT": text } });
+  define("one");
+  const old = await at.open("svc");
+  assert.equal(answerOf(await old.request(PROTOCOL, Buffer.from("old"))), "OLD");
+  const pid = at.world.processes().find((other) => other !== at.broker.pid) ?? 0;
+  define("two");
+  await (await at.open("svc")).close();
+  const restarted = await at.restart();
+  assert.equal((JSON.parse(restarted.stdout) as { backends: number }).backends, 2);
+  await at.firstEnded();
+  const young = await at.open("svc");
+  assert.equal(young.connection.route, "handed-off");
+  await young.close();
+  assert.equal(answerOf(await old.request(PROTOCOL, Buffer.from("still"))), "STILL");
+  await old.close();
+  await processEnd(at.world, pid);
 });
