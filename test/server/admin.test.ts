@@ -150,7 +150,7 @@ test("the text verbs answer with their frozen texts, and verbs nobody knows with
   assert.deepEqual(await answer(broker, { verb: AdminVerb.READYZ }), text("ready\n"));
   // Only STATUS looks at the wish for JSON.
   assert.deepEqual(await answer(broker, { verb: AdminVerb.HEALTHZ, json: true }), text("ok\n"));
-  for (const verb of [0, 10, 20, 23, 1000] as AdminVerb[])
+  for (const verb of [0, 10, 20, 24, 1000] as AdminVerb[])
     assert.deepEqual(await answer(broker, { verb }), text("unsupported admin verb\n", 2));
   assert.equal((await broker.stop()).code, 0);
 });
