@@ -3,10 +3,11 @@
  *
  * The lock file beside the socket decides who starts it. Its holder looks once more whether somebody listens by now,
  * and only then starts. Everybody else keeps trying to connect and to get the lock, so that a holder that dies (the
- * kernel drops its lock) is followed by the next. A start that failed fails all who waited for it.
+ * kernel drops its lock) is followed by the next. A start that failed fails all who waited for it, unless the broker was
+ * killed: then another one is started.
  */
 import { posix } from "node:path";
-import { hasCode, isBrokerError } from "../base/errors.ts";
+import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import type { Connection, FileLock, Platform } from "../platform/ports.ts";
 import { dial } from "./dial.ts";
 import { launchBroker } from "./launch-broker.ts";
@@ -24,6 +25,8 @@ export interface OpenedBroker {
 const POLL_MS = { first: 5, most: 100 };
 /** Starts of one call that ended because another broker holds the endpoint without listening (it drains, or hangs). */
 const MAX_STARTS = 20;
+/** Processes of one start, if each is killed before it is ready. */
+const MAX_LAUNCHES = 3;
 /** Between two such starts. */
 const RESTART_MS = 250;
 
@@ -92,12 +95,22 @@ async function launchOrLeaveNote(
   start: BrokerStart,
   note: StartFailureNote,
 ): Promise<"ready" | "already-running"> {
-  try {
-    return await launchBroker(platform, start);
-  } catch (error) {
-    if (isBrokerError(error)) note.leave(error);
-    throw error;
+  for (let launches = 1; ; launches++) {
+    try {
+      return await launchBroker(platform, start);
+    } catch (error) {
+      if (!isBrokerError(error)) throw error;
+      // One that somebody killed says nothing about the next.
+      if (wasKilled(error) && launches < MAX_LAUNCHES) continue;
+      note.leave(error);
+      throw error;
+    }
   }
+}
+
+/** By a signal that is not ours: we end only what has not exited in its time. */
+function wasKilled({ details }: BrokerError): boolean {
+  return details.exit?.startsWith("SIG") === true;
 }
 
 async function dialIfThere(platform: Platform, endpoint: string, box: TimeBox): Promise<Connection | undefined> {

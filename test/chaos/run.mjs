@@ -6,7 +6,16 @@
 //
 // Exit 0 when all of that held, 1 when not, 64 for wrong usage. As root the logs lie on a small file system of their own.
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -105,7 +114,9 @@ function ACTIONS() {
     stopBroker: () => pauseOne(world.brokers()),
     deleteSocket: () => {
       // Before the first client there is no directory.
-      const sockets = (existsSync(world.runtime) ? readdirSync(world.runtime) : []).filter((name) => name.endsWith(".sock"));
+      const sockets = (existsSync(world.runtime) ? readdirSync(world.runtime) : []).filter((name) =>
+        name.endsWith(".sock"),
+      );
       if (sockets.length > 0) rmSync(join(world.runtime, pick(sockets)), { force: true });
       return sockets.length > 0;
     },

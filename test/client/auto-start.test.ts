@@ -141,6 +141,17 @@ test("a failure of the past stops nobody, and success removes its note", async (
   assert.equal(starts().length, 2);
 });
 
+test("a broker that is killed while it starts is started again, three times at most", async (t) => {
+  const once = await stage(t, "killed-once");
+  assert.equal((await once.open()).started, true);
+  assert.equal(once.starts().length, 2);
+  assert.equal(existsSync(`${once.socket}.start.failed`), false);
+  const always = await stage(t, "killed");
+  const error = await failureOf(always.open());
+  assert.deepEqual([error.code, error.details.exit], ["BROKER_START_FAILED", "SIGKILL"]);
+  assert.equal(always.starts().length, 3);
+});
+
 test("a program that says something else is no broker, and is ended", async (t) => {
   const { open, starts, platform } = await stage(t, "babble");
   const error = await failureOf(open());

@@ -51,6 +51,16 @@ switch (mode) {
     await fileComes(`${socket}.go`);
     serve();
     break;
+  case "killed-once":
+    if (existsSync(`${socket}.killed`)) serve();
+    else {
+      appendFileSync(`${socket}.killed`, "");
+      process.kill(process.pid, "SIGKILL");
+    }
+    break;
+  case "killed":
+    process.kill(process.pid, "SIGKILL");
+    break;
   case "babble":
     process.stdout.write("hello, world\n");
     setInterval(() => {}, 1000);
