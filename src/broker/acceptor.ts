@@ -56,6 +56,8 @@ class ConnectionAcceptor implements Acceptor {
   }
 
   begin(): void {
+    // Taken over from a broker that had accepted its last one, or begun again after that.
+    if (this.accepted >= (this.options.maxConnections ?? Number.POSITIVE_INFINITY)) return this.end();
     this.options.listener()?.accept({
       onConnection: (connection) => {
         if (this.fdGuard.accepted()) this.options.events.fdRecovered();
@@ -90,22 +92,25 @@ class ConnectionAcceptor implements Acceptor {
 
   /** Bounded mode counts accepts, dropped peers and exhausted ones included. */
   private count(): void {
-    const { maxConnections, connections, listener, onLast } = this.options;
     this.accepted++;
-    if (this.accepted !== maxConnections) return;
-    listener()?.pause();
-    void connections.idle().then(onLast);
+    if (this.accepted !== this.options.maxConnections) return;
+    this.options.listener()?.pause();
+    this.end();
+  }
+
+  private end(): void {
+    void this.options.connections.idle().then(this.options.onLast);
   }
 
   private failed(error: AcceptError): void {
-    const { platform, events, listener, isStopping, maxConnections } = this.options;
+    const { platform, events, listener, isStopping } = this.options;
     if (!error.resource) return events.acceptFailed(error.errno);
     if (this.fdGuard.exhausted()) events.fdExhausted(error.errno);
     if (error.rejected !== undefined) this.take(error.rejected, this.pressed());
     else this.count();
     listener()?.pause();
     platform.clock.schedule(FD_PRESSURE_PAUSE_MS, () => {
-      if (!isStopping() && this.accepted !== maxConnections) this.begin();
+      if (!isStopping()) this.begin();
     });
   }
 

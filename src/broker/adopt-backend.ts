@@ -50,6 +50,7 @@ export function adoptBackend(options: AdoptOptions, found: AdoptableBackend): La
   });
   return takeOver(
     { platform, key, definition, launch, registry: options.registry, onTransition: options.onTransition(process.pid) },
-    { identity, drain, lastUse: bequest?.lastUse },
+    // What is on its way out is given to nobody, whatever it answers.
+    { identity, drain: drain || bequest?.past.terminated === true, past: bequest?.past },
   );
 }

@@ -75,11 +75,9 @@ export interface LaunchedBackend extends Backend {
 }
 
 /** What another broker cannot find in the backend's manifest. */
-export interface SuspendedBackend {
+export interface SuspendedBackend extends BackendPast {
   readonly endpoint: string;
   readonly pid: number;
-  readonly lastHelloUnixMs: number;
-  readonly lastActiveUnixMs: number;
   /** Its control channel, if it has one. */
   readonly channel: SuspendedChannel | undefined;
 }
@@ -139,11 +137,16 @@ export interface Adoption {
   readonly identity: BackendIdentity;
   /** It gets no new client and ends when nobody uses it any more. */
   readonly drain: boolean;
-  /** As the broker knew it that had it before. Default: it was used just now, by no Hello. */
-  readonly lastUse?: LastUse | undefined;
+  /** As the broker knew it that had it before. Default: it was used just now, by no Hello, and was not told to end. */
+  readonly past?: BackendPast | undefined;
 }
 
-export type LastUse = Pick<Backend, "lastActiveUnixMs" | "lastHelloUnixMs">;
+export interface BackendPast extends Pick<Backend, "lastActiveUnixMs" | "lastHelloUnixMs"> {
+  /** It has been sent SIGTERM. */
+  readonly terminated: boolean;
+  /** Milliseconds until it is killed if it still lives; undefined: never. */
+  readonly killInMs: number | undefined;
+}
 
 /** Takes over a running backend of an earlier broker. Consumes `options.launch`. */
 export function takeOver(options: BackendOptions, adoption: Adoption): LaunchedBackend {
@@ -165,6 +168,8 @@ class BackendRunner implements LaunchedBackend {
   private checkedMs = Number.NEGATIVE_INFINITY;
   private checking: Promise<boolean> | undefined;
   private stopDeadline: Timer | undefined;
+  /** Monotonic; undefined when no stop deadline runs. */
+  private killAtMs: number | undefined;
   private terminated = false;
   /** What happened while it was left alone; undefined when it is not. */
   private postponed: BackendEvent[] | undefined;
@@ -208,10 +213,14 @@ class BackendRunner implements LaunchedBackend {
     this.options.registry.started(this);
   }
 
-  adopt({ identity, drain, lastUse }: Adoption): void {
+  adopt({ identity, drain, past }: Adoption): void {
     this.known = identity;
-    this.lastActiveUnixMs = lastUse?.lastActiveUnixMs ?? this.lastActiveUnixMs;
-    this.lastHelloUnixMs = lastUse?.lastHelloUnixMs ?? 0;
+    if (past !== undefined) {
+      this.lastActiveUnixMs = past.lastActiveUnixMs;
+      this.lastHelloUnixMs = past.lastHelloUnixMs;
+      this.terminated = past.terminated;
+      if (past.killInMs !== undefined) this.armStopDeadline(past.killInMs);
+    }
     this.socket = this.socketFacts();
     this.handle(drain ? "adopted-to-drain" : "adopted");
     this.options.launch.process.onExit(() => this.handle("exited"));
@@ -257,10 +266,11 @@ class BackendRunner implements LaunchedBackend {
 
   async suspend(): Promise<SuspendedBackend> {
     this.postponed ??= [];
-    const { pid, lastHelloUnixMs, lastActiveUnixMs } = this;
-    const { launch } = this.options;
+    const { pid, lastHelloUnixMs, lastActiveUnixMs, terminated } = this;
+    const { launch, platform } = this.options;
+    const killInMs = this.killAtMs && Math.max(0, this.killAtMs - platform.clock.monotonicMs());
     const channel = await launch.control.suspend();
-    return { endpoint: launch.endpoint.path, pid, lastHelloUnixMs, lastActiveUnixMs, channel };
+    return { endpoint: launch.endpoint.path, pid, lastHelloUnixMs, lastActiveUnixMs, terminated, killInMs, channel };
   }
 
   resume(): void {
@@ -274,8 +284,10 @@ class BackendRunner implements LaunchedBackend {
     this.postponed = [];
     this.unwatch();
     this.drain.close();
-    this.stopDeadline?.cancel();
+    this.disarmStopDeadline();
     this.options.launch.control.letGo();
+    // Two processes that rotate one log would overwrite what the other has just saved.
+    this.options.launch.log.close();
   }
 
   handoffWay(): HandoffWay | undefined {
@@ -307,7 +319,7 @@ class BackendRunner implements LaunchedBackend {
   }
 
   private run(effect: BackendEffect, event: BackendEvent): void {
-    const { launch, platform, registry } = this.options;
+    const { launch, registry } = this.options;
     switch (effect) {
       case "publish":
         launch.record(this.identity, false);
@@ -329,15 +341,9 @@ class BackendRunner implements LaunchedBackend {
         this.terminated = true;
         return;
       case "arm-stop-deadline":
-        this.stopDeadline ??= platform.clock.schedule(
-          this.definition.exec.stopTimeoutMs,
-          () => this.handle("stop-timeout"),
-          { weak: true },
-        );
-        return;
+        return this.armStopDeadline(this.definition.exec.stopTimeoutMs);
       case "disarm-stop-deadline":
-        this.stopDeadline?.cancel();
-        return;
+        return this.disarmStopDeadline();
       case "kill-tree":
         this.abort.abort(new BrokerError("PROCESS_EXITED", "the backend's process ended or the launch was given up"));
         return this.killTree();
@@ -345,6 +351,18 @@ class BackendRunner implements LaunchedBackend {
         this.drain.close();
         return launch.cleanUp();
     }
+  }
+
+  private armStopDeadline(ms: number): void {
+    if (this.stopDeadline !== undefined) return;
+    const { clock } = this.options.platform;
+    this.killAtMs = clock.monotonicMs() + ms;
+    this.stopDeadline = clock.schedule(ms, () => this.handle("stop-timeout"), { weak: true });
+  }
+
+  private disarmStopDeadline(): void {
+    this.stopDeadline?.cancel();
+    this.killAtMs = undefined;
   }
 
   private watch(): void {

@@ -74,13 +74,6 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   return broker;
 }
 
-/** What is left to do with what another broker has given. */
-interface Inherited {
-  readonly bequests: Bequests;
-  readonly backends: number;
-  takeRequests(): void;
-}
-
 class RunningBroker implements Broker {
   readonly endpoint: string;
   readonly closed: Promise<CloseReason>;
@@ -98,6 +91,8 @@ class RunningBroker implements Broker {
   private readonly hello: HelloRoute;
   private readonly acceptor: Acceptor;
   private idleWatch: { close(): void } | undefined;
+  /** Set while the process whose place this one took may still relay requests. */
+  private predecessor: { readonly gone: Promise<void>; serving(): Promise<void> } | undefined;
   /** Another process is the broker now. */
   private gone = false;
   private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
@@ -141,8 +136,8 @@ class RunningBroker implements Broker {
       listener: () => this.keeper.listener,
       serve: () => this.serve,
       maxConnections: options.maxConnections,
-      isStopping: () => this.stopping !== undefined,
-      onLast: () => void this.stop({ reason: "max-connections" }),
+      isStopping: () => this.stopping !== undefined || this.gone,
+      onLast: () => void this.relaysOver().then(() => this.stop({ reason: "max-connections" })),
     });
   }
 
@@ -150,19 +145,12 @@ class RunningBroker implements Broker {
     const { registered } = this.options;
     if (registered !== undefined)
       this.activation.register(await verifyRegistered(this.platform, this.definitions({}), registered));
-    const inherited = await this.claimOrInherit();
-    const directory = runtimeDirectory(this.places());
-    if (directory !== undefined && registered === undefined) {
-      adoptLeftovers(this.supplyOptions(), this.activation, { directory, inherited: inherited?.bequests });
-      void sweepEndpoints(this.platform, directory).then(
-        (swept) => swept > 0 && this.events.swept(swept),
-        // Tidying up is no reason to fail; the next start tries again.
-        () => {},
-      );
-    }
-    inherited?.takeRequests();
+    const bequests = await this.claimOrInherit();
+    const inherited = bequests && { backends: bequests.count };
+    if (registered === undefined) this.adoptLeftovers(bequests);
     this.keeper.open();
-    this.events.started(this.endpoint, this.instance(), inherited && { backends: inherited.backends });
+    void this.predecessor?.serving();
+    this.events.started(this.endpoint, this.instance(), inherited);
     this.recorder.flush();
     this.watchIdle();
   }
@@ -181,7 +169,7 @@ class RunningBroker implements Broker {
   }
 
   /** The address: free, or that of the broker whose place this one takes, with all it has. */
-  private async claimOrInherit(): Promise<Inherited | undefined> {
+  private async claimOrInherit(): Promise<Bequests | undefined> {
     const { predecessorFd } = this.options;
     if (predecessorFd === undefined) {
       await this.keeper.claim();
@@ -193,13 +181,36 @@ class RunningBroker implements Broker {
       this.keeper.inherit(claim);
       this.acceptor.accepted = accepted;
       this.hello.lastConnectionId = lastConnectionId;
-      await predecessor.taken();
-      const takeRequests = (): void => predecessor.takeRequests((...request) => this.acceptor.takeOver(...request));
-      return { bequests, backends: bequests.count, takeRequests };
+      this.predecessor = {
+        serving: () => predecessor.serving(),
+        gone: predecessor.takeRequests((...request) => this.acceptor.takeOver(...request)),
+      };
+      void this.predecessor.gone.then(() => {
+        this.predecessor = undefined;
+      });
+      return bequests;
     } catch (error) {
       await predecessor.failed(error);
       throw error;
     }
+  }
+
+  private adoptLeftovers(inherited: Bequests | undefined): void {
+    const directory = runtimeDirectory(this.places());
+    if (directory === undefined) return;
+    try {
+      adoptLeftovers(this.supplyOptions(), this.activation, { directory, inherited });
+    } catch (error) {
+      // Nobody else is there any more to serve.
+      if (inherited === undefined) throw error;
+      inherited.close();
+      this.events.leftoversUnread(directory, error);
+    }
+    void sweepEndpoints(this.platform, directory).then(
+      (swept) => swept > 0 && this.events.swept(swept),
+      // Tidying up is no reason to fail; the next start tries again.
+      () => {},
+    );
   }
 
   // ------------------------------------------------------------------------------------------------ composition
@@ -234,7 +245,11 @@ class RunningBroker implements Broker {
       idleExitMs,
       () => ({
         accepted: this.acceptor.accepted,
-        busy: this.connections.count > 0 || this.activation.launching > 0 || this.activation.alive > 0,
+        busy:
+          this.connections.count > 0 ||
+          this.activation.launching > 0 ||
+          this.activation.alive > 0 ||
+          this.predecessor !== undefined,
       }),
       () => void this.stop({ reason: "idle" }),
     );
@@ -267,7 +282,7 @@ class RunningBroker implements Broker {
       clock: platform.clock,
       launch: () => {
         const { successor } = this.options;
-        if (successor !== undefined) return launchSuccessor(platform, successor);
+        if (successor !== undefined) return launchSuccessor(platform, successor());
         throw new BrokerError(
           "RESTART_FAILED",
           "this broker is part of another program, which is to be restarted itself",
@@ -278,9 +293,11 @@ class RunningBroker implements Broker {
       activation,
       counts: () => ({ accepted: this.acceptor.accepted, lastConnectionId: this.hello.lastConnectionId }),
       onBegin: () => events.restarting(),
-      onFailed: (error) => events.restartFailed(error),
-      onGone: (report) => {
+      onFailed: (error) => events.restartFailed(error, this.gone),
+      onGone: () => {
         this.gone = true;
+      },
+      onLeft: (report) => {
         events.restarted(report);
         void this.leave();
       },
@@ -315,7 +332,7 @@ class RunningBroker implements Broker {
     };
     return {
       hello: this.hello,
-      elsewhere: (connection, frame) => this.restarts.elsewhere(connection, frame),
+      relay: (connection, frame) => this.restarts.relay(connection, frame),
       admin: (frame, connection) =>
         handleAdmin({ ...admin, restart: (request) => this.restartFor(connection, request) }, frame),
       attach: (frame, connection) => takeAttach(attach, frame, connection),
@@ -363,6 +380,8 @@ class RunningBroker implements Broker {
 
   private closedToHellos(): Refusal | undefined {
     if (this.stopping !== undefined) return refuse("SHUTTING_DOWN", "broker is shutting down");
+    // Only for what could not be relayed to it.
+    if (this.gone) return refuse("SHUTTING_DOWN", "another process is the broker now");
     return this.acceptor.refusal();
   }
 
@@ -373,7 +392,7 @@ class RunningBroker implements Broker {
     await undefined;
     await this.restarts.abort();
     // What would be relayed is cut off; everything else is the other process's.
-    if (this.gone) return this.connections.drain({ readingMs: 0, totalMs: DRAIN_READING_MS });
+    if (this.gone) return this.connections.drain({ readingMs: 0, totalMs: DRAIN_MS });
     this.events.stopping(options.reason);
     // Children and their deadlines do not keep a process alive; ending them properly must.
     const alive = this.platform.clock.schedule(Number.POSITIVE_INFINITY, () => {});
@@ -402,9 +421,15 @@ class RunningBroker implements Broker {
   /** Another process is the broker; what is left here are connections whose requests have not been read. */
   private async leave(): Promise<void> {
     this.idleWatch?.close();
-    await this.connections.idle();
+    await this.relaysOver();
     this.recorder.close();
     this.resolveClosed("replaced");
+  }
+
+  /** Nothing is open here, and nothing comes any more from the process whose place this one took. */
+  private async relaysOver(): Promise<void> {
+    await this.predecessor?.gone;
+    await this.connections.idle();
   }
 
   private snapshot(): BrokerSnapshot {

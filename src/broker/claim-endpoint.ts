@@ -14,6 +14,7 @@ export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "
 export interface EndpointClaim {
   readonly path: string;
   readonly listener: Listener;
+  /** One whose file a cleaner has removed is taken anew by `refreshLock`. */
   readonly lock: FileLock;
   /** The socket file that was bound; undefined when it was gone at once. */
   readonly bound: SocketFile | undefined;
@@ -21,6 +22,8 @@ export interface EndpointClaim {
   isCurrent(): boolean;
   /** Removes the socket file when it is still ours, stops listening, and lets the next broker in. */
   release(): void;
+  /** False when somebody else has the lock meanwhile. @throws BrokerError FILE_INSECURE, IO_FAILED */
+  refreshLock(): boolean;
   /** Closes our descriptors only: another process has taken over. */
   letGo(): void;
 }
@@ -80,12 +83,26 @@ function createClaim(
   path: string,
   held: Pick<EndpointClaim, "lock" | "listener" | "bound">,
 ): EndpointClaim {
-  const { lock, listener, bound } = held;
+  const { listener, bound } = held;
+  let { lock } = held;
   const isCurrent = (): boolean => sameFile(bound, platform.files.facts(path));
   return {
     path,
-    ...held,
+    listener,
+    bound,
+    get lock() {
+      return lock;
+    },
     isCurrent,
+    refreshLock() {
+      if (lock.isCurrent()) return true;
+      const anew = platform.locks.tryAcquire(`${path}.lock`);
+      if (anew === undefined) return false;
+      lock.abandon();
+      lock = anew;
+      lock.describe(`${platform.processes.selfPid}\n`);
+      return true;
+    },
     release() {
       // The file goes first: whoever connects from now on finds nothing instead of a listener about to vanish.
       if (isCurrent()) platform.files.remove(path);

@@ -1,7 +1,7 @@
 /**
  * The connections that are open right now, in three states: `reading` (the request is not complete), `working` (it is, and
- * the reply is owed) and `waiting` (the reply is owed once others have been answered). A stopping broker waits for the
- * second and third kind and gives the first a moment.
+ * the reply is owed) and `waiting` (the same, but what it waits for waits for others to be answered). A stopping broker
+ * waits for the second and third kind and gives the first a moment.
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Connection } from "../platform/ports.ts";
@@ -18,10 +18,13 @@ export interface Connections {
   idle(): Promise<void>;
   /** Resolves when none is working. */
   quiet(): Promise<void>;
+  /** Has one been working for longer than that? */
+  hasLongWork(ms: number): boolean;
 }
 
 export function createConnections(clock: Clock): Connections {
-  const states = new Map<Connection, "reading" | "working" | "waiting">();
+  /** A number: working, since that monotonic time. */
+  const states = new Map<Connection, "reading" | "waiting" | number>();
   let waits: { readonly until: () => boolean; readonly resolve: () => void }[] = [];
   const when = (until: () => boolean): Promise<void> =>
     until() ? Promise.resolve() : new Promise((resolve) => waits.push({ until, resolve }));
@@ -32,6 +35,10 @@ export function createConnections(clock: Clock): Connections {
     for (const { resolve } of over) resolve();
   };
   const idle = (): Promise<void> => when(() => states.size === 0);
+  const hasWork = (begunBeforeMs: number): boolean => {
+    for (const state of states.values()) if (typeof state === "number" && state < begunBeforeMs) return true;
+    return false;
+  };
   return {
     get count() {
       return states.size;
@@ -40,7 +47,7 @@ export function createConnections(clock: Clock): Connections {
       states.set(connection, "reading");
     },
     markWorking(connection) {
-      states.set(connection, "working");
+      states.set(connection, clock.monotonicMs());
     },
     markWaiting(connection) {
       states.set(connection, "waiting");
@@ -67,6 +74,7 @@ export function createConnections(clock: Clock): Connections {
       total?.cancel();
     },
     idle,
-    quiet: () => when(() => ![...states.values()].includes("working")),
+    quiet: () => when(() => !hasWork(Number.POSITIVE_INFINITY)),
+    hasLongWork: (ms) => hasWork(clock.monotonicMs() - ms),
   };
 }

@@ -94,6 +94,7 @@ class BackendControl implements ControlChannel {
   /** Set while acknowledgements are left lying. */
   private leisure: Timer | undefined;
   private ended = false;
+  private suspending = false;
   private suspended: { readonly over: Promise<void>; end(): void } | undefined;
   private readonly endCallbacks: (() => void)[] = [];
 
@@ -135,8 +136,10 @@ class BackendControl implements ControlChannel {
   }
 
   async suspend(): Promise<SuspendedChannel | undefined> {
+    this.suspending = true;
     while (this.sending !== undefined) await this.sending;
-    if (this.closedBy !== undefined) return undefined;
+    // Given up meanwhile, or ended.
+    if (!this.suspending || this.closedBy !== undefined) return undefined;
     let end = (): void => {};
     const over = new Promise<void>((resolve) => {
       end = resolve;
@@ -152,6 +155,7 @@ class BackendControl implements ControlChannel {
   }
 
   resume(): void {
+    this.suspending = false;
     if (this.suspended === undefined) return;
     this.suspended.end();
     this.suspended = undefined;

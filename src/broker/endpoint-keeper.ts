@@ -21,7 +21,7 @@ export interface EndpointKeeperOptions {
 }
 
 export interface EndpointKeeper {
-  /** Undefined before `claim`, while it is suspended, and while it is bound anew. */
+  /** Undefined while there is none to accept on: before `open`, while it is suspended or bound anew, in the end. */
   readonly listener: Listener | undefined;
   /** @throws what `claimEndpoint` throws */
   claim(): Promise<void>;
@@ -29,7 +29,10 @@ export interface EndpointKeeper {
   inherit(claim: EndpointClaim): void;
   /** Begins to accept and to watch, also after `suspend`. */
   open(): void;
-  /** Neither accepts nor looks; peers wait in the backlog. Undefined while the socket is bound anew: nothing was done. */
+  /**
+   * Neither accepts nor looks; peers wait in the backlog. Undefined while the socket is bound anew, or when somebody else
+   * has the lock: nothing was done.
+   */
   suspend(): EndpointClaim | undefined;
   /** Another process has it now: nothing of it is removed. */
   letGo(): void;
@@ -52,7 +55,7 @@ class Keeper implements EndpointKeeper {
   constructor(private readonly options: EndpointKeeperOptions) {}
 
   get listener(): Listener | undefined {
-    return this.state === "suspended" ? undefined : this.held?.listener;
+    return this.state === "keeping" ? this.held?.listener : undefined;
   }
 
   async claim(): Promise<void> {
@@ -71,7 +74,7 @@ class Keeper implements EndpointKeeper {
   }
 
   suspend(): EndpointClaim | undefined {
-    if (this.state !== "keeping" || !this.held?.isCurrent()) return undefined;
+    if (this.state !== "keeping" || !this.held?.isCurrent() || !this.held.refreshLock()) return undefined;
     this.state = "suspended";
     this.watcher?.close();
     this.held.listener.pause();

@@ -17,7 +17,8 @@ export interface BrokerEvents {
   /** `from`: it took the place of another process. */
   started(endpoint: string, instance: string, from?: { backends: number }): void;
   restarting(): void;
-  restartFailed(error: unknown): void;
+  /** `gone`: this process is not the broker any more. */
+  restartFailed(error: unknown, gone: boolean): void;
   restarted(report: RestartReport): void;
   stopping(reason: CloseReason): void;
   stopped(reason: CloseReason, backendPids: readonly number[]): void;
@@ -43,6 +44,7 @@ export interface BrokerEvents {
   leftover(endpoint: string, verdict: LeftoverVerdict, evidence: LeftoverEvidence): void;
   unrecorded(key: BackendKey, error: unknown): void;
   swept(count: number): void;
+  leftoversUnread(directory: string, error: unknown): void;
   lifecycleFault(path: string, fault: string): void;
   lifecycleResumed(path: string, lost: number): void;
 }
@@ -60,11 +62,11 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
       }),
     restarting: () =>
       emit({ type: "broker-restarting", level: "info", message: "a new process is to take this one's place" }),
-    restartFailed: (error) =>
+    restartFailed: (error, gone) =>
       emit({
         type: "broker-restart-failed",
         level: "error",
-        message: `restart failed, this process goes on: ${reasonOf(error)}`,
+        message: `restart failed${gone ? "" : ", this process goes on"}: ${reasonOf(error)}`,
         code: isBrokerError(error) ? error.code : "INTERNAL",
         reason: reasonOf(error),
       }),
@@ -208,6 +210,14 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
         level: "info",
         message: `removed ${count} sockets of backends that are gone`,
         count,
+      }),
+    leftoversUnread: (directory, error) =>
+      emit({
+        type: "leftovers-unread",
+        level: "error",
+        message: `backends that run cannot be found in ${directory}: ${reasonOf(error)}`,
+        path: directory,
+        reason: reasonOf(error),
       }),
     crashed: (key, pid, crash, crashes, delayMs) =>
       emit({

@@ -32,8 +32,8 @@ export interface BrokerOptions {
   readonly registered?: RegisteredBackend;
   /** Hellos one process may send in a second; 0 turns the limit off. Default 256. */
   readonly hellosPerSecond?: number;
-  /** How a process is started that can take this broker's place. Default: it cannot be restarted. */
-  readonly successor?: SuccessorCommand;
+  /** How a process is started right now that can take this broker's place. Default: it cannot be restarted. */
+  readonly successor?: () => SuccessorCommand;
   /** The broker whose place is to be taken, on this inherited descriptor. Consumed. Default: none, the endpoint is free. */
   readonly predecessorFd?: number;
   /** Diagnostics. Must not throw. */

@@ -1,15 +1,15 @@
 /**
- * The broker whose place this process takes, seen from here (docs/architecture.md, "Hot restart"). Until `taken` it is
- * the broker, and goes on as if nothing had been when this process ends.
+ * The broker whose place this process takes, seen from here (docs/architecture.md, "Hot restart"). Until `inherit` resolves
+ * it is the broker, and goes on as if nothing had been when this process ends.
  */
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, FileLock, Platform } from "../platform/ports.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import type { Frame } from "../wire/messages.ts";
 import type { SuccessionArm, SuccessionValue } from "../wire/succession.ts";
-import type { LastUse } from "./backend.ts";
+import type { BackendPast } from "./backend.ts";
 import { type EndpointClaim, inheritEndpoint } from "./claim-endpoint.ts";
 import { leaseReport } from "./control-requests.ts";
 import type { InitialChannel } from "./control-slot.ts";
@@ -17,16 +17,20 @@ import { createSuccessionChannel, type Received, type SuccessionChannel } from "
 
 export interface Predecessor {
   /**
-   * Says that this process could serve, and resolves with everything it is to serve with. There is no time limit: the
-   * other one waits for the right moment, and its end is seen.
+   * Says that this process could serve, and resolves with everything it is to serve with as soon as it is the broker: told
+   * so, or left alone by the other one's death. Until then nothing of it is used. There is no time limit: the other one waits
+   * for the right moment, and its end is seen.
    *
    * @throws BrokerError RESTART_FAILED (it has changed its mind or died), and what is wrong with what it gave
    */
   inherit(endpoint: string): Promise<Inheritance>;
-  /** From now on this process is the broker. Never rejects: what the other one gave is here, whatever became of it. */
-  taken(): Promise<void>;
-  /** Takes what the other one still reads of clients that had connected to it. `onRequest` consumes the connection. */
-  takeRequests(onRequest: (connection: Connection, frame: Frame) => void): void;
+  /** This process accepts. Never rejects: the other one may be gone. */
+  serving(): Promise<void>;
+  /**
+   * Takes what the other one still reads of clients that had connected to it; resolves when it has ended. `onRequest`
+   * consumes the connection.
+   */
+  takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<void>;
   /** This process cannot take over. Never rejects. */
   failed(error: unknown): Promise<void>;
 }
@@ -49,7 +53,7 @@ export interface Bequests {
 
 export interface Bequest {
   readonly channel: InitialChannel | undefined;
-  readonly lastUse: LastUse;
+  readonly past: BackendPast;
 }
 
 const SEND_MS = 5_000;
@@ -67,23 +71,21 @@ class Old implements Predecessor {
 
   async inherit(endpoint: string): Promise<Inheritance> {
     await this.send({ case: "prepared", value: { version: VERSION } });
-    const estate = new Estate(this.platform);
+    const given = new Given(this.platform);
     try {
-      while (!estate.add(await this.receive()));
-      return estate.settle(endpoint);
+      while (!given.add(await this.receive()));
+      given.check(endpoint);
+      await this.send({ case: "received", value: {} });
+      await this.becomesOurs();
+      return given.settle(endpoint);
     } catch (error) {
-      estate.close();
+      given.close();
       throw error;
     }
   }
 
-  async taken(): Promise<void> {
-    // Nobody reads it any more when the other one has died at this very moment.
-    await this.send({ case: "taken", value: {} }).catch(() => {});
-  }
-
-  takeRequests(onRequest: (connection: Connection, frame: Frame) => void): void {
-    void this.readRequests(onRequest);
+  async serving(): Promise<void> {
+    await this.send({ case: "serving", value: {} }).catch(() => {});
   }
 
   async failed(error: unknown): Promise<void> {
@@ -92,22 +94,49 @@ class Old implements Predecessor {
     this.channel.close();
   }
 
-  private async readRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<void> {
+  async takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<void> {
+    const { files, clock } = this.platform;
     try {
       for (;;) {
-        const received = await this.channel.receive(Deadline.never(this.platform.clock));
+        const received = await this.channel.receive(Deadline.never(clock));
         if (received === undefined) break;
         const { message, descriptor } = received;
         if (descriptor === undefined) continue;
-        if (message.case === "request")
-          onRequest(this.platform.transport.adoptConnection(descriptor), decodeFrame(message.value.frame));
-        else this.platform.files.closeFd(descriptor);
+        if (message.case === "request") this.takeRequest(message.value.frame, descriptor, onRequest);
+        else files.closeFd(descriptor);
       }
     } catch (error) {
       // Its last requests are lost with it; those clients see their connection end, and ask again.
       if (!isBrokerError(error)) throw error;
     }
     this.channel.close();
+  }
+
+  private takeRequest(
+    bytes: Uint8Array,
+    descriptor: number,
+    onRequest: (connection: Connection, frame: Frame) => void,
+  ): void {
+    const connection = this.platform.transport.adoptConnection(descriptor);
+    try {
+      onRequest(connection, decodeFrame(bytes));
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** The other one closes its end without a word only by dying: one that changes its mind kills us first. */
+  private async becomesOurs(): Promise<void> {
+    const { clock, files } = this.platform;
+    for (;;) {
+      const received = await this.channel.receive(Deadline.never(clock)).catch((error: unknown) => {
+        if (!isBrokerError(error)) throw error;
+        return undefined;
+      });
+      if (received?.descriptor !== undefined) files.closeFd(received.descriptor);
+      if (received === undefined || received.message.case === "yours") return;
+    }
   }
 
   private async receive(): Promise<Received> {
@@ -122,9 +151,10 @@ class Old implements Predecessor {
 }
 
 /** What has come so far. */
-class Estate {
+class Given {
   private listener: { readonly fd: number; readonly value: SuccessionValue<"listener"> } | undefined;
-  private lock: number | undefined;
+  private lockFd: number | undefined;
+  private lock: FileLock | undefined;
   private readonly backends = new Map<
     string,
     { readonly value: SuccessionValue<"backend">; connection: Connection | undefined }
@@ -137,10 +167,10 @@ class Estate {
     const { transport, files } = this.platform;
     switch (message.case) {
       case "listener":
-        this.listener = { fd: given(descriptor, message.case), value: message.value };
+        this.listener = { fd: descriptorOf(descriptor, message.case), value: message.value };
         return false;
       case "lock":
-        this.lock = given(descriptor, message.case);
+        this.lockFd = descriptorOf(descriptor, message.case);
         return false;
       case "backend": {
         const connection = descriptor === undefined ? undefined : transport.adoptConnection(descriptor);
@@ -156,17 +186,21 @@ class Estate {
     }
   }
 
+  /** @throws BrokerError when it is not what a broker at `endpoint` needs */
+  check(endpoint: string): void {
+    const { listener, lockFd } = this;
+    if (listener === undefined || lockFd === undefined) throw incomplete("no listening socket and lock");
+    this.lockFd = undefined;
+    this.lock = this.platform.locks.adopt(lockFd, `${endpoint}.lock`);
+  }
+
   settle(endpoint: string): Inheritance {
     const { platform, listener, lock } = this;
-    if (listener === undefined || lock === undefined) throw incomplete("no listening socket and lock");
+    if (listener === undefined || lock === undefined) throw incomplete("it was not checked");
     const { device, inode, accepted, lastConnectionId } = listener.value;
-    this.lock = undefined;
-    const held = platform.locks.adopt(lock, `${endpoint}.lock`);
-    const socket = platform.transport.adoptListener(listener.fd, { asOurs: true });
-    this.listener = undefined;
     const claim = inheritEndpoint(platform, endpoint, {
-      listener: socket,
-      lock: held,
+      listener: platform.transport.adoptListener(listener.fd, { asOurs: true }),
+      lock,
       bound: { dev: device, ino: inode },
     });
     const bequests: Bequests = {
@@ -178,8 +212,9 @@ class Estate {
   }
 
   close(): void {
-    if (this.listener !== undefined) this.platform.files.closeFd(this.listener.fd);
-    if (this.lock !== undefined) this.platform.files.closeFd(this.lock);
+    const { files } = this.platform;
+    for (const fd of [this.listener?.fd, this.lockFd]) if (fd !== undefined) files.closeFd(fd);
+    this.lock?.abandon();
     this.closeBackends();
   }
 
@@ -187,10 +222,15 @@ class Estate {
     const found = this.backends.get(endpoint);
     if (found === undefined || found.value.pid !== pid) return undefined;
     this.backends.delete(endpoint);
-    const { lastHelloUnixMs, lastActiveUnixMs, channel } = found.value;
+    const { lastHelloUnixMs, lastActiveUnixMs, terminated, killInMs, channel } = found.value;
     return {
       channel: found.connection && channel && { connection: found.connection, memory: memoryOf(channel) },
-      lastUse: { lastHelloUnixMs: Number(lastHelloUnixMs), lastActiveUnixMs: Number(lastActiveUnixMs) },
+      past: {
+        lastHelloUnixMs: Number(lastHelloUnixMs),
+        lastActiveUnixMs: Number(lastActiveUnixMs),
+        terminated,
+        killInMs: killInMs === undefined ? undefined : Number(killInMs),
+      },
     };
   }
 
@@ -205,7 +245,7 @@ function memoryOf(channel: NonNullable<SuccessionValue<"backend">["channel"]>): 
   return { capabilities, features, leases: leases && leaseReport(leases), lastRequestId, unfinished };
 }
 
-function given(descriptor: number | undefined, what: string): number {
+function descriptorOf(descriptor: number | undefined, what: string): number {
   if (descriptor === undefined) throw incomplete(`a ${what} without its descriptor`);
   return descriptor;
 }

@@ -2,14 +2,14 @@
  * Hot restart: a new process takes the place of this one (docs/architecture.md, "Hot restart"). Three phases:
  *
  *   getting ready   the new process starts, reads its arguments and says that it could serve; this broker serves on
- *   switching       nothing is accepted, what was read waits, what is being answered is finished, backends are left alone;
- *                   then everything is handed over
+ *   switching       nothing is accepted, what has been read waits, backends are left alone, everything is handed over
  *   gone            the new process serves; what was read here, then or later, is relayed to it
  *
- * Whatever fails before the last one ends the new process and undoes the second: this broker goes on.
+ * The last begins with one synchronous step here: until then the new process does nothing with what it was given, so it can
+ * be killed, and this broker goes on.
  */
-import { type Clock, Deadline } from "../base/clock.ts";
-import { BrokerError } from "../base/errors.ts";
+import { type Clock, Deadline, sleep } from "../base/clock.ts";
+import { BrokerError, isBrokerError } from "../base/errors.ts";
 import type { Connection } from "../platform/ports.ts";
 import type { Frame } from "../wire/messages.ts";
 import type { Activation } from "./activation.ts";
@@ -27,8 +27,10 @@ export interface RestartOptions {
   readonly counts: () => Pick<Estate, "accepted" | "lastConnectionId">;
   readonly onBegin: () => void;
   readonly onFailed: (error: unknown) => void;
-  /** This process is not the broker any more. */
-  readonly onGone: (report: RestartReport) => void;
+  /** This process is not the broker any more. Must not throw. */
+  readonly onGone: () => void;
+  /** The same, when everything of the switch is done. */
+  readonly onLeft: (report: RestartReport) => void;
 }
 
 export interface RestartReport {
@@ -43,21 +45,29 @@ export interface RestartReport {
 }
 
 export interface Restart {
-  /** Calls while one is under way join it. @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED; this broker goes on then */
+  /**
+   * Calls while one is under way join it.
+   *
+   * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED; this broker goes on then, unless the new process died or hung
+   * after it had taken over
+   */
   run(timeoutMs: number): Promise<RestartReport>;
   /**
-   * For a request that has been read: undefined when it is to be served here and now. Else resolves when that is known:
-   * true when connection and request are the new process's.
-   *
-   * @throws BrokerError the connection could not be relayed
+   * For a request that has been read: undefined when it is to be served here and now. Else resolves when that is known: true
+   * when connection and request are the new process's. False also when it cannot be reached any more.
    */
-  elsewhere(connection: Connection, frame: Frame): Promise<boolean> | undefined;
+  relay(connection: Connection, frame: Frame): Promise<boolean> | undefined;
   /** Gives up what has not gone too far. Resolves when the broker is this process alone, or is not any more. */
   abort(): Promise<void>;
 }
 
-/** How long clients may have to wait for the switch at most. */
-const SWITCH_MS = 10_000;
+/** For what is being answered when accepting stops; then it is tried again later. */
+const QUIET_MS = 250;
+/** What has been worked on for longer is waited for with the door open. */
+const LONG_WORK_MS = 50;
+const RETRY_MS = 50;
+/** For the new process to take everything, which is all that clients wait for. */
+const HAND_OVER_MS = 5_000;
 
 export function createRestart(options: RestartOptions): Restart {
   return new HotRestart(options);
@@ -65,10 +75,16 @@ export function createRestart(options: RestartOptions): Restart {
 
 type Place = "here" | "there";
 
+interface Switched extends Pick<RestartReport, "backends" | "switchMs"> {
+  /** Resolves once the new process accepts. @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED */
+  readonly serving: Promise<void>;
+}
+
 class HotRestart implements Restart {
   private running: Promise<RestartReport> | undefined;
+  /** Set once it is the broker. */
   private successor: Successor | undefined;
-  private aborted = false;
+  private readonly abortion = new AbortController();
   /** Set while requests wait for the outcome, and for good once it is `there`. */
   private place: { readonly known: Promise<Place>; settle(place: Place): void } | undefined;
 
@@ -81,88 +97,112 @@ class HotRestart implements Restart {
     return this.running;
   }
 
-  elsewhere(connection: Connection, frame: Frame): Promise<boolean> | undefined {
-    return this.place?.known.then(async (place) => {
-      if (place === "there") await this.successor?.relay(connection, frame);
-      return place === "there";
-    });
+  relay(connection: Connection, frame: Frame): Promise<boolean> | undefined {
+    const { place } = this;
+    if (place === undefined) return undefined;
+    // Not to be closed under the message that carries it.
+    this.options.connections.markWaiting(connection);
+    return place.known.then((known) => known === "there" && this.send(connection, frame));
   }
 
   async abort(): Promise<void> {
-    this.aborted = true;
-    if (this.running === undefined) return;
-    void this.successor?.end();
-    await this.running.catch(() => {});
+    this.abortion.abort();
+    await this.running?.catch(() => {});
+  }
+
+  private async send(connection: Connection, frame: Frame): Promise<boolean> {
+    try {
+      await this.successor?.relay(connection, frame);
+      return this.successor !== undefined;
+    } catch (error) {
+      if (!isBrokerError(error)) throw error;
+      return false;
+    }
   }
 
   private async attempt(timeoutMs: number): Promise<RestartReport> {
-    const { clock, launch, onBegin, onFailed, onGone } = this.options;
+    const { clock, onBegin, onFailed, onLeft } = this.options;
     const beganMs = clock.monotonicMs();
-    const deadline = Deadline.after(clock, timeoutMs);
     // While nothing is accepted or read, nothing else keeps this process alive.
     const alive = clock.schedule(Number.POSITIVE_INFINITY, () => {});
     onBegin();
     try {
-      const successor = await launch();
-      this.successor = successor;
-      this.checkAborted();
-      const version = await successor.prepared(deadline);
-      await this.launchesSettled(deadline);
-      const switchedMs = clock.monotonicMs();
-      const backends = await this.switchTo(successor, deadline.within(SWITCH_MS));
-      const nowMs = clock.monotonicMs();
-      const report = {
-        pid: successor.pid,
-        version,
-        backends,
-        durationMs: nowMs - beganMs,
-        switchMs: nowMs - switchedMs,
-      };
-      onGone(report);
+      const { serving, ...switched } = await this.replace(Deadline.after(clock, timeoutMs));
+      const report = { ...switched, durationMs: clock.monotonicMs() - beganMs };
+      // There is no way back any more, only an answer to give.
+      onLeft(report);
+      await serving;
       return report;
     } catch (error) {
-      await this.successor?.end();
-      this.successor = undefined;
-      const failure = this.aborted ? new BrokerError("RESTART_FAILED", "the broker is shutting down") : error;
-      onFailed(failure);
-      throw failure;
+      onFailed(error);
+      throw error;
     } finally {
       alive.cancel();
     }
   }
 
-  /** A launch belongs to the process that began it. */
-  private async launchesSettled(deadline: Deadline): Promise<void> {
-    const { activation } = this.options;
-    while (activation.launching > 0 || activation.adopting > 0) {
-      await inTime(activation.settled(), deadline, "launches are still in progress");
+  private async replace(deadline: Deadline): Promise<Omit<RestartReport, "durationMs"> & Switched> {
+    const successor = await this.options.launch();
+    try {
+      const version = await this.inTime(successor.prepared(deadline), deadline, "the new process got ready");
+      return { pid: successor.pid, version, ...(await this.switchWhenQuiet(successor, deadline)) };
+    } catch (error) {
+      // Until it is gone it may have descriptors of ours.
+      await successor.end();
+      throw error;
     }
-    this.checkAborted();
   }
 
-  private async switchTo(successor: Successor, deadline: Deadline): Promise<number> {
-    const { keeper, connections, activation, counts } = this.options;
+  /** Closes the door only for what is over in a moment, and as often as it takes. */
+  private async switchWhenQuiet(successor: Successor, deadline: Deadline): Promise<Switched> {
+    const { clock, activation, connections } = this.options;
+    for (;;) {
+      // A launch belongs to the process that began it.
+      while (activation.launching > 0 || activation.adopting > 0)
+        await this.inTime(activation.settled(), deadline, "launches were in progress");
+      const switchedMs = clock.monotonicMs();
+      const switched = connections.hasLongWork(LONG_WORK_MS) ? undefined : await this.trySwitch(successor, deadline);
+      if (switched !== undefined) return { ...switched, switchMs: clock.monotonicMs() - switchedMs };
+      await this.inTime(sleep(clock, RETRY_MS), deadline, "requests were being answered");
+    }
+  }
+
+  /** Undefined when something is still being answered. */
+  private async trySwitch(successor: Successor, deadline: Deadline): Promise<Omit<Switched, "switchMs"> | undefined> {
+    const { clock, keeper, connections, activation, counts, onGone } = this.options;
     this.hold();
     const claim = keeper.suspend();
     try {
-      if (claim === undefined) throw new BrokerError("RESTART_FAILED", "the socket is just being bound anew");
-      await inTime(connections.quiet(), deadline, "requests are still being answered");
-      this.checkAborted();
-      const backends = await activation.suspend();
-      await successor.handOver({ claim, backends, ...counts() }, deadline);
+      if (claim === undefined)
+        throw new BrokerError("RESTART_FAILED", "the socket is just being bound anew, or its lock is somebody else's");
+      if (!(await isSoon(connections.quiet(), deadline.within(QUIET_MS)))) {
+        this.stay(keeper);
+        return undefined;
+      }
+      const suspending = activation.suspend();
+      const backends = await this.inTime(suspending, deadline, "a control channel was being written to");
+      const handingOver = successor.handOver({ claim, backends, ...counts() }, deadline.within(HAND_OVER_MS));
+      await this.inTime(handingOver, deadline, "the new process took over");
+      // Nothing below waits, so nobody sees it half done.
+      this.successor = successor;
+      const serving = successor.yours(Deadline.after(clock, HAND_OVER_MS));
       activation.letGo();
       keeper.letGo();
       this.place?.settle("there");
-      return backends.length;
+      onGone();
+      return { backends: backends.length, serving };
     } catch (error) {
-      // Until it is gone it may be reading what is ours.
       await successor.end();
       activation.resume();
-      if (claim !== undefined) keeper.open();
-      this.place?.settle("here");
-      this.place = undefined;
+      this.stay(keeper);
       throw error;
     }
+  }
+
+  private stay(keeper: EndpointKeeper): void {
+    keeper.open();
+    this.place?.settle("here");
+    this.place = undefined;
   }
 
   private hold(): void {
@@ -173,19 +213,31 @@ class HotRestart implements Restart {
     this.place = { known, settle };
   }
 
-  private checkAborted(): void {
-    if (this.aborted) throw new BrokerError("RESTART_FAILED", "the broker is shutting down");
+  /** @throws BrokerError DEADLINE_EXCEEDED, RESTART_FAILED when it is given up */
+  private inTime<T>(work: Promise<T>, deadline: Deadline, what: string): Promise<T> {
+    const { signal } = this.abortion;
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => reject(new BrokerError("RESTART_FAILED", "the broker is shutting down"));
+      if (signal.aborted) return aborted();
+      signal.addEventListener("abort", aborted, { once: true });
+      const timer = deadline.arm(() =>
+        reject(new BrokerError("DEADLINE_EXCEEDED", `the time for the restart was up while ${what}`)),
+      );
+      work.then(resolve, reject).finally(() => {
+        timer.cancel();
+        signal.removeEventListener("abort", aborted);
+      });
+    });
   }
 }
 
-async function inTime(work: Promise<unknown>, deadline: Deadline, what: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const timer = deadline.arm(() =>
-      reject(new BrokerError("DEADLINE_EXCEEDED", `the time for the restart passed while ${what}`)),
-    );
-    void work.finally(() => {
+/** Does `work` end before the deadline? */
+function isSoon(work: Promise<void>, deadline: Deadline): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = deadline.arm(() => resolve(false));
+    void work.then(() => {
       timer.cancel();
-      resolve();
+      resolve(true);
     });
   });
 }

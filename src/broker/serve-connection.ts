@@ -25,7 +25,7 @@ export interface ServeOptions {
    * Resolves true when connection and request, which has been read, are another process's now. Undefined: they are ours.
    * Default: they always are.
    */
-  readonly elsewhere?: (connection: Connection, frame: Frame) => Promise<boolean> | undefined;
+  readonly relay?: (connection: Connection, frame: Frame) => Promise<boolean> | undefined;
   /** Is this frame a backend that wants its control channel back? Consumes the connection when that is `kept`. Default: none is. */
   readonly attach?: (frame: Frame, connection: Connection) => AttachOutcome;
   /** Why no Hello can be taken right now; admin verbs are answered all the same. */
@@ -101,8 +101,8 @@ async function converse(
     return reply(connection, options, request.correlation, PAYLOAD_PROTOCOL.control, encodeRefused(request.refusal));
   }
   const { frame } = request;
-  const elsewhere = options.elsewhere?.(connection, frame);
-  if (elsewhere !== undefined && (await elsewhere)) return;
+  const relayed = options.relay?.(connection, frame);
+  if (relayed !== undefined && (await relayed)) return;
   options.onRequest(connection);
   if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) {
     const outcome = await options.admin(frame, connection);

@@ -8,7 +8,8 @@ import { decodeSuccession, encodeSuccession, type SuccessionArm } from "../wire/
 
 export interface SuccessionChannel {
   /**
-   * A duplicate of `descriptor` goes along. Messages leave in the order of the calls.
+   * A duplicate of `descriptor` goes along, which must stay open until then. Messages leave in the order of the calls; after
+   * one that failed none does, because half of it may be on its way.
    *
    * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED
    */
@@ -34,16 +35,20 @@ const FIRST_BYTES = 4096;
 /** Consumes the connection. */
 export function createSuccessionChannel({ files }: Pick<Platform, "files">, connection: Connection): SuccessionChannel {
   let turn: Promise<void> = Promise.resolve();
+  let failure: { readonly error: unknown } | undefined;
   return {
     send(message, { deadline, descriptor }) {
       const bytes = encodeSuccession(message);
       const write = async (): Promise<void> => {
+        if (failure !== undefined) throw failure.error;
         if (descriptor === undefined) return connection.writeAll(bytes, deadline);
         await connection.sendWithDescriptor(bytes.subarray(0, FIRST_BYTES), descriptor, deadline);
         if (bytes.length > FIRST_BYTES) await connection.writeAll(bytes.subarray(FIRST_BYTES), deadline);
       };
       const sent = turn.then(write);
-      turn = sent.catch(() => {});
+      turn = sent.catch((error: unknown) => {
+        failure ??= { error };
+      });
       return sent;
     },
     async receive(deadline) {

@@ -34,23 +34,29 @@ export interface Successor {
   /** Resolves with the version of its package once it could serve. @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED */
   prepared(deadline: Deadline): Promise<string>;
   /**
-   * Gives it duplicates of everything and resolves once it serves. When it rejects, nothing of that may be used before
-   * `end` has resolved.
+   * Gives it duplicates of everything and resolves once it has them. It does nothing with them before `yours`. When this
+   * rejects, nothing of that may be used before `end` has resolved.
    *
    * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED
    */
   handOver(estate: Estate, deadline: Deadline): Promise<void>;
+  /**
+   * From this call on it is the broker. Resolves once it accepts.
+   *
+   * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED: it died, or hangs
+   */
+  yours(deadline: Deadline): Promise<void>;
   /** A client's connection, borrowed, and what was read from it. @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED */
   relay(connection: Connection, frame: Frame): Promise<void>;
   /** Kills it and resolves when it is gone. */
   end(): Promise<void>;
-  /** It goes on by itself. */
-  close(): void;
 }
 
 /** The first descriptor behind the standard streams. */
 const SUCCESSION_FD = 3;
-const RELAY_MS = 5_000;
+const SEND_MS = 5_000;
+/** What send(2) says when the other end is closed. */
+const GONE = ["EPIPE", "ECONNRESET"];
 
 /** @throws BrokerError RESTART_FAILED */
 export async function launchSuccessor(
@@ -108,27 +114,34 @@ class Child implements Successor {
       await channel.send({ case: "complete", value: { backends: backends.length } }, { deadline });
     } catch (error) {
       // When it has died, what it wrote before says more.
-      if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
+      if (!hasCode(error, "IO_FAILED") || !GONE.includes(error.details.errno ?? "")) throw error;
     }
     const message = await this.expect(deadline, "taking over");
-    if (message.case !== "taken") unexpected(message, "taken");
+    if (message.case !== "received") unexpected(message, "received");
+  }
+
+  async yours(deadline: Deadline): Promise<void> {
+    // That it has died at this very moment shows in what it does not answer.
+    await this.channel.send({ case: "yours", value: {} }, { deadline }).catch(() => {});
+    const message = await this.expect(deadline, "beginning to serve");
+    if (message.case !== "serving") unexpected(message, "serving");
   }
 
   relay(connection: Connection, frame: Frame): Promise<void> {
     const bytes = encodeMessage(FrameSchema, frame);
     return this.channel.send(
       { case: "request", value: { frame: bytes } },
-      { deadline: Deadline.after(this.platform.clock, RELAY_MS), descriptor: connection.fd },
+      { deadline: this.soon(), descriptor: connection.fd },
     );
+  }
+
+  private soon(): Deadline {
+    return Deadline.after(this.platform.clock, SEND_MS);
   }
 
   async end(): Promise<void> {
     this.process.signal("SIGKILL");
     await this.ended();
-    this.close();
-  }
-
-  close(): void {
     this.channel.close();
     this.process.close();
   }
@@ -165,11 +178,14 @@ class Child implements Successor {
   }
 }
 
-function backendMessage({ endpoint, pid, lastHelloUnixMs, lastActiveUnixMs, channel }: SuspendedBackend) {
+function backendMessage(backend: SuspendedBackend) {
+  const { endpoint, pid, lastHelloUnixMs, lastActiveUnixMs, terminated, killInMs, channel } = backend;
   const memory = channel?.memory;
   return {
     endpoint,
     pid,
+    terminated,
+    ...(killInMs !== undefined && { killInMs: BigInt(Math.round(killInMs)) }),
     lastHelloUnixMs: BigInt(lastHelloUnixMs),
     lastActiveUnixMs: BigInt(lastActiveUnixMs),
     ...(memory && { channel: channelMessage(memory) }),

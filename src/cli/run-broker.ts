@@ -36,6 +36,7 @@ const SIGNAL_EXIT = { SIGTERM: 143, SIGINT: 130 } as const;
  * @throws BrokerError what `startBroker` throws, BROKER_ALREADY_RUNNING above all
  */
 export async function runBroker({ io, log, broker: options, onReady }: RunBrokerOptions): Promise<number> {
+  const takesOver = io.env[SUCCESSION_FD_VARIABLE] !== undefined;
   let signals = 0;
   let broker: Broker | undefined;
   const subscription = io.onTermination((signal) => {
@@ -43,7 +44,9 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     if (signals > 1) {
       log({ type: "broker-killed", level: "warn", message: `second ${signal}, ending at once`, reason: "signal" });
       void io.exit(SIGNAL_EXIT[signal]);
-    } else void broker?.stop({ reason: "signal" });
+    } else if (broker !== undefined) void broker.stop({ reason: "signal" });
+    // It is nothing yet: the broker whose place it was to take goes on.
+    else if (takesOver) void io.exit(SIGNAL_EXIT[signal]);
   });
   const hangups = io.onHangup(() => {
     if (io.stderrIsTerminal || io.stdoutIsTerminal) void broker?.stop({ reason: "signal" });
@@ -54,7 +57,7 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     const predecessorFd = inheritedFd(io.env);
     broker = await startBroker({
       ...options,
-      successor: successorCommand(io, options.platform),
+      successor: () => successorCommand(io, options.platform),
       ...(predecessorFd !== undefined && { predecessorFd }),
       onEvent: log,
     });
@@ -72,14 +75,14 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
 const STDERR_FD = 2;
 
 /** The same command line, whatever is at its paths by then; what it prints goes where our log goes. */
-function successorCommand(io: ProcessIo, { processes }: Pick<Platform, "processes">): SuccessorCommand {
-  return { ...processes.selfCommand, env: io.env, cwd: cwdOf(io), outputFd: STDERR_FD };
+function successorCommand(io: ProcessIo, { files, processes }: Platform): SuccessorCommand {
+  return { ...processes.selfCommand, env: io.env, cwd: cwdOf(io, files), outputFd: STDERR_FD };
 }
 
-/** The directory may be gone; only relative paths need it. */
-function cwdOf(io: ProcessIo): string {
+/** The directory may be gone by now; only relative paths need it. */
+function cwdOf(io: ProcessIo, files: Platform["files"]): string {
   try {
-    return io.cwd;
+    return files.facts(io.cwd)?.kind === "directory" ? io.cwd : "/";
   } catch {
     return "/";
   }

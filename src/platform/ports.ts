@@ -378,6 +378,8 @@ export interface FileLock {
   readonly path: string;
   /** The lock belongs to the open file: a process that is given a duplicate holds it, too. */
   readonly fd: number;
+  /** Does its path still lead to it? A lock whose file was removed keeps nobody away. */
+  isCurrent(): boolean;
   /** Text in the lock file, for people who look; empty until set. */
   describe(text: string): void;
   /** Removes the file, when it still is the one that was locked, and lets go. */

@@ -1,5 +1,6 @@
 /** The new process fails at some point before it is the broker: the old one goes on as if nothing had been. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
@@ -23,7 +24,7 @@ socket.once("data", () => { ${then} });
 const FAILURES: readonly [how: string, script: string, code: number, reason: RegExp][] = [
   ["cannot be loaded", 'import "./not-there.mjs";', 70, /ended with status 1 while getting ready/],
   ["ends at once", "process.exit(3);", 70, /ended with status 3 while getting ready/],
-  ["never gets ready", "setInterval(() => {}, 1000);", 124, /deadline/],
+  ["never gets ready", "setInterval(() => {}, 1000);", 124, /time for the restart was up|deadline passed/],
   [
     "says what nobody understands",
     'import { writeSync } from "node:fs"; writeSync(3, "what?");',
@@ -42,8 +43,13 @@ const FAILURES: readonly [how: string, script: string, code: number, reason: Reg
     70,
     /cannot take over: no room/,
   ],
-  ["says something else instead", successor('say({ case: "complete", value: {} });'), 70, /complete instead of taken/],
-  ["never takes over", successor("setInterval(() => {}, 1000);"), 124, /deadline/],
+  [
+    "says something else instead",
+    successor('say({ case: "complete", value: {} });'),
+    70,
+    /complete instead of received/,
+  ],
+  ["never takes over", successor("setInterval(() => {}, 1000);"), 124, /time for the restart was up|deadline passed/],
 ];
 
 for (const [how, script, code, reason] of FAILURES) {
@@ -83,6 +89,7 @@ test("a broker that is told to end while it restarts ends, and so does the new p
   assert.equal(at.world.processes().length, 1);
   const next = await at.world.startBroker(["--socket", at.broker.endpoint]);
   assert.equal((await at.restart()).code, 0);
+  if (next.process.exitCode === null) await once(next.process, "exit");
   assert.equal(next.process.exitCode, 0);
 });
 

@@ -60,6 +60,7 @@ export interface BrokerStart {
   readonly env?: Record<string, string>;
   /** Default: that of `rpb`. */
   readonly script?: string;
+  readonly cwd?: string;
 }
 
 export interface Finished {
@@ -158,11 +159,12 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
 async function startBroker(
   world: World,
   args: readonly string[],
-  { env = {}, script = RPB }: BrokerStart,
+  { env = {}, script = RPB, cwd }: BrokerStart,
 ): Promise<RunningBroker> {
   const child = world.track(
     spawn(process.execPath, [script, "serve", "--log-format", "json", ...args], {
       env: { ...world.env, ...env },
+      cwd,
       stdio: ["ignore", "pipe", "pipe"],
     }),
   );

@@ -85,6 +85,7 @@ function createLock(fd: number, path: string): FileLock {
   return {
     path,
     fd,
+    isCurrent: () => held && isCurrent(fd, path),
     describe(text) {
       ftruncateSync(fd, 0);
       writeSync(fd, text, 0);

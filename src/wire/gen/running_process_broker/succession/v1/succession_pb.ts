@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file running_process_broker/succession/v1/succession.proto.
  */
 export const file_running_process_broker_succession_v1_succession: GenFile = /*@__PURE__*/
-  fileDesc("CjVydW5uaW5nX3Byb2Nlc3NfYnJva2VyL3N1Y2Nlc3Npb24vdjEvc3VjY2Vzc2lvbi5wcm90bxIkcnVubmluZ19wcm9jZXNzX2Jyb2tlci5zdWNjZXNzaW9uLnYxIqgEChFTdWNjZXNzaW9uTWVzc2FnZRJCCghwcmVwYXJlZBgBIAEoCzIuLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5QcmVwYXJlZEgAEkIKCGxpc3RlbmVyGAIgASgLMi4ucnVubmluZ19wcm9jZXNzX2Jyb2tlci5zdWNjZXNzaW9uLnYxLkxpc3RlbmVySAASOgoEbG9jaxgDIAEoCzIqLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5Mb2NrSAASQAoHYmFja2VuZBgEIAEoCzItLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5CYWNrZW5kSAASQgoIY29tcGxldGUYBSABKAsyLi5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLnN1Y2Nlc3Npb24udjEuQ29tcGxldGVIABI8CgV0YWtlbhgGIAEoCzIrLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5UYWtlbkgAEj4KBmZhaWxlZBgHIAEoCzIsLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5GYWlsZWRIABJACgdyZXF1ZXN0GAggASgLMi0ucnVubmluZ19wcm9jZXNzX2Jyb2tlci5zdWNjZXNzaW9uLnYxLlJlcXVlc3RIAEIJCgdtZXNzYWdlIhsKCFByZXBhcmVkEg8KB3ZlcnNpb24YASABKAkiVwoITGlzdGVuZXISDgoGZGV2aWNlGAEgASgEEg0KBWlub2RlGAIgASgEEhAKCGFjY2VwdGVkGAMgASgEEhoKEmxhc3RfY29ubmVjdGlvbl9pZBgEIAEoBCIGCgRMb2NrIqEBCgdCYWNrZW5kEhAKCGVuZHBvaW50GAEgASgJEgsKA3BpZBgCIAEoDRIaChJsYXN0X2hlbGxvX3VuaXhfbXMYAyABKAQSGwoTbGFzdF9hY3RpdmVfdW5peF9tcxgEIAEoBBI+CgdjaGFubmVsGAUgASgLMi0ucnVubmluZ19wcm9jZXNzX2Jyb2tlci5zdWNjZXNzaW9uLnYxLkNoYW5uZWwimQEKB0NoYW5uZWwSFAoMY2FwYWJpbGl0aWVzGAEgASgEEhAKCGZlYXR1cmVzGAIgASgEEjkKBmxlYXNlcxgDIAEoCzIpLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuY29udHJvbC52MS5MZWFzZXMSFwoPbGFzdF9yZXF1ZXN0X2lkGAQgASgEEhIKCnVuZmluaXNoZWQYBSABKAwiHAoIQ29tcGxldGUSEAoIYmFja2VuZHMYASABKA0iBwoFVGFrZW4iJgoGRmFpbGVkEgwKBGNvZGUYASABKAkSDgoGcmVhc29uGAIgASgJIhgKB1JlcXVlc3QSDQoFZnJhbWUYASABKAxiBnByb3RvMw", [file_running_process_broker_control_v1_control]);
+  fileDesc("CjVydW5uaW5nX3Byb2Nlc3NfYnJva2VyL3N1Y2Nlc3Npb24vdjEvc3VjY2Vzc2lvbi5wcm90bxIkcnVubmluZ19wcm9jZXNzX2Jyb2tlci5zdWNjZXNzaW9uLnYxIq4FChFTdWNjZXNzaW9uTWVzc2FnZRJCCghwcmVwYXJlZBgBIAEoCzIuLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5QcmVwYXJlZEgAEkIKCGxpc3RlbmVyGAIgASgLMi4ucnVubmluZ19wcm9jZXNzX2Jyb2tlci5zdWNjZXNzaW9uLnYxLkxpc3RlbmVySAASOgoEbG9jaxgDIAEoCzIqLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5Mb2NrSAASQAoHYmFja2VuZBgEIAEoCzItLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5CYWNrZW5kSAASQgoIY29tcGxldGUYBSABKAsyLi5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLnN1Y2Nlc3Npb24udjEuQ29tcGxldGVIABJCCghyZWNlaXZlZBgGIAEoCzIuLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5SZWNlaXZlZEgAEj4KBmZhaWxlZBgHIAEoCzIsLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5GYWlsZWRIABI8CgV5b3VycxgJIAEoCzIrLnJ1bm5pbmdfcHJvY2Vzc19icm9rZXIuc3VjY2Vzc2lvbi52MS5Zb3Vyc0gAEkAKB3NlcnZpbmcYCiABKAsyLS5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLnN1Y2Nlc3Npb24udjEuU2VydmluZ0gAEkAKB3JlcXVlc3QYCCABKAsyLS5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLnN1Y2Nlc3Npb24udjEuUmVxdWVzdEgAQgkKB21lc3NhZ2UiGwoIUHJlcGFyZWQSDwoHdmVyc2lvbhgBIAEoCSJXCghMaXN0ZW5lchIOCgZkZXZpY2UYASABKAQSDQoFaW5vZGUYAiABKAQSEAoIYWNjZXB0ZWQYAyABKAQSGgoSbGFzdF9jb25uZWN0aW9uX2lkGAQgASgEIgYKBExvY2si3QEKB0JhY2tlbmQSEAoIZW5kcG9pbnQYASABKAkSCwoDcGlkGAIgASgNEhoKEmxhc3RfaGVsbG9fdW5peF9tcxgDIAEoBBIbChNsYXN0X2FjdGl2ZV91bml4X21zGAQgASgEEj4KB2NoYW5uZWwYBSABKAsyLS5ydW5uaW5nX3Byb2Nlc3NfYnJva2VyLnN1Y2Nlc3Npb24udjEuQ2hhbm5lbBISCgp0ZXJtaW5hdGVkGAYgASgIEhcKCmtpbGxfaW5fbXMYByABKARIAIgBAUINCgtfa2lsbF9pbl9tcyKZAQoHQ2hhbm5lbBIUCgxjYXBhYmlsaXRpZXMYASABKAQSEAoIZmVhdHVyZXMYAiABKAQSOQoGbGVhc2VzGAMgASgLMikucnVubmluZ19wcm9jZXNzX2Jyb2tlci5jb250cm9sLnYxLkxlYXNlcxIXCg9sYXN0X3JlcXVlc3RfaWQYBCABKAQSEgoKdW5maW5pc2hlZBgFIAEoDCIcCghDb21wbGV0ZRIQCghiYWNrZW5kcxgBIAEoDSIKCghSZWNlaXZlZCIHCgVZb3VycyIJCgdTZXJ2aW5nIiYKBkZhaWxlZBIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIYCgdSZXF1ZXN0Eg0KBWZyYW1lGAEgASgMYgZwcm90bzM", [file_running_process_broker_control_v1_control]);
 
 /**
  * What passes between a broker and the new process that takes its place (docs/protocol.md, "Succession"). Ours, and only
@@ -67,12 +67,12 @@ export type SuccessionMessage = Message<"running_process_broker.succession.v1.Su
     case: "complete";
   } | {
     /**
-     * Successor: is the broker from now on.
+     * Successor: has it all, and does nothing with it yet.
      *
-     * @generated from field: running_process_broker.succession.v1.Taken taken = 6;
+     * @generated from field: running_process_broker.succession.v1.Received received = 6;
      */
-    value: Taken;
-    case: "taken";
+    value: Received;
+    case: "received";
   } | {
     /**
      * Successor: cannot take over, and ends.
@@ -83,7 +83,23 @@ export type SuccessionMessage = Message<"running_process_broker.succession.v1.Su
     case: "failed";
   } | {
     /**
-     * Predecessor, after Taken: a client's connection rides on it.
+     * Predecessor: the successor is the broker from now on.
+     *
+     * @generated from field: running_process_broker.succession.v1.Yours yours = 9;
+     */
+    value: Yours;
+    case: "yours";
+  } | {
+    /**
+     * Successor, after Yours: it accepts.
+     *
+     * @generated from field: running_process_broker.succession.v1.Serving serving = 10;
+     */
+    value: Serving;
+    case: "serving";
+  } | {
+    /**
+     * Predecessor, after Yours: a client's connection rides on it.
      *
      * @generated from field: running_process_broker.succession.v1.Request request = 8;
      */
@@ -205,6 +221,20 @@ export type Backend = Message<"running_process_broker.succession.v1.Backend"> & 
    * @generated from field: running_process_broker.succession.v1.Channel channel = 5;
    */
   channel?: Channel | undefined;
+
+  /**
+   * It has been sent SIGTERM.
+   *
+   * @generated from field: bool terminated = 6;
+   */
+  terminated: boolean;
+
+  /**
+   * Milliseconds until it is to be killed; absent when it has no limit.
+   *
+   * @generated from field: optional uint64 kill_in_ms = 7;
+   */
+  killInMs?: bigint | undefined;
 };
 
 /**
@@ -279,17 +309,43 @@ export const CompleteSchema: GenMessage<Complete> = /*@__PURE__*/
   messageDesc(file_running_process_broker_succession_v1_succession, 6);
 
 /**
- * @generated from message running_process_broker.succession.v1.Taken
+ * @generated from message running_process_broker.succession.v1.Received
  */
-export type Taken = Message<"running_process_broker.succession.v1.Taken"> & {
+export type Received = Message<"running_process_broker.succession.v1.Received"> & {
 };
 
 /**
- * Describes the message running_process_broker.succession.v1.Taken.
- * Use `create(TakenSchema)` to create a new message.
+ * Describes the message running_process_broker.succession.v1.Received.
+ * Use `create(ReceivedSchema)` to create a new message.
  */
-export const TakenSchema: GenMessage<Taken> = /*@__PURE__*/
+export const ReceivedSchema: GenMessage<Received> = /*@__PURE__*/
   messageDesc(file_running_process_broker_succession_v1_succession, 7);
+
+/**
+ * @generated from message running_process_broker.succession.v1.Yours
+ */
+export type Yours = Message<"running_process_broker.succession.v1.Yours"> & {
+};
+
+/**
+ * Describes the message running_process_broker.succession.v1.Yours.
+ * Use `create(YoursSchema)` to create a new message.
+ */
+export const YoursSchema: GenMessage<Yours> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_succession_v1_succession, 8);
+
+/**
+ * @generated from message running_process_broker.succession.v1.Serving
+ */
+export type Serving = Message<"running_process_broker.succession.v1.Serving"> & {
+};
+
+/**
+ * Describes the message running_process_broker.succession.v1.Serving.
+ * Use `create(ServingSchema)` to create a new message.
+ */
+export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
+  messageDesc(file_running_process_broker_succession_v1_succession, 9);
 
 /**
  * @generated from message running_process_broker.succession.v1.Failed
@@ -313,7 +369,7 @@ export type Failed = Message<"running_process_broker.succession.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_running_process_broker_succession_v1_succession, 8);
+  messageDesc(file_running_process_broker_succession_v1_succession, 10);
 
 /**
  * @generated from message running_process_broker.succession.v1.Request
@@ -332,5 +388,5 @@ export type Request = Message<"running_process_broker.succession.v1.Request"> & 
  * Use `create(RequestSchema)` to create a new message.
  */
 export const RequestSchema: GenMessage<Request> = /*@__PURE__*/
-  messageDesc(file_running_process_broker_succession_v1_succession, 9);
+  messageDesc(file_running_process_broker_succession_v1_succession, 11);
 
