@@ -1,8 +1,8 @@
 // The four routes through the client library, as a tool would use it: reach the backend, one request, done.
 import { once } from "node:events";
 import { connect, openSession } from "running-process-broker/client";
-import { encodeRequest } from "../dist/wire/envelope.js";
-import { createFrameDecoder } from "../dist/wire/frame-decoder.js";
+import { encodeRequest } from "../../dist/wire/envelope.js";
+import { createFrameDecoder } from "../../dist/wire/frame-decoder.js";
 
 export async function createLibraryClient({ broker, service, version, protocol, payload }) {
   const common = { service, version, broker: { endpoint: broker, autoStart: false } };
