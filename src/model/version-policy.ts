@@ -1,5 +1,5 @@
 /** Which versions a definition lets through (spec: wire §5). The floor is checked first, then the allow-list. */
-import { compare } from "semver";
+import compare from "semver/functions/compare.js";
 
 export type VersionVerdict = "allowed" | "below-floor" | "not-listed";
 
