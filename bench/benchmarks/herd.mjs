@@ -1,6 +1,7 @@
 // Many cold clients at once, nothing running: how long until the last has its answer and has ended, and what was started
 // for them. A hundred are a hundred processes; five hundred are a hundred processes with five clients each, because five
-// hundred would measure the machine's memory.
+// hundred would measure the machine's memory. A hundred in one process show what the broker does about a herd when the
+// start of a hundred Nodes is left out.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { program, start } from "../frame/children.mjs";
@@ -11,6 +12,7 @@ const HERDS = {
   1: { processes: 1, clients: 1 },
   100: { processes: 100, clients: 1 },
   500: { processes: 100, clients: 5 },
+  "100-one": { processes: 1, clients: 100 },
 };
 const SMOKE_PROCESSES = 4;
 
@@ -23,10 +25,12 @@ export default {
     { id: "1", name: "one cold client", unit: "ms" },
     { id: "100", name: "100 cold clients", unit: "ms", against: "1" },
     { id: "500", name: "500 cold clients in 100 processes", unit: "ms", against: "1" },
+    { id: "100-one", name: "100 cold clients in one process", unit: "ms", against: "1" },
     { id: "node", name: "100 times node -e 0 at once", unit: "ms", against: "1" },
     { id: "1-started", name: "started for one", unit: "processes" },
     { id: "100-started", name: "started for 100", unit: "processes" },
     { id: "500-started", name: "started for 500", unit: "processes" },
+    { id: "100-one-started", name: "started for 100 in one process", unit: "processes" },
   ],
   targets: [
     { row: "100", figure: "p50", of: "1", atMost: 8 },

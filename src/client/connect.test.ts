@@ -13,7 +13,7 @@ import {
   onFirstFrame,
   temporaryDirectory,
 } from "../../test/client/support/scripted-server.ts";
-import type { BrokerError } from "../base/errors.ts";
+import { BrokerError } from "../base/errors.ts";
 import { systemClock } from "../platform/node/clock.ts";
 import { loadPlatform, placeInputs } from "../platform/platform.ts";
 import { encodeResponse } from "../wire/envelope.ts";
@@ -65,6 +65,27 @@ async function stage(t: TestContext): Promise<Stage> {
   };
   return { options: { service: "demo", version: "1.2.3" }, env, direct, brokerPath };
 }
+
+test("all calls share one platform; one that could not be loaded is loaded anew by the next call", async (t) => {
+  const { options, env } = await stage(t);
+  const { client, loads } = clientWith(env);
+  for (let call = 0; call < 3; call++) await assert.rejects(client.connect(options), { code: "BROKER_UNAVAILABLE" });
+  assert.equal(loads(), 1);
+
+  let failures = 0;
+  const unlucky = createClient({
+    clock: systemClock,
+    env: () => env,
+    places: placeInputs,
+    loadPlatform: () => {
+      failures += 1;
+      return failures === 1 ? Promise.reject(new BrokerError("IO_FAILED", "no library")) : loadPlatform();
+    },
+  });
+  await assert.rejects(unlucky.connect(options), { code: "IO_FAILED" });
+  await assert.rejects(unlucky.connect(options), { code: "BROKER_UNAVAILABLE" });
+  assert.equal(failures, 2);
+});
 
 test("RUNNING_PROCESS_DISABLE=1 without a fallback: BROKER_DISABLED, and the platform is not loaded", async (t) => {
   const { options, env } = await stage(t);

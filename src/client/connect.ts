@@ -38,7 +38,8 @@ export interface ClientSystem {
   loadPlatform(): Promise<Platform>;
 }
 
-export function createClient(system: ClientSystem): Client {
+export function createClient(given: ClientSystem): Client {
+  const system = { ...given, loadPlatform: loadOnce(given.loadPlatform) };
   return {
     connect: (options) =>
       open(system, options, async () => ({
@@ -52,6 +53,18 @@ export function createClient(system: ClientSystem): Client {
         const pipelined = adopt === "no" ? undefined : pipelinedBytes(options.firstRequest);
         return { wish: { adopt, pipelined }, finish: (connected) => createSession(connected, system.clock, options) };
       }),
+  };
+}
+
+/** One platform for all calls: making one looks up what does not change while the process lives. A failure is tried again. */
+function loadOnce(load: () => Promise<Platform>): () => Promise<Platform> {
+  let loaded: Promise<Platform> | undefined;
+  return () => {
+    loaded ??= load().catch((error: unknown) => {
+      loaded = undefined;
+      throw error;
+    });
+    return loaded;
   };
 }
 

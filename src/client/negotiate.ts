@@ -142,11 +142,15 @@ function isClosed(error: unknown): boolean {
 function decodeReply(body: Buffer): HelloReply {
   const frame = decodeFrame(body);
   checkEnvelope(frame, { kind: FrameKind.RESPONSE, ...CONTROL });
-  const wrongId = frameUnexpected("request_id", `request_id ${frame.requestId}, expected ${HELLO_REQUEST_ID}`);
-  if (frame.requestId !== HELLO_REQUEST_ID && frame.requestId !== 0n) throw wrongId;
+  const { requestId } = frame;
+  if (requestId !== HELLO_REQUEST_ID && requestId !== 0n) throw wrongId(requestId);
   const reply = decodeMessage(HelloReplySchema, frame.payload);
-  if (frame.requestId === 0n && reply.result.case !== "refused") throw wrongId;
+  if (requestId === 0n && reply.result.case !== "refused") throw wrongId(requestId);
   return reply;
+}
+
+function wrongId(got: bigint): BrokerError {
+  return frameUnexpected("request_id", `request_id ${got}, expected ${HELLO_REQUEST_ID}`);
 }
 
 function refusal(refused: Refused): BrokerError {
