@@ -1,13 +1,14 @@
 /** What /proc says about processes (proc(5)). Everything is read at one moment and may be outdated at the next. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
 import type { ProcessFacts } from "../ports.ts";
+import { readProcFile } from "./proc-file.ts";
 
 /** Undefined when the process is gone, a zombie, or not ours to look at. */
 export function readFacts(pid: number): ProcessFacts | undefined {
   try {
     const stat = readStat(pid);
     if (stat === undefined || stat.state === "Z" || stat.state === "X") return undefined;
-    const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+    const argv = readProcFile(`/proc/${pid}/cmdline`).toString("utf8").split("\0").slice(0, -1);
     return {
       pid,
       startTime: stat.startTime,
@@ -30,7 +31,7 @@ export interface ProcessStat {
 export function readStat(pid: number): ProcessStat | undefined {
   let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    text = readProcFile(`/proc/${pid}/stat`).toString("latin1");
   } catch {
     return undefined;
   }
@@ -52,8 +53,15 @@ export function listPids(): number[] {
 /** Was the process started with this variable? False when its environment cannot be read. */
 export function hasEnvironment(pid: number, entry: string): boolean {
   try {
-    return `\0${readFileSync(`/proc/${pid}/environ`, "latin1")}`.includes(`\0${entry}\0`);
+    return holdsEntry(readProcFile(`/proc/${pid}/environ`), Buffer.from(`${entry}\0`));
   } catch {
     return false;
   }
+}
+
+/** Is it one of the entries, each of which a NUL byte ends? */
+function holdsEntry(entries: Buffer, wanted: Buffer): boolean {
+  for (let at = entries.indexOf(wanted); at >= 0; at = entries.indexOf(wanted, at + 1))
+    if (at === 0 || entries[at - 1] === 0) return true;
+  return false;
 }

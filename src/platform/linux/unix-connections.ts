@@ -4,7 +4,8 @@
  * until it is accepted). That holds whoever accepted it, so a connection that was handed over bears the path of whoever
  * accepted it first and is told apart by who has it open.
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
+import { readProcFile } from "./proc-file.ts";
 
 const LISTENING = 0x10000;
 /** net.h: SS_CONNECTING is a peer in the backlog, SS_CONNECTED one that was accepted. */
@@ -21,7 +22,7 @@ interface UnixSocket {
 export function countConnections(options: { path: string; pid: number; handedOverFrom: string }): number | undefined {
   let listed: readonly UnixSocket[];
   try {
-    listed = parse(readFileSync("/proc/net/unix", "latin1"), [options.path, options.handedOverFrom]);
+    listed = parse(readProcFile("/proc/net/unix").toString("latin1"), [options.path, options.handedOverFrom]);
   } catch {
     return undefined;
   }
