@@ -105,6 +105,8 @@ class BinaryWatch {
     if (now === undefined || isSame(this.known, now)) return false;
     try {
       const sha256 = await this.platform.files.sha256Executable(now.path);
+      // Closed meanwhile: a watch that began now would have nobody to end it.
+      if (this.closed) return false;
       if (Buffer.compare(sha256, this.binary.sha256) !== 0) {
         this.suspect = now;
         return isSame(suspect, now);
