@@ -16,8 +16,9 @@ const REQUEST: LaunchRequest = {
 /** Real activation over launches that a test brings to their ends by hand. */
 function setUp() {
   const launches: { registry: LaunchRegistry; up(backend: LaunchedBackend): void; down(error: Error): void }[] = [];
+  const clock = createManualClock();
   const activation = createActivation({
-    clock: createManualClock(),
+    clock,
     bringUp: (_, registry) =>
       new Promise((resolve, reject) => {
         const up = (backend: LaunchedBackend): void => {
@@ -27,7 +28,7 @@ function setUp() {
         launches.push({ registry, up, down: reject });
       }),
   });
-  return { activation, launches };
+  return { activation, launches, clock };
 }
 
 interface Counted extends LaunchedBackend {
@@ -83,6 +84,20 @@ test("a backend that does not serve is retired once and replaced by one launch f
   for (const activated of await Promise.all(asked)) assert.equal(backendOf(activated), next);
   assert.equal(launches.length, 2);
   assert.ok(dead.retired >= 1);
+});
+
+test("nothing waits for a backend to stay up that has gone", async () => {
+  const { activation, launches, clock } = setUp();
+  const gone = backend();
+  const launched = activation.activate(REQUEST);
+  launches[0]?.up(gone);
+  await launched;
+  assert.equal(clock.pendingTimers, 1);
+  // News of an older one of the same launch does not concern it.
+  launches[0]?.registry.unpublish(backend(), "exited");
+  assert.equal(clock.pendingTimers, 1);
+  launches[0]?.registry.unpublish(gone, "exited");
+  assert.equal(clock.pendingTimers, 0);
 });
 
 test("without a way to launch, a backend that is not there is refused as not registered", async () => {

@@ -2,7 +2,7 @@
  * Finding or launching the backend of a key. Single flight: the first Hello for a key that is not running launches it,
  * later ones join that launch, and nobody waits for another key's.
  */
-import { type Clock, sleep } from "../base/clock.ts";
+import { type Clock, sleep, type Timer } from "../base/clock.ts";
 import { type BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { meansSameLaunch } from "../model/launch-means.ts";
@@ -280,6 +280,12 @@ class SingleFlight implements Activation {
   private registry(id: string): LaunchRegistry {
     const { clock } = this.options;
     let stable = false;
+    let settling: { readonly published: LaunchedBackend; readonly timer: Timer } | undefined;
+    const unsettle = (backend: LaunchedBackend): void => {
+      if (settling?.published !== backend) return;
+      settling.timer.cancel();
+      settling = undefined;
+    };
     return {
       started: (started) => {
         this.owned.add(started);
@@ -292,13 +298,17 @@ class SingleFlight implements Activation {
         this.running.set(id, published);
         if (old !== published) (old as LaunchedBackend | undefined)?.supersede();
         const settle = (): void => {
+          settling = undefined;
           if (this.running.get(id) !== published) return;
           stable = true;
           this.recovery.forget(id);
         };
-        clock.schedule(STABLE_MS, settle, { weak: true });
+        settling?.timer.cancel();
+        settling = { published, timer: clock.schedule(STABLE_MS, settle, { weak: true }) };
       },
       unpublish: (gone, why) => {
+        // A timer left behind would hold on to all there is of it.
+        unsettle(gone);
         this.dropIfCurrent(id, gone);
         // It did nothing wrong, so what comes next is no repetition.
         if (why === "replaced" || why === "idle") this.recovery.forget(id);
