@@ -3,6 +3,7 @@
  * client that is not handed over dials `backend_pipe` and sees no error.
  */
 import type { HandoffSettings } from "./exec-settings.ts";
+import { makeRoom } from "./make-room.ts";
 
 export type FallbackReason =
   | "client-unsupported"
@@ -126,15 +127,7 @@ interface Windows {
 
 /** Counts per key in a fixed window that begins with the first count. */
 function createWindows(windowMs: number): Windows {
-  // Every window is as long as any other, so the order of insertion is the order in which they end.
   const windows = new Map<string, { startedMs: number; used: number }>();
-  /** Drops windows that are over, an old one of the key among them, and more when there are too many. */
-  const makeRoom = (nowMs: number): void => {
-    for (const [key, { startedMs }] of windows) {
-      if (windows.size < MAX_KEYS && nowMs - startedMs < windowMs) return;
-      windows.delete(key);
-    }
-  };
   const current = (key: string, nowMs: number): { startedMs: number; used: number } | undefined => {
     const window = windows.get(key);
     return window !== undefined && nowMs - window.startedMs < windowMs ? window : undefined;
@@ -147,7 +140,8 @@ function createWindows(windowMs: number): Windows {
         window.used++;
         return;
       }
-      makeRoom(nowMs);
+      // An old one of the key is over, and so goes with it.
+      makeRoom(windows, { nowMs, windowMs, maxKeys: MAX_KEYS });
       windows.set(key, { startedMs: nowMs, used: 1 });
     },
     remainingMs(key, nowMs) {

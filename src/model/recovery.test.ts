@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { CRASH_BACKOFF_MS, createRecovery } from "./recovery.ts";
+import { CRASH_BACKOFF_MS, createRecovery, RECOVERY_KEYS } from "./recovery.ts";
 import { SPAWN_WINDOW_MS } from "./spawn-budget.ts";
 
 const FACTS = { exit: "status 1", logTail: "oops", atUnixMs: 5 };
@@ -36,6 +36,15 @@ test("what happened last is told while it counts, and forgotten with its window 
   assert.equal(recovery.crashed("k", SPAWN_WINDOW_MS, FACTS), 1);
   recovery.forget("k");
   assert.equal(recovery.last("k", SPAWN_WINDOW_MS), undefined);
+});
+
+test("of more keys than are kept the oldest is forgotten", () => {
+  const recovery = createRecovery();
+  for (let i = 0; i <= RECOVERY_KEYS; i++) recovery.crashed(`key ${i}`, i / 1000, FACTS);
+  const kept = recovery.rows(1).map((row) => row.key);
+  assert.equal(kept.length, RECOVERY_KEYS);
+  assert.equal(recovery.last("key 0", 1), undefined);
+  assert.ok(kept.includes(`key ${RECOVERY_KEYS}`));
 });
 
 test("keys whose window is over do not pile up", () => {

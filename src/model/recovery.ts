@@ -5,14 +5,15 @@
  * launched for ever. Nothing lasts: a backend that stays up, and the end of the window, clear it. What happened last is
  * kept for people, as long as it counts.
  */
+import { makeRoom } from "./make-room.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW, SPAWN_WINDOW_MS } from "./spawn-budget.ts";
 
 /** Before the launch that follows the second crash in a window; the first is followed at once. */
 export const CRASH_BACKOFF_MS = 250;
 /** A backend that has been up for this long has not crashed "right after ready": the next launch is a first one again. */
 export const STABLE_MS = 10_000;
-/** Keys kept before those whose window is over are swept. */
-const SWEEP_AT = 1024;
+/** Keys kept at one time, each with up to 4 KiB of its last output; beyond it the oldest is forgotten. */
+export const RECOVERY_KEYS = 256;
 
 /** How a backend that was ready, or a launch, ended that nobody wanted to end. */
 export interface CrashFacts {
@@ -63,7 +64,7 @@ export function createRecovery(): Recovery {
     crashed(key, nowMs, facts) {
       const window = current(key, nowMs);
       if (window === undefined) {
-        if (windows.size >= SWEEP_AT) for (const old of [...windows.keys()]) current(old, nowMs);
+        makeRoom(windows, { nowMs, windowMs: SPAWN_WINDOW_MS, maxKeys: RECOVERY_KEYS });
         windows.set(key, { startedMs: nowMs, crashedMs: nowMs, crashes: 1, facts });
         return 1;
       }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { createSpawnBudget, SPAWN_WINDOW_MS } from "./spawn-budget.ts";
+import { createSpawnBudget, SPAWN_BUDGET_KEYS, SPAWN_WINDOW_MS } from "./spawn-budget.ts";
 
 test("three attempts, then none until the window that the first one began is over", () => {
   const budget = createSpawnBudget();
@@ -53,6 +53,14 @@ test("settings below the least are raised to it", () => {
   assert.equal(budget.begin("a", 0), 0);
   assert.equal(budget.begin("a", 0.5), 1);
   assert.equal(budget.begin("a", 1), 0);
+});
+
+test("of more keys than are counted the oldest is forgotten", () => {
+  const budget = createSpawnBudget();
+  for (let key = 0; key <= SPAWN_BUDGET_KEYS; key++) budget.begin(`key ${key}`, key / 1000);
+  const counted = budget.rows(2).map(({ key }) => key);
+  assert.equal(counted.length, SPAWN_BUDGET_KEYS);
+  assert.ok(!counted.includes("key 0") && counted.includes(`key ${SPAWN_BUDGET_KEYS}`));
 });
 
 test("a flood of keys is forgotten once their windows are over", () => {

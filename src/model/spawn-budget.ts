@@ -3,10 +3,12 @@
  * the count. Unlike the reference, the end of a window never lets a second launch start beside a running one: that is
  * single flight's business, not the budget's.
  */
+import { makeRoom } from "./make-room.ts";
+
 export const SPAWN_ATTEMPTS_PER_WINDOW = 3;
 export const SPAWN_WINDOW_MS = 30_000;
-/** Keys kept before those whose window is over are swept. */
-const SWEEP_AT = 1024;
+/** Keys counted at one time; beyond it the oldest goes, and may be tried three times again. */
+export const SPAWN_BUDGET_KEYS = 1024;
 
 export interface SpawnBudgetRow {
   readonly key: string;
@@ -43,7 +45,7 @@ export function createSpawnBudget(options: { attempts?: number; windowMs?: numbe
     begin(key, nowMs) {
       const window = current(key, nowMs);
       if (window === undefined) {
-        if (windows.size >= SWEEP_AT) for (const old of windows.keys()) current(old, nowMs);
+        makeRoom(windows, { nowMs, windowMs, maxKeys: SPAWN_BUDGET_KEYS });
         windows.set(key, { startedMs: nowMs, used: 1 });
         return 0;
       }
