@@ -7,7 +7,14 @@ import { closeSync, openSync } from "node:fs";
 // biome-ignore lint/plugin: as above.
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
-import { onHangupSignal, onTerminationSignal, processEnv, tolerateOutputErrors } from "../platform/platform.ts";
+import {
+  loadOwnHeap,
+  type OwnHeap,
+  onHangupSignal,
+  onTerminationSignal,
+  processEnv,
+  tolerateOutputErrors,
+} from "../platform/platform.ts";
 import type { Env } from "../platform/ports.ts";
 
 export interface ProcessIo {
@@ -15,6 +22,8 @@ export interface ProcessIo {
   readonly args: readonly string[];
   readonly env: Env;
   readonly cwd: string;
+  /** For verbs that become a daemon. */
+  heap(): Promise<OwnHeap>;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stdoutIsTerminal: boolean;
@@ -42,6 +51,7 @@ export function createProcessIo(): ProcessIo {
     get cwd(): string {
       return process.cwd();
     },
+    heap: loadOwnHeap,
     // Getters: touching stdin or stdout opens them, which `serve` has no use for.
     get stdin(): Readable {
       return process.stdin;

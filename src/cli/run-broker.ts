@@ -5,6 +5,7 @@ import type { Broker, BrokerOptions, CloseReason } from "../broker/options.ts";
 import { SUCCESSION_FD_VARIABLE, type SuccessorCommand } from "../broker/successor.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { BrokerLog } from "./broker-log.ts";
+import { createLeisure, type Leisure } from "./leisure.ts";
 import type { ProcessIo } from "./process-io.ts";
 
 export interface RunBrokerOptions {
@@ -25,6 +26,9 @@ const EXIT: Readonly<Record<CloseReason, number>> = {
   replaced: 0,
 };
 
+/** Nobody has asked for anything for so long that nobody will mind the time of a collection. */
+const LEISURE_MS = 5_000;
+
 /** As shells show a program that a signal ended. */
 const SIGNAL_EXIT = { SIGTERM: 143, SIGINT: 130 } as const;
 
@@ -37,6 +41,7 @@ const SIGNAL_EXIT = { SIGTERM: 143, SIGINT: 130 } as const;
  */
 export async function runBroker({ io, log, broker: options, onReady }: RunBrokerOptions): Promise<number> {
   const takesOver = io.env[SUCCESSION_FD_VARIABLE] !== undefined;
+  let leisure: Leisure | undefined;
   let signals = 0;
   let broker: Broker | undefined;
   const subscription = io.onTermination((signal) => {
@@ -54,12 +59,18 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     else broker?.restart().catch(() => {});
   });
   try {
+    const heap = await io.heap();
+    heap.keepSmall();
+    leisure = createLeisure(options.platform.clock, LEISURE_MS, () => heap.tidy());
     const predecessorFd = inheritedFd(io.env);
     broker = await startBroker({
       ...options,
       successor: () => successorCommand(io, options.platform),
       ...(predecessorFd !== undefined && { predecessorFd }),
-      onEvent: log,
+      onEvent: (event) => {
+        leisure?.disturb();
+        log(event);
+      },
     });
     // A signal that came while it started.
     if (signals > 0) void broker.stop({ reason: "signal" });
@@ -67,6 +78,7 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     else if (predecessorFd === undefined) onReady?.(broker.endpoint);
     return EXIT[await broker.closed];
   } finally {
+    leisure?.close();
     subscription.dispose();
     hangups.dispose();
   }

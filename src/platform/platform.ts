@@ -1,5 +1,6 @@
 /** The real platform: the one place that chooses an operating system. */
 import { BrokerError } from "../base/errors.ts";
+import type { OwnHeap } from "./node/own-heap.ts";
 import type { Platform } from "./ports.ts";
 
 /** The system clock needs no system to be loaded. */
@@ -12,6 +13,7 @@ export {
   takeLaunchEnvironment,
   tolerateOutputErrors,
 } from "./node/own-process.ts";
+export type { OwnHeap };
 
 /**
  * One platform per call; nothing is shared or kept alive by it. Its modules (and koffi) are loaded by the first call,
@@ -25,4 +27,10 @@ export async function loadPlatform(): Promise<Platform> {
   }
   const { createLinuxPlatform } = await import("./linux/platform.ts");
   return createLinuxPlatform();
+}
+
+/** Loaded by its first call: only a daemon has use for it. */
+export async function loadOwnHeap(): Promise<OwnHeap> {
+  const { createOwnHeap } = await import("./node/own-heap.ts");
+  return createOwnHeap();
 }

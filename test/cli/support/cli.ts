@@ -62,6 +62,7 @@ async function runCli(
       err += text;
     },
     onHangup: () => ({ dispose() {} }),
+    heap: async () => ({ keepSmall() {}, tidy() {} }),
     onTermination: () => ({ dispose() {} }),
     endOutput: async () => {},
     exit: () => Promise.reject(new Error("a verb ended the process")),
