@@ -27,7 +27,7 @@ const EXIT: Readonly<Record<CloseReason, number>> = {
 };
 
 /** Nobody has asked for anything for so long that nobody will mind the time of a collection. */
-const LEISURE_MS = 5_000;
+const LEISURE_MS = 2_000;
 
 /** As shells show a program that a signal ended. */
 const SIGNAL_EXIT = { SIGTERM: 143, SIGINT: 130 } as const;
