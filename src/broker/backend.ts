@@ -14,7 +14,7 @@ import {
 import type { BackendIdentity } from "../model/identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
-import { watchBinary } from "./binary-watch.ts";
+import { type BinaryWatcher, watchBinary } from "./binary-watch.ts";
 import type { SuspendedChannel } from "./control-channel.ts";
 import type { BackendControl } from "./control-requests.ts";
 import { createDrain, type Drain } from "./drain-backend.ts";
@@ -174,6 +174,7 @@ class BackendRunner implements LaunchedBackend {
   /** What happened while it was left alone; undefined when it is not. */
   private postponed: BackendEvent[] | undefined;
   private watches: { close(): void }[] = [];
+  private binaryWatch: BinaryWatcher | undefined;
   private readonly drain: Drain;
   private resolveEnded: () => void = () => {};
   private readonly dying: Promise<void>[] = [];
@@ -297,6 +298,7 @@ class BackendRunner implements LaunchedBackend {
   isServing(): MaybePromise<boolean> {
     if (this.state !== "running" || !this.options.launch.process.isAlive() || !this.sameSocket()) return false;
     if (this.options.platform.clock.monotonicMs() - this.checkedMs < SERVING_CHECK_INTERVAL_MS) return true;
+    this.binaryWatch?.used();
     this.checking ??= this.checkAccepts().finally(() => {
       this.checking = undefined;
     });
@@ -378,7 +380,8 @@ class BackendRunner implements LaunchedBackend {
     this.watches.push(watchIdle(platform.clock, subject, () => this.handle("idle")));
     if (sha256 === undefined) return;
     const path = binaryPathFor(this.definition, this.key.version);
-    this.watches.push(watchBinary(platform, { path, sha256 }, () => this.handle("replaced")));
+    this.binaryWatch = watchBinary(platform, { path, sha256 }, () => this.handle("replaced"));
+    this.watches.push(this.binaryWatch);
   }
 
   private unwatch(): void {

@@ -38,12 +38,63 @@ test("a watch that is closed while the binary is being hashed leaves nothing beh
   assert.deepEqual({ watches: watches.open, timers: clock.pendingTimers }, { watches: 0, timers: 0 });
 });
 
-test("after a look that found the same content it goes on watching, until it is closed", async () => {
+test("after a look that found the same content it goes on watching without a timer, until it is closed", async () => {
   const { platform, clock, watches, finishHash } = setUp();
   const watch = watchBinary(platform, { path: "/opt/x/bin/d", sha256: SHA256 }, () => assert.fail("not replaced"));
   finishHash();
   await new Promise(setImmediate);
-  assert.deepEqual({ watches: watches.open, timers: clock.pendingTimers }, { watches: 2, timers: 1 });
+  assert.deepEqual({ watches: watches.open, timers: clock.pendingTimers }, { watches: 2, timers: 0 });
   watch.close();
   assert.deepEqual({ watches: watches.open, timers: clock.pendingTimers }, { watches: 0, timers: 0 });
+});
+
+test("it looks again when the backend is used, once in five seconds", async () => {
+  const { platform, clock, finishHash } = setUp();
+  let looks = 0;
+  const realpath = (path: string): string => {
+    looks++;
+    return path;
+  };
+  const files: Files = { ...platform.files, realpath };
+  const watch = watchBinary({ clock, files }, { path: "/opt/x/bin/d", sha256: SHA256 }, () =>
+    assert.fail("not replaced"),
+  );
+  finishHash();
+  await new Promise(setImmediate);
+  const atFirst = looks;
+  clock.advance(4_999);
+  watch.used();
+  assert.equal(looks, atFirst);
+  clock.advance(1);
+  watch.used();
+  watch.used();
+  assert.equal(looks, atFirst + 1);
+  await new Promise(setImmediate);
+  watch.close();
+  clock.advance(5_000);
+  watch.used();
+  assert.equal(looks, atFirst + 1);
+});
+
+test("a link in the middle of the path that leads elsewhere is found when the backend is used", async () => {
+  const { platform, clock } = setUp();
+  let place = "one";
+  const files: Files = {
+    ...platform.files,
+    realpath: () => `/opt/${place}/d`,
+    facts: (path) => ({ ...FACTS, ino: path.includes("one") ? 1n : 2n }),
+    sha256Executable: async (path) => (path.includes("one") ? SHA256 : Buffer.alloc(32, 2)),
+  };
+  let replaced = 0;
+  const watch = watchBinary({ clock, files }, { path: "/opt/current/d", sha256: SHA256 }, () => void replaced++);
+  await new Promise(setImmediate);
+  place = "two";
+  clock.advance(5_000);
+  watch.used();
+  await new Promise(setImmediate);
+  // It may still be being written; the next look decides.
+  assert.equal(replaced, 0);
+  clock.advance(100);
+  await new Promise(setImmediate);
+  assert.equal(replaced, 1);
 });

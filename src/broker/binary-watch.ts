@@ -1,7 +1,8 @@
 /**
  * Notices that the file a running backend was started from is another one by now. The kernel tells at once about the file
- * and about the place where the definition looks for it; a look every few seconds finds what it does not tell (a link in
- * the middle of the path). A file that is gone is no reason to end what runs, and neither is one with the same content.
+ * and about the place where the definition looks for it; what it does not tell (a link in the middle of the path) is found
+ * by a look every few seconds, as long as clients come: a backend that nobody asks for wakes nobody. A file that is gone is no
+ * reason to end what runs, and neither is one with the same content.
  */
 import { posix } from "node:path";
 import type { Timer } from "../base/clock.ts";
@@ -20,20 +21,27 @@ const SETTLE_MS = 100;
 const MOST_SETTLE_MS = 2_000;
 const LOOK_MS = 5_000;
 
+export interface BinaryWatcher {
+  /** The backend is about to be given to a client. Looks when the last look was some time ago; costs nothing otherwise. */
+  used(): void;
+  close(): void;
+}
+
 /** Calls `onReplaced` once. Does not keep the process alive. */
 export function watchBinary(
   platform: Pick<Platform, "clock" | "files">,
   binary: WatchedBinary,
   onReplaced: () => void,
-): { close(): void } {
+): BinaryWatcher {
   return new BinaryWatch(platform, binary, onReplaced);
 }
 
-class BinaryWatch {
+class BinaryWatch implements BinaryWatcher {
   private watchers: { close(): void }[] = [];
   private timer: Timer | undefined;
   private closed = false;
   private looking = false;
+  private lookedMs = Number.NEGATIVE_INFINITY;
   /** Something changed while it was looked at. */
   private outdated = false;
   /** The first change since the last look. */
@@ -51,6 +59,10 @@ class BinaryWatch {
     this.watch();
     // It may have been replaced before the watch began.
     void this.look();
+  }
+
+  used(): void {
+    if (!this.closed && this.platform.clock.monotonicMs() - this.lookedMs >= LOOK_MS) void this.look();
   }
 
   close(): void {
@@ -86,6 +98,7 @@ class BinaryWatch {
   private async look(): Promise<void> {
     if (this.looking) return;
     this.looking = true;
+    this.lookedMs = this.platform.clock.monotonicMs();
     this.outdated = false;
     this.changedMs = undefined;
     const replaced = await this.isReplaced();
@@ -95,7 +108,7 @@ class BinaryWatch {
       this.close();
       return this.onReplaced();
     }
-    this.lookAfter(this.outdated || this.suspect !== undefined ? SETTLE_MS : LOOK_MS);
+    if (this.outdated || this.suspect !== undefined) this.lookAfter(SETTLE_MS);
   }
 
   private async isReplaced(): Promise<boolean> {
