@@ -44,17 +44,45 @@ export function createConnection(fd: number): Connection {
  */
 const scratch = Buffer.allocUnsafeSlow(64 * 1024);
 
-interface Pending {
-  readonly watch: ReadinessWatch;
-  readonly timer: Timer;
-  readonly resolve: () => void;
-  readonly reject: (error: BrokerError) => void;
+type Slot = "reading" | "writing";
+
+/** One that waits for readiness. There is one for every idle connection, so it is one object. */
+class Pending {
+  private readonly watch: Pick<ReadinessWatch, "stop">;
+  private readonly timer: Timer;
+
+  constructor(
+    private readonly slot: Slot,
+    private readonly owner: { fd: number; reading: Pending | undefined; writing: Pending | undefined },
+    deadline: Deadline,
+    private readonly settled: { readonly resolve: () => void; readonly reject: (error: BrokerError) => void },
+  ) {
+    const ready = (): void => this.resolve();
+    this.watch = slot === "reading" ? onceReady(owner.fd, "readable", ready) : watchForWriting(owner.fd, ready);
+    this.timer = deadline.arm(() => this.reject(timedOut(slot)));
+  }
+
+  reject(error: BrokerError): void {
+    this.settle();
+    this.settled.reject(error);
+  }
+
+  private resolve(): void {
+    this.settle();
+    this.settled.resolve();
+  }
+
+  private settle(): void {
+    this.watch.stop();
+    this.timer.cancel();
+    this.owner[this.slot] = undefined;
+  }
 }
 
 class UnixConnection implements Connection {
+  reading: Pending | undefined;
+  writing: Pending | undefined;
   private open = true;
-  private reading: Pending | undefined;
-  private writing: Pending | undefined;
   private credentials: PeerCredentials | undefined;
   private standingWatch: ReadinessWatch | undefined;
 
@@ -81,7 +109,7 @@ class UnixConnection implements Connection {
       const got = this.receive(room, room.length);
       if (got === 0) break;
       if (got > 0) filled += got;
-      else await this.wait("reading", "readable", deadline);
+      else await this.wait("reading", deadline);
     }
     return buffer.subarray(0, filled);
   }
@@ -89,7 +117,7 @@ class UnixConnection implements Connection {
   readSome(maxBytes: number, deadline: Deadline): MaybePromise<Buffer> {
     const got = this.readNow(maxBytes);
     if (got !== undefined) return got;
-    return this.wait("reading", "readable", deadline).then(() => this.readSome(maxBytes, deadline));
+    return this.wait("reading", deadline).then(() => this.readSome(maxBytes, deadline));
   }
 
   writeAll(bytes: Uint8Array, deadline: Deadline): MaybePromise<void> {
@@ -99,7 +127,7 @@ class UnixConnection implements Connection {
 
   private async writeOn(bytes: Uint8Array, deadline: Deadline): Promise<void> {
     for (let rest = bytes; rest.length > 0; ) {
-      await this.wait("writing", "writable", deadline);
+      await this.wait("writing", deadline);
       rest = rest.subarray(Math.max(0, this.transmit(rest)));
     }
   }
@@ -107,9 +135,7 @@ class UnixConnection implements Connection {
   sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<void> {
     const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, descriptor));
     if (took < 0)
-      return this.wait("writing", "writable", deadline).then(() =>
-        this.sendWithDescriptor(bytes, descriptor, deadline),
-      );
+      return this.wait("writing", deadline).then(() => this.sendWithDescriptor(bytes, descriptor, deadline));
     if (took < bytes.length) return this.sendRest(bytes.subarray(took), deadline);
   }
 
@@ -137,7 +163,7 @@ class UnixConnection implements Connection {
         if (count > 0) {
           chunks.push(received.bytes);
           filled += count;
-        } else await this.wait("reading", "readable", deadline);
+        } else await this.wait("reading", deadline);
       }
       return { bytes: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), descriptors };
     } catch (error) {
@@ -222,47 +248,23 @@ class UnixConnection implements Connection {
     throw ioFailed(syscall, errno);
   }
 
-  private wait(slot: "reading" | "writing", event: "readable" | "writable", deadline: Deadline): Promise<void> {
+  private wait(slot: Slot, deadline: Deadline): Promise<void> {
     if (this[slot] !== undefined) throw new Error(`two operations are ${slot} one connection`);
+    if (slot === "reading" && this.standingWatch !== undefined) throw new Error("the connection has a reader");
     if (deadline.passed()) return Promise.reject(timedOut(slot));
     return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        pending.watch.stop();
-        pending.timer.cancel();
-        this[slot] = undefined;
-      };
-      const fail = (error: BrokerError): void => {
-        settle();
-        reject(error);
-      };
-      const pending: Pending = {
-        watch: this.watchFor(event),
-        timer: deadline.arm(() => fail(timedOut(slot))),
-        resolve: () => {
-          settle();
-          resolve();
-        },
-        reject: fail,
-      };
-      this[slot] = pending;
+      this[slot] = new Pending(slot, this, deadline, { resolve, reject });
     });
-  }
-
-  private watchFor(event: "readable" | "writable"): ReadinessWatch {
-    if (event === "writable") return watchForWriting(this.fd, () => this.writing?.resolve());
-    if (this.standingWatch !== undefined) throw new Error("the connection has a reader");
-    return onceReady(this.fd, event, () => this.reading?.resolve());
   }
 }
 
 /** On a duplicate: libuv aborts the process at a second watch on a descriptor, and one for reading may be armed. */
-function watchForWriting(fd: number, onWritable: () => void): ReadinessWatch {
+function watchForWriting(fd: number, onWritable: () => void): Pick<ReadinessWatch, "stop"> {
   const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw ioFailed("fcntl", lastErrno());
   const watch = onceReady(copy, "writable", onWritable);
   let stopped = false;
   return {
-    ...watch,
     stop() {
       if (stopped) return;
       stopped = true;

@@ -26,46 +26,62 @@ process.once("exit", () => {
 /** Calls `onReady` each time the descriptor is ready (level-triggered) until stopped. `weak`: does not keep the process alive. */
 export function watchReadiness(
   fd: number,
-  event: "readable" | "writable",
+  event: Event,
   onReady: () => void,
-  options?: { weak?: boolean },
+  options: { weak?: boolean } = {},
 ): ReadinessWatch {
-  let stopped = false;
-  const interest = { [event]: true };
-  const notice = (): void => {
-    if (stopped) return;
+  return new Watch(fd, event, onReady, { once: false, weak: options.weak === true });
+}
+
+/** Calls `onReady` once. */
+export function onceReady(fd: number, event: Event, onReady: () => void): ReadinessWatch {
+  return new Watch(fd, event, onReady, ONCE);
+}
+
+type Event = "readable" | "writable";
+
+const INTEREST = { readable: { readable: true }, writable: { writable: true } } as const;
+const ONCE = { once: true, weak: false } as const;
+
+/** Every connection that waits has one, so it is one object and one function. */
+class Watch implements ReadinessWatch {
+  private readonly handle: node.PollHandle;
+  private stopped = false;
+  private readonly notice = (): void => {
+    if (this.stopped) return;
+    if (this.how.once) this.stop();
     try {
-      onReady();
+      this.onReady();
     } catch (error) {
       queueMicrotask(() => {
         throw error;
       });
     }
   };
-  const handle = koffi.node.poll(fd, interest, notice);
-  live.add(handle);
-  if (options?.weak) handle.unref();
-  return {
-    pause() {
-      if (!stopped) handle.stop();
-    },
-    resume() {
-      if (!stopped) handle.start(interest, notice);
-    },
-    stop() {
-      if (stopped) return;
-      stopped = true;
-      live.delete(handle);
-      handle.close();
-    },
-  };
-}
 
-/** Calls `onReady` once. */
-export function onceReady(fd: number, event: "readable" | "writable", onReady: () => void): ReadinessWatch {
-  const watch = watchReadiness(fd, event, () => {
-    watch.stop();
-    onReady();
-  });
-  return watch;
+  constructor(
+    fd: number,
+    private readonly event: Event,
+    private readonly onReady: () => void,
+    private readonly how: { readonly once: boolean; readonly weak: boolean },
+  ) {
+    this.handle = koffi.node.poll(fd, INTEREST[event], this.notice);
+    live.add(this.handle);
+    if (how.weak) this.handle.unref();
+  }
+
+  pause(): void {
+    if (!this.stopped) this.handle.stop();
+  }
+
+  resume(): void {
+    if (!this.stopped) this.handle.start(INTEREST[this.event], this.notice);
+  }
+
+  stop(): void {
+    if (this.stopped) return;
+    this.stopped = true;
+    live.delete(this.handle);
+    this.handle.close();
+  }
 }
