@@ -87,7 +87,7 @@ class ConnectionAcceptor implements Acceptor {
   private serve(connection: Connection, serve: ServeOptions, request?: Frame): void {
     const { connections } = this.options;
     connections.add(connection);
-    void serveConnection(connection, serve, request).finally(() => connections.remove(connection));
+    void serveConnection(connection, serve, request);
   }
 
   /** Bounded mode counts accepts, dropped peers and exhausted ones included. */

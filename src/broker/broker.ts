@@ -342,6 +342,7 @@ class RunningBroker implements Broker {
       requestDeadline: () => Deadline.after(clock, requestTimeoutMs),
       replyDeadline: () => Deadline.after(clock, REPLY_TIMEOUT_MS),
       onRequest: (connection) => this.connections.markWorking(connection),
+      onEnd: (connection) => this.connections.remove(connection),
       now: () => clock.monotonicMs(),
       onOutcome: (outcome) => {
         this.metrics.connection(outcome);

@@ -41,6 +41,8 @@ export interface ServeOptions {
   readonly now: () => number;
   /** The request is complete; from here on it counts as work in flight. */
   readonly onRequest: (connection: Connection) => void;
+  /** The conversation is over, and the connection closed or somebody else's. */
+  readonly onEnd: (connection: Connection) => void;
   readonly onOutcome: (outcome: ConnectionOutcome) => void;
 }
 
@@ -81,6 +83,7 @@ export async function serveConnection(
     options.onOutcome({ type: "dropped", error });
   } finally {
     if (ours) connection.close();
+    options.onEnd(connection);
   }
 }
 

@@ -67,6 +67,7 @@ async function answer(platform: Platform, connection: Connection): Promise<unkno
     replyDeadline: limit,
     now: () => platform.clock.monotonicMs(),
     onRequest: () => {},
+    onEnd: () => {},
     onOutcome: (result) => {
       outcome = result;
     },
