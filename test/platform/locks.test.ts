@@ -35,13 +35,13 @@ function lockPath(t: TestContext): string {
 
 /** Another process that runs `script`, in which `locks` and `path` are known; killed when the test is over. */
 function runElsewhere(t: TestContext, path: string, script: string): { end(): Promise<void>; said: Promise<string> } {
-  const platform = fileURLToPath(new URL("../../src/platform/platform.ts", import.meta.url));
+  const platform = fileURLToPath(new URL("../../dist/platform/platform.js", import.meta.url));
   const start = `
     import { closeSync, openSync, unlinkSync } from "node:fs";
     import { loadPlatform } from ${JSON.stringify(platform)};
     const { locks } = await loadPlatform();
     const path = ${JSON.stringify(path)};`;
-  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", start + script], {
+  const child = spawn(process.execPath, ["--input-type=module", "-e", start + script], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = once(child, "exit");
