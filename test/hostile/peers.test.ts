@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { encodeFrameBytes } from "../../src/wire/framing.ts";
@@ -11,7 +11,7 @@ import { MAX_FRAME_BODY_BYTES } from "../../src/wire/limits.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
 import { createLaunching, type Launching } from "../launch/support/launching.ts";
 import { adminReply, converse, helloBytes, negotiatedIn, openRaw, sayHello } from "../support/raw-peer.ts";
-import { descriptorsOf } from "../support/world.ts";
+import { descriptorsOf, openFiles } from "../support/world.ts";
 import { adminBytes, header, onlyWeAreConnected, pour, refusalIn, rest, statusOf } from "./support/probing.ts";
 
 const SERVICE = "svc";
@@ -26,6 +26,8 @@ test("no peer can delay, end or wear down the broker", async (t) => {
   };
   await serves();
   await onlyWeAreConnected(broker.endpoint);
+  // In the background the broker reads the file of a new backend once more.
+  while (openFiles(broker.pid).includes(join(world.root, "bin/obeys.mjs"))) await onlyWeAreConnected(broker.endpoint);
   const descriptors = descriptorsOf(broker.pid);
 
   for (const [name, attack] of Object.entries(ATTACKS)) {

@@ -1,10 +1,10 @@
 /** A broker that launches and buries all day stays as it was. */
 import assert from "node:assert/strict";
-import { copyFileSync, readdirSync, readlinkSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { brokerSettles } from "../handoff/support/handing.ts";
-import { descriptorsOf } from "../support/world.ts";
+import { descriptorsOf, openFiles } from "../support/world.ts";
 import { createLaunching, type Launching, logLines, zombiesOf } from "./support/launching.ts";
 
 const ROUNDS = 100;
@@ -23,17 +23,6 @@ async function buried(launching: Launching, service: string, state: string, coun
       if (broker.log().length > size) resolve();
     });
   }
-}
-
-/** What the descriptors of a process lead to. */
-function openFiles(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
-    } catch {
-      return [];
-    }
-  });
 }
 
 test("after a hundred launches and deaths the broker has the descriptors it had, no zombie and no file", async (t) => {

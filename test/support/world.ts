@@ -11,6 +11,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -243,14 +244,34 @@ function collect(child: ChildProcess, stdout: () => string, stderr: () => string
 export function pidsOf(root: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/environ`, "latin1").includes(root);
-      } catch {
-        return false;
-      }
-    })
+    .filter((pid) => environmentOf(pid).includes(root))
     .map(Number);
+}
+
+function environmentOf(pid: string): string {
+  try {
+    for (;;) {
+      const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+      if (environment !== "" || hasNoEnvironment(pid)) return environment;
+    }
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * Nothing can also be read from a process in the middle of execve(2), which has left the old environment and has no new
+ * one yet. Throws for what has no program: zombies, threads of the kernel.
+ */
+function hasNoEnvironment(pid: string): boolean {
+  readlinkSync(`/proc/${pid}/exe`);
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  // Fields 50 and 51 of proc(5); behind the name of the program is field 3.
+  const [start, end] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(50 - 3);
+  return start === end && end !== "0";
 }
 
 export function commandLine(pid: number): string {
@@ -259,6 +280,17 @@ export function commandLine(pid: number): string {
   } catch {
     return "(gone)";
   }
+}
+
+/** What the descriptors of a process lead to. */
+export function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Open descriptors of a process. */
