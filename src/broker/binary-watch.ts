@@ -129,9 +129,12 @@ class BinaryWatch implements BinaryWatcher {
       return false;
     }
     this.known = now;
-    // Another file, perhaps: the old watch may be on one that nobody has a name for any more.
+    // Another file, perhaps: the old watch may be on one that nobody has a name for any more. What it had seen and not told
+    // yet is lost with it.
     this.unwatch();
     this.watch();
+    const after = this.find();
+    if (after !== undefined && !isSame(now, after)) this.outdated = true;
     return false;
   }
 

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { hasCode } from "../base/errors.ts";
 import { createFiles } from "../platform/node/files.ts";
+import type { OpenFile } from "../platform/ports.ts";
 import { followCopied, followRenamed, type LogFollower } from "./log-follower.ts";
 
 function setUp(t: TestContext, follow: typeof followCopied): { path: string; follower: LogFollower; read(): string } {
@@ -106,4 +107,45 @@ test("copied: a file deleted and made anew is read from its start, and what the 
   appendFileSync(path, "3\n");
   assert.equal(read(), "2\n3\n");
   assert.equal(readFileSync(path, "utf8"), "3\n");
+});
+
+test("copied: a file that is emptied in the middle of a look is read as if it had been before", (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "fol-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, "log");
+  const files = createFiles();
+  let meanwhile = (): void => {};
+  const follower = followCopied(
+    {
+      ...files,
+      open: ((name: string, mode: "read"): OpenFile | undefined => {
+        const file = files.open(name, mode);
+        return (
+          file && {
+            facts: () => file.facts(),
+            linked: () => file.linked(),
+            append: (bytes) => file.append(bytes),
+            close: () => file.close(),
+            read(position, maxBytes) {
+              // Between what was checked and what is read.
+              if (name === path && maxBytes > 4096) meanwhile();
+              return file.read(position, maxBytes);
+            },
+          }
+        );
+      }) as typeof files.open,
+    },
+    path,
+  );
+  t.after(() => follower.close());
+  appendFileSync(path, "line 0\n");
+  assert.equal(follower.read().toString(), "line 0\n");
+  meanwhile = () => {
+    meanwhile = () => {};
+    appendFileSync(path, "line 1 before\n");
+    files.rotateLog(path);
+    appendFileSync(path, "line 1 after\n");
+  };
+  assert.equal(follower.read().toString(), "line 1 before\nline 1 after\n");
+  assert.equal(follower.read().toString(), "");
 });

@@ -63,12 +63,6 @@ export function followCopied(files: Files, path: string): LogFollower {
   let mark: Buffer = Buffer.alloc(0);
   let olderThen: FileFacts | undefined;
 
-  const readOn = (): Buffer => {
-    if (held === undefined) return Buffer.alloc(0);
-    const bytes = rest(held);
-    mark = Buffer.concat([mark, bytes]).subarray(-MARK_BYTES);
-    return bytes;
-  };
   /** The content that was read up to here is where it was. */
   const continues = (file: Held, position: number): boolean =>
     mark.equals(file.file.read(position - mark.length, mark.length));
@@ -93,6 +87,32 @@ export function followCopied(files: Files, path: string): LogFollower {
     }
   };
 
+  const isAnother = (file: Held): boolean =>
+    Number(file.file.facts().size) < file.position || !continues(file, file.position) || wasEmptied(file);
+  const restart = (file: Held): void => {
+    file.position = 0;
+    mark = Buffer.alloc(0);
+    olderThen = lookAtOlder();
+  };
+  /** Everything from here on, what the older file has of it included. */
+  const readOn = (file: Held): Buffer => {
+    const read: Buffer[] = [];
+    for (;;) {
+      const { position } = file;
+      const bytes = rest(file);
+      const end = file.position;
+      file.position = position;
+      if (!isAnother(file)) {
+        file.position = end;
+        mark = Buffer.concat([mark, bytes]).subarray(-MARK_BYTES);
+        return Buffer.concat([...read, bytes]);
+      }
+      // Emptied, before the reading or in the middle of it: what was read may be of two contents.
+      read.push(missed(position));
+      restart(file);
+    }
+  };
+
   return {
     read() {
       const found = hold(files, path);
@@ -103,7 +123,7 @@ export function followCopied(files: Files, path: string): LogFollower {
         const older = hold(files, `${path}.1`);
         const before = older === undefined ? Buffer.alloc(0) : rest(older);
         older?.file.close();
-        return Buffer.concat([before, readOn()]);
+        return Buffer.concat([before, readOn(held)]);
       }
       const before: Buffer[] = [];
       if (found !== undefined && !isSame(found.facts, held.facts)) {
@@ -111,18 +131,9 @@ export function followCopied(files: Files, path: string): LogFollower {
         before.push(rest(held));
         held.file.close();
         held = found;
-        mark = Buffer.alloc(0);
-      } else {
-        found?.file.close();
-        const isShorter = Number(held.file.facts().size) < held.position;
-        if (isShorter || !continues(held, held.position) || wasEmptied(held)) {
-          before.push(missed(held.position));
-          held.position = 0;
-          mark = Buffer.alloc(0);
-          olderThen = lookAtOlder();
-        }
-      }
-      return Buffer.concat([...before, readOn()]);
+        restart(held);
+      } else found?.file.close();
+      return Buffer.concat([...before, readOn(held)]);
     },
     close() {
       held?.file.close();
