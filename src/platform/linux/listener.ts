@@ -32,6 +32,11 @@ import { socketAddress } from "./socket-address.ts";
 const DEFAULT_BACKLOG = 4096;
 /** Connections taken in one turn of the event loop; the rest waits for the next, so that established ones get served. */
 const ACCEPT_BATCH = 64;
+/**
+ * An accept that finds nobody costs as much as one that does. As long as peers come one at a time, only every so often it is
+ * tried whether there is a second one; the kernel tells of it in the next turn anyway.
+ */
+const LOOK_EVERY = 16;
 
 /** @see Transport.listen */
 export function listenOn(path: string, backlog: number = DEFAULT_BACKLOG): Listener {
@@ -70,6 +75,8 @@ function failed(fd: number, syscall: string, path: string): BrokerError {
 class UnixListener implements Listener {
   private open = true;
   private watch: ReadinessWatch | undefined;
+  /** Turns in which it is not tried whether a second one waits. */
+  private lone = 0;
   /** Given up for a moment to take the connection that met the descriptor limit. */
   private reserve = -1;
 
@@ -106,14 +113,19 @@ class UnixListener implements Listener {
   }
 
   private acceptBatch(handlers: AcceptHandlers): void {
-    for (let taken = 0; taken < ACCEPT_BATCH && this.watch !== undefined; taken++) {
+    const most = this.lone > 0 ? 1 : ACCEPT_BATCH;
+    if (this.lone > 0) this.lone--;
+    for (let taken = 0; taken < most && this.watch !== undefined; taken++) {
       const fd = accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
         handlers.onConnection(createConnection(fd));
         continue;
       }
       const errno = lastErrno();
-      if (errno === "EAGAIN") return;
+      if (errno === "EAGAIN") {
+        if (taken <= 1) this.lone = LOOK_EVERY;
+        return;
+      }
       // accept(2): the peer was gone before it was taken.
       if (errno === "ECONNABORTED" || errno === "EINTR") continue;
       return this.reportError(errno, handlers);
