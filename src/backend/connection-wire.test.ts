@@ -1,8 +1,8 @@
 /** A client on a bare connection: what it hears, in which order, and how it ends. Real socket pairs. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
 import { type TestContext, test } from "node:test";
+import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
 import { Deadline } from "../base/clock.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import type { Connection } from "../platform/ports.ts";
@@ -28,7 +28,7 @@ interface Bench {
 }
 
 function setUp(t: TestContext, reply: Uint8Array): Bench {
-  const before = readdirSync("/proc/self/fd").length;
+  const before = openNow();
   const clock = createManualClock();
   const { ours: client, theirs } = platform.transport.pair();
   const wire = createConnectionWire(platform.transport.adoptConnection(theirs), clock, reply);
@@ -37,7 +37,7 @@ function setUp(t: TestContext, reply: Uint8Array): Bench {
     wire.destroy();
     client.close();
     await new Promise(setImmediate);
-    assert.equal(readdirSync("/proc/self/fd").length, before, "a descriptor was left open");
+    assert.deepEqual(openedSince(before), [], "a descriptor was left open");
     assert.equal(clock.pendingTimers, 0);
   });
   return {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { openSync, readdirSync } from "node:fs";
+import { openSync } from "node:fs";
 import { type TestContext, test } from "node:test";
+import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
 import { Deadline } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
@@ -31,7 +32,7 @@ interface Bench {
 }
 
 function setUp(t: TestContext, more: Partial<AcceptorOptions> = {}): Bench {
-  const before = readdirSync("/proc/self/fd").length;
+  const before = openNow();
   const { ours: broker, theirs } = platform.transport.pair();
   const delivered: Connection[] = [];
   const open: Connection[] = [broker];
@@ -46,7 +47,7 @@ function setUp(t: TestContext, more: Partial<AcceptorOptions> = {}): Bench {
   t.after(async () => {
     for (const connection of [...open, ...delivered]) connection.close();
     await done.catch(() => {});
-    assert.equal(readdirSync("/proc/self/fd").length, before, "a descriptor was left open");
+    assert.deepEqual(openedSince(before), [], "a descriptor was left open");
   });
   return {
     broker,

@@ -1,17 +1,9 @@
 import assert from "node:assert/strict";
-import {
-  appendFileSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
 import { hasCode } from "../base/errors.ts";
 import { createFiles } from "../platform/node/files.ts";
 import type { OpenFile } from "../platform/ports.ts";
@@ -20,12 +12,12 @@ import { followCopied, followRenamed, type LogFollower } from "./log-follower.ts
 function setUp(t: TestContext, follow: typeof followCopied): { path: string; follower: LogFollower; read(): string } {
   const directory = mkdtempSync(join(tmpdir(), "fol-"));
   const path = join(directory, "log");
-  const before = readdirSync("/proc/self/fd").length;
+  const before = openNow();
   const follower = follow(createFiles(), path);
   t.after(() => {
     follower.close();
     rmSync(directory, { recursive: true });
-    assert.ok(readdirSync("/proc/self/fd").length <= before, "a descriptor stayed open");
+    assert.deepEqual(openedSince(before), [], "a descriptor stayed open");
   });
   return { path, follower, read: () => follower.read().toString() };
 }

@@ -26,6 +26,26 @@ export async function createPair(t: TestContext): Promise<Pair> {
   return { platform, near: ours, far, never: Deadline.never(createManualClock()) };
 }
 
+/**
+ * What this process has open, each with its number. To be compared with what it had before by `openedSince`: other tests of
+ * the same process may have something that is just being closed.
+ */
+export function openNow(): ReadonlySet<string> {
+  const open = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [`${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`];
+    } catch {
+      // The one that the listing itself took.
+      return [];
+    }
+  });
+  return new Set(open);
+}
+
+export function openedSince(before: ReadonlySet<string>): string[] {
+  return [...openNow()].filter((each) => !before.has(each));
+}
+
 /** Descriptors of this process that are open on `path`. */
 export function openOn(path: string): number[] {
   return readdirSync("/proc/self/fd")
