@@ -27,7 +27,7 @@ const PROTOCOL = 0xf101;
 const PAUSE_MS = 250;
 const SETTLE_MS = 15_000;
 const rpb = fileURLToPath(new URL("../../dist/cli/rpb.js", import.meta.url));
-const backendSource = new URL("../../bench/echo-backend.mjs", import.meta.url);
+const backendSource = new URL("../../bench/programs/echo-backend.mjs", import.meta.url);
 
 const options = readOptions();
 const random = createRandom(options.seed);
