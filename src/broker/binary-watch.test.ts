@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
+import { loadPlatform } from "../platform/platform.ts";
 import type { Files } from "../platform/ports.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { watchBinary } from "./binary-watch.ts";
@@ -97,4 +101,34 @@ test("a link in the middle of the path that leads elsewhere is found when the ba
   clock.advance(100);
   await new Promise(setImmediate);
   assert.equal(replaced, 1);
+});
+
+test("a replacement that nobody is told about, because one watch takes the place of another, is noticed", {
+  timeout: 20_000,
+}, async (t) => {
+  const real = await loadPlatform();
+  const directory = mkdtempSync(join(tmpdir(), "rpbw-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, "binary");
+  writeFileSync(path, "one");
+  const sha256 = await real.files.sha256Executable(path);
+  let hashes = 0;
+  const files: Files = {
+    ...real.files,
+    async sha256Executable(of) {
+      const hash = await real.files.sha256Executable(of);
+      if (++hashes > 1) return hash;
+      // Between the end of the first look and the new watch: the event loop has no turn to read what the kernel tells.
+      writeFileSync(`${path}.new`, "two");
+      renameSync(`${path}.new`, path);
+      return hash;
+    },
+  };
+  // The watch alone keeps nothing alive.
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => clearInterval(alive));
+  await new Promise<void>((resolve) => {
+    const watch = watchBinary({ clock: real.clock, files }, { path, sha256 }, resolve);
+    t.after(() => watch.close());
+  });
 });
