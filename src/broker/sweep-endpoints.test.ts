@@ -12,7 +12,7 @@ function nameOf(digit: string, kind = "be"): string {
   return `rpb-v1-0123456789abcdef-${kind}-${digit.repeat(32)}.sock`;
 }
 
-test("only an old socket of a backend that nobody listens on is removed, with its lock", async (t) => {
+test("only an old socket of a backend that nobody listens on is removed, with its lock, and what was not written to the end", async (t) => {
   const platform = await loadPlatform();
   const directory = mkdtempSync(`${tmpdir()}/`);
   t.after(() => rmSync(directory, { recursive: true }));
@@ -32,6 +32,8 @@ test("only an old socket of a backend that nobody listens on is removed, with it
   writeFileSync(join(directory, file), "no socket");
   writeFileSync(join(directory, `${dead}.lock`), "");
   for (const name of [dead, live, broker, file]) age(name);
+  // Its number is ours, and we are not writing: an earlier owner of the number was killed.
+  writeFileSync(join(directory, `.${live}.manifest.tmp-${process.pid}-0123456789ab`), "half a record");
 
   assert.equal(await sweepEndpoints(platform, directory), 1);
   assert.deepEqual(readdirSync(directory).sort(), [young, live, broker, file].sort());

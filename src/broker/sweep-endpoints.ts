@@ -1,6 +1,6 @@
 /**
- * Socket files of backends that died after their broker had: nobody is left who would remove them. Looked for once, when
- * a broker starts, beside serving and not before it.
+ * Files whose owner is not left to remove them: sockets of backends that died after their broker had, and what somebody
+ * had written of a record when it was killed. Looked for once, when a broker starts, beside serving and not before it.
  */
 import { posix } from "node:path";
 import { acceptsConnections } from "../exchange/accepts-connections.ts";
@@ -12,12 +12,13 @@ const BACKEND_SOCKET = /^rpb-v1-[0-9a-f]{16}-be-[0-9a-f]{32}\.sock$/;
 const LEAST_AGE_MS = 60_000;
 const NS_PER_MS = 1_000_000n;
 
-/** Removes what nobody listens on. Returns how many there were. */
+/** Removes what nobody listens on and what nobody writes. Returns how many sockets there were. */
 export async function sweepEndpoints(
   platform: Pick<Platform, "clock" | "files" | "processes" | "transport">,
   directory: string,
 ): Promise<number> {
   const { clock, files, processes } = platform;
+  files.sweepTemporaries(directory);
   let swept = 0;
   for (const name of files.list(directory)) {
     if (!BACKEND_SOCKET.test(name)) continue;

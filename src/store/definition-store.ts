@@ -94,6 +94,7 @@ class FileDefinitionStore implements DefinitionStore {
 
   save(definition: ServiceDefinition): string {
     this.files.ensurePrivateDirectory(this.directory);
+    this.files.sweepTemporaries(this.directory);
     const path = this.pathOf(definition.serviceName);
     this.files.writeAtomic(path, encodeServiceDefinition(definition));
     return path;

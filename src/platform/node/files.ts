@@ -1,13 +1,11 @@
 /** Files as the rest of the package sees them. Everything small is synchronous: these are local metadata operations. */
 
-import { randomBytes } from "node:crypto";
 import {
   accessSync,
   closeSync,
   constants,
   type FSWatcher,
   fstatSync,
-  fsyncSync,
   ftruncateSync,
   lstatSync,
   openSync,
@@ -19,10 +17,10 @@ import {
   watch as watchPath,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { FileFacts, FileStamp, Files } from "../ports.ts";
+import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { factsOf, openFile } from "./open-file.ts";
@@ -44,6 +42,7 @@ export function createFiles({ facts = nodeFacts }: Partial<Pick<Files, "facts">>
     read,
     list,
     writeAtomic,
+    sweepTemporaries,
     packTarGz,
     remove,
     ensurePrivateDirectory: (path) => directories.ensure(path),
@@ -138,37 +137,6 @@ function list(directory: string): readonly string[] {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
     throw fromNodeError(error, directory);
-  }
-}
-
-function writeAtomic(path: string, bytes: Uint8Array): void {
-  const directory = dirname(path);
-  const temporary = join(directory, `.${basename(path)}.tmp-${process.pid}-${randomBytes(6).toString("hex")}`);
-  attempt(path, () => {
-    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE_FILE);
-    try {
-      try {
-        for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(temporary, path);
-    } catch (error) {
-      remove(temporary);
-      throw error;
-    }
-    syncDirectory(directory);
-  });
-}
-
-/** Makes the rename itself survive a power failure (fsync(2), "Notes"). */
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

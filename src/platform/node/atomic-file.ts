@@ -1,0 +1,99 @@
+/** Files that are there as a whole or not at all, and what a writer that was killed in the middle leaves of one. */
+
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { errnoOf, fromNodeError } from "../errno.ts";
+
+const PRIVATE_FILE = 0o600;
+/** `.NAME.tmp-PID-RANDOM`, as the reference's (spec: names §6), which ends in more digits. */
+const TEMPORARY = /^\..+\.tmp-([1-9]\d{0,9})-[0-9a-f]{12}$/;
+/** A write takes milliseconds: whoever has the number by then is another process. */
+const LONGEST_WRITE_MS = 3_600_000;
+
+export function writeAtomic(path: string, bytes: Uint8Array): void {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.tmp-${process.pid}-${randomBytes(6).toString("hex")}`);
+  try {
+    writeAndRename(temporary, path, bytes);
+    syncDirectory(directory);
+  } catch (error) {
+    throw fromNodeError(error, path);
+  }
+}
+
+function writeAndRename(temporary: string, path: string, bytes: Uint8Array): void {
+  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE_FILE);
+  try {
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Makes the rename itself survive a power failure (fsync(2), "Notes"). */
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function sweepTemporaries(directory: string): number {
+  let swept = 0;
+  for (const name of namesIn(directory)) {
+    const writer = Number(TEMPORARY.exec(name)?.[1]);
+    if (Number.isNaN(writer)) continue;
+    const path = join(directory, name);
+    const facts = lstatSync(path, { throwIfNoEntry: false });
+    if (!facts?.isFile() || facts.uid !== process.geteuid?.()) continue;
+    if (mayBeWriting(writer) && Date.now() - facts.mtimeMs < LONGEST_WRITE_MS) continue;
+    try {
+      unlinkSync(path);
+      swept++;
+    } catch {
+      // Somebody else swept it, or may; it is tried again next time.
+    }
+  }
+  return swept;
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw fromNodeError(error, directory);
+  }
+}
+
+/** Not this process: its writes are synchronous, so a file with its number is of an earlier owner of the number. */
+function mayBeWriting(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== "ESRCH";
+  }
+}
