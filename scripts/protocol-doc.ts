@@ -18,13 +18,14 @@ import { encodeAnnounce } from "../src/wire/control.ts";
 import { decodeFrame, encodeRequest, encodeResponse } from "../src/wire/envelope.ts";
 import { FRAME_HEADER, FRAME_HEADER_BYTES } from "../src/wire/framing.ts";
 import * as limits from "../src/wire/limits.ts";
-import { ErrorCodeSchema, HelloSchema } from "../src/wire/messages.ts";
+import { HelloSchema } from "../src/wire/messages.ts";
 import {
   formatProtocol,
   isConsumerProtocol,
   PAYLOAD_PROTOCOL,
   REGISTERED_CONSUMERS,
 } from "../src/wire/payload-protocol.ts";
+import { ErrorCodeSchema } from "../test/support/descriptors.ts";
 
 const COMMAND = "node --import tsx scripts/protocol-doc.ts";
 

@@ -14,7 +14,6 @@ import type { Connection, PeerCredentials } from "../platform/ports.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
-import { encodeNegotiatedReply } from "../wire/hello-reply.ts";
 import { DEFAULT_KEEPALIVE_SECS } from "../wire/limits.ts";
 import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
@@ -176,15 +175,20 @@ function encodeNegotiated(
   connectionId: bigint,
   handoff: PreparedHandoff | undefined,
 ): Uint8Array {
-  return encodeNegotiatedReply({
-    negotiatedProtocol: PROTOCOL_VERSION,
-    daemonVersion: backend.key.version,
-    backendPipe: backend.identity.endpoint.path,
-    keepaliveIntervalSecs: hello.clientKeepaliveSecs === 0n ? DEFAULT_KEEPALIVE_SECS : hello.clientKeepaliveSecs,
-    connectionId,
-    handlePassedToken: handoff?.token.reveal() ?? NO_TOKEN,
-    serverCapabilities: handoff?.capabilities ?? 0n,
-    warnings: [],
+  return encodeMessage(HelloReplySchema, {
+    result: {
+      case: "negotiated",
+      value: {
+        negotiatedProtocol: PROTOCOL_VERSION,
+        daemonVersion: backend.key.version,
+        backendPipe: backend.identity.endpoint.path,
+        keepaliveIntervalSecs: hello.clientKeepaliveSecs === 0n ? DEFAULT_KEEPALIVE_SECS : hello.clientKeepaliveSecs,
+        connectionId,
+        handlePassedToken: handoff?.token.reveal() ?? NO_TOKEN,
+        serverCapabilities: handoff?.capabilities ?? 0n,
+        warnings: [],
+      },
+    },
   });
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { completeMessage } from "../../test/support/complete-message.ts";
 import { hasCode } from "../base/errors.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type DaemonProcess, DaemonProcessSchema } from "../wire/messages.ts";
@@ -38,12 +38,12 @@ describe("an identity on the wire", () => {
   }
 
   test("of the reference has SHA-256 in field 3 and no fields 8 and 9", () => {
-    const message = create(DaemonProcessSchema, identityToMessage(SHA_ONLY));
+    const message = completeMessage(DaemonProcessSchema, identityToMessage(SHA_ONLY));
     assert.deepEqual([hexOf(message.exeSha256), message.exeHashAlgorithm, message.exeHash.length], [hexOf(SHA), "", 0]);
   });
 
   test("of later versions has BLAKE3 in fields 8 and 9 and no field 3", () => {
-    const message = create(DaemonProcessSchema, identityToMessage(BLAKE3_ONLY));
+    const message = completeMessage(DaemonProcessSchema, identityToMessage(BLAKE3_ONLY));
     assert.deepEqual(
       [message.exeSha256.length, message.exeHashAlgorithm, hexOf(message.exeHash)],
       [0, "blake3", hexOf(B3)],
@@ -59,7 +59,7 @@ describe("an identity on the wire", () => {
   });
 
   test("may hold pid 0 and empty texts", () => {
-    const identity = identityFromMessage(create(DaemonProcessSchema, { exeSha256: SHA, ipcEndpoint: {} }));
+    const identity = identityFromMessage(completeMessage(DaemonProcessSchema, { exeSha256: SHA, ipcEndpoint: {} }));
     assert.deepEqual([identity.pid, identity.exePath, identity.bootId, identity.endpoint.path], [0, "", "", ""]);
   });
 });
@@ -69,7 +69,7 @@ describe("an identity is malformed", () => {
     [
       "without an endpoint, which is looked at first",
       "endpoint",
-      create(DaemonProcessSchema, { exeSha256: Buffer.alloc(3) }),
+      completeMessage(DaemonProcessSchema, { exeSha256: Buffer.alloc(3) }),
     ],
     ["with 31 bytes of SHA-256", "exe_sha256", message({ exeSha256: SHA.subarray(1) })],
     [
@@ -141,7 +141,7 @@ describe("the first difference", () => {
 });
 
 function message(values: Partial<Pick<DaemonProcess, "exeSha256" | "exeHashAlgorithm" | "exeHash">>): DaemonProcess {
-  return create(DaemonProcessSchema, { pid: 1, ipcEndpoint: { path: "/s" }, ...values });
+  return completeMessage(DaemonProcessSchema, { pid: 1, ipcEndpoint: { path: "/s" }, ...values });
 }
 
 function hexOf(bytes: Uint8Array | undefined): string | undefined {

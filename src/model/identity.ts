@@ -2,9 +2,9 @@
  * Who a backend is: the record it answers probes with, that sidecars and manifests hold, and that is compared with what
  * the kernel says (spec: identity §1). Dual stack: both hashes are written, either is accepted.
  */
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { BrokerError } from "../base/errors.ts";
-import type { DaemonProcess, DaemonProcessSchema } from "../wire/messages.ts";
+import type { DaemonProcess } from "../wire/messages.ts";
+import type { Init } from "../wire/schema.ts";
 
 export interface BackendEndpoint {
   /** Broker instance id for launched backends, any label for others. */
@@ -29,7 +29,7 @@ export interface BackendIdentity {
 const HASH_BYTES = 32;
 const BLAKE3 = "blake3";
 
-export function identityToMessage(identity: BackendIdentity): MessageInitShape<typeof DaemonProcessSchema> {
+export function identityToMessage(identity: BackendIdentity): Init<DaemonProcess> {
   return {
     pid: identity.pid,
     exePath: identity.exePath,

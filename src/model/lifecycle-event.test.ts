@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromJson, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { LifecycleEventSchema } from "../../test/support/descriptors.ts";
 import { MAX_LIFECYCLE_EVENT_BYTES } from "../wire/limits.ts";
-import { EventKind as FrozenKind, LifecycleEventSchema } from "../wire/messages.ts";
+import { EventKind as FrozenKind } from "../wire/messages.ts";
 import {
   decodeLifecycleEvent,
   EVENT_KINDS,

@@ -1,19 +1,20 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { HelloSchema } from "../wire/messages.ts";
+import { completeMessage } from "../../test/support/complete-message.ts";
+import { type Hello, HelloSchema } from "../wire/messages.ts";
+import type { Init } from "../wire/schema.ts";
 import { checkHelloShape, checkVersionPolicy } from "./negotiate.ts";
 import { createServiceDefinition } from "./service-definition.ts";
 
-const GOOD: MessageInitShape<typeof HelloSchema> = {
+const GOOD: Init<Hello> = {
   clientMinProtocol: 1,
   clientMaxProtocol: 1,
   serviceName: "svc",
   wantedVersion: "1.0.0",
 };
 
-function shape(changes: MessageInitShape<typeof HelloSchema>, peerPid = 0): [string, string] | undefined {
-  const refusal = checkHelloShape(create(HelloSchema, { ...GOOD, ...changes }), peerPid);
+function shape(changes: Init<Hello>, peerPid = 0): [string, string] | undefined {
+  const refusal = checkHelloShape(completeMessage(HelloSchema, { ...GOOD, ...changes }), peerPid);
   assert.equal(refusal?.retryAfterMs ?? 0, 0);
   return refusal && [refusal.code, refusal.reason];
 }
@@ -29,7 +30,7 @@ test("a Hello that is as it should be passes, at the edge of every limit too", (
 });
 
 test("each fault has its frozen code and text", () => {
-  const rows: [MessageInitShape<typeof HelloSchema>, string, string][] = [
+  const rows: [Init<Hello>, string, string][] = [
     [
       { clientMinProtocol: 2, clientMaxProtocol: 3 },
       "VERSION_UNSUPPORTED",
@@ -79,7 +80,7 @@ test("of several faults the first in the order of the spec is told", () => {
     ["clientLibName", "client_lib fields exceed 64 bytes"],
     ["peerPid", "peer_pid does not match verified peer"],
   ];
-  let bad: MessageInitShape<typeof HelloSchema> = all;
+  let bad: Init<Hello> = all;
   for (const [field, reason] of order) {
     assert.equal(shape(bad, 2)?.[1], reason);
     const { [field]: _, ...others } = bad;

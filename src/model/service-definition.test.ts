@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { type BrokerErrorCode, hasCode } from "../base/errors.ts";
 import { encodeMessage } from "../wire/codec.ts";
-import { BrokerIsolation, ServiceDefinitionSchema } from "../wire/messages.ts";
+import { BrokerIsolation, type ServiceDefinition, ServiceDefinitionSchema } from "../wire/messages.ts";
+import type { Init } from "../wire/schema.ts";
 import { parseHandoffSettings } from "./exec-settings.ts";
 import {
   binaryPathFor,
@@ -107,7 +108,7 @@ describe("a definition", () => {
 /** What can be wrong, in the order in which it is judged; the wire form, because only there isolation can be unknown. */
 const RULES: readonly {
   readonly name: string;
-  readonly wrong: Parameters<typeof encodeMessage<typeof ServiceDefinitionSchema>>[1];
+  readonly wrong: Init<ServiceDefinition>;
   readonly code: BrokerErrorCode;
   readonly message: RegExp;
   readonly check?: string;

@@ -5,11 +5,11 @@
  * are the token and carry the client's descriptor, for anything else they are zero and carry nothing. That is the very
  * form of a v1 handoff, so one reader serves both.
  */
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { checkEnvelope, encodeEvent } from "./envelope.ts";
 import { type ControlMessage, ControlMessageSchema, type Frame, FrameKind } from "./messages.ts";
 import { PAYLOAD_PROTOCOL } from "./payload-protocol.ts";
+import type { Init } from "./schema.ts";
 
 /** Sideband of a message without a descriptor. */
 export const NO_SIDEBAND: Uint8Array = new Uint8Array(16);
@@ -28,7 +28,7 @@ export function hasFeature(bits: bigint, feature: ControlFeature): boolean {
 }
 
 /** Exactly one arm, such as `{ case: "leases", value: { requests: 1 } }`. */
-export type ControlArm = NonNullable<MessageInitShape<typeof ControlMessageSchema>["message"]>;
+export type ControlArm = NonNullable<Init<ControlMessage>["message"]>;
 
 /** A message of a backend, as complete stream bytes. */
 export function encodeControl(message: ControlArm): Buffer {

@@ -1,6 +1,6 @@
 /** Reading protobuf bytes strictly: every number, length and text is judged as it is read (spec: wire §2). */
-import { WireType } from "@bufbuild/protobuf/wire";
 import { MAX_MESSAGE_DEPTH } from "./limits.ts";
+import { WIRE_TYPE } from "./schema.ts";
 
 const MAX_VARINT_BYTES = 10;
 const MAX_TAG = 0xffff_ffff;
@@ -95,19 +95,19 @@ const MAX_SHORT_TEXT_BYTES = 64;
 /** Goes past a field nobody knows. `depthLeft`: how many groups may be nested inside it. */
 export function skipField(cursor: Cursor, tag: number, depthLeft: number = MAX_MESSAGE_DEPTH): void {
   switch (tag & 7) {
-    case WireType.Varint:
+    case WIRE_TYPE.varint:
       cursor.varint();
       return;
-    case WireType.LengthDelimited:
+    case WIRE_TYPE.lengthDelimited:
       cursor.at = cursor.endOfLengthPrefixed();
       return;
-    case WireType.Bit32:
+    case WIRE_TYPE.fixed32:
       cursor.at += 4;
       return;
-    case WireType.Bit64:
+    case WIRE_TYPE.fixed64:
       cursor.at += 8;
       return;
-    case WireType.StartGroup:
+    case WIRE_TYPE.startGroup:
       checkDepth(depthLeft);
       skipGroup(cursor, tag >>> 3, depthLeft - 1);
       return;
@@ -119,7 +119,7 @@ export function skipField(cursor: Cursor, tag: number, depthLeft: number = MAX_M
 function skipGroup(cursor: Cursor, number: number, depthLeft: number): void {
   for (;;) {
     const tag = cursor.tag();
-    if ((tag & 7) === WireType.EndGroup) {
+    if ((tag & 7) === WIRE_TYPE.endGroup) {
       if (tag >>> 3 !== number) throw new Error("a group ends with the number of another field");
       return;
     }

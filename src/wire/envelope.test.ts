@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { completeMessage } from "../../test/support/complete-message.ts";
 import { hasCode } from "../base/errors.ts";
 import {
   checkEnvelope,
@@ -69,7 +69,6 @@ describe("building frames", () => {
     assert.deepEqual(
       { ...request, payload: Buffer.from(request.payload).toString() },
       {
-        $typeName: "running_process.broker.v1.Frame",
         envelopeVersion: 1,
         kind: FrameKind.REQUEST,
         payloadProtocol: 0x7a63,
@@ -102,7 +101,7 @@ describe("building frames", () => {
 });
 
 function frame(values: Partial<Frame>): Frame {
-  return Object.assign(create(FrameSchema, GOOD), values);
+  return Object.assign(completeMessage(FrameSchema, GOOD), values);
 }
 
 function roundTrip(bytes: Buffer): Frame {

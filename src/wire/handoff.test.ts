@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { completeMessage } from "../../test/support/complete-message.ts";
 import { hasCode } from "../base/errors.ts";
 import { encodeMessage } from "./codec.ts";
 import { decodeFrame, encodeRequest } from "./envelope.ts";
@@ -186,7 +186,7 @@ describe("the event a client waits for", () => {
     ["token echo differs in a refusal", frameOf(encodeReadyEvent({ ...REJECTION, token: OTHER_TOKEN })), "unexpected"],
     ["malformed frame", damaged(encodeReadyEvent(ACK), { payload: MALFORMED }), "unexpected"],
     ["an acknowledgement instead of an event", frameOf(encodeAck(ACK)), "unexpected"],
-    ["a frame with every field at its default", create(FrameSchema), "unexpected"],
+    ["a frame with every field at its default", completeMessage(FrameSchema), "unexpected"],
     ...ENVELOPE_FAULTS("EVENT").map(
       ([check, wrong]) => [`a wrong ${check}`, damaged(encodeReadyEvent(ACK), wrong), "unexpected"] as const,
     ),
@@ -234,7 +234,7 @@ function frameOf(bytes: Buffer): Frame {
 }
 
 function damaged(bytes: Buffer, values: Partial<Frame>): Frame {
-  return create(FrameSchema, { ...frameOf(bytes), ...values });
+  return completeMessage(FrameSchema, { ...frameOf(bytes), ...values });
 }
 
 /** A frame whose own id is right, whatever the acknowledgement says. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { completeMessage } from "../../test/support/complete-message.ts";
 import { hasCode } from "../base/errors.ts";
 import { decodeFrame } from "./envelope.ts";
 import { type Frame, FrameKind, FrameSchema, PayloadEncoding } from "./messages.ts";
@@ -89,11 +89,14 @@ describe("a probe reply", () => {
 });
 
 function requestFrame(values: Partial<Frame>): Frame {
-  return create(FrameSchema, { ...decodeFrame(encodeProbeRequest(NONCE).subarray(5)), ...values });
+  return completeMessage(FrameSchema, { ...decodeFrame(encodeProbeRequest(NONCE).subarray(5)), ...values });
 }
 
 function replyFrame(values: Partial<Frame>): Frame {
-  return create(FrameSchema, { ...decodeFrame(answerProbe(requestFrame({}), IDENTITY).subarray(5)), ...values });
+  return completeMessage(FrameSchema, {
+    ...decodeFrame(answerProbe(requestFrame({}), IDENTITY).subarray(5)),
+    ...values,
+  });
 }
 
 function unexpected(check: string): (error: unknown) => boolean {

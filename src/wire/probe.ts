@@ -2,13 +2,13 @@
  * Identity probe (payload protocol 0xB232): the prober sends 32 random bytes, the backend answers with the same bytes
  * followed directly by an encoded DaemonProcess. The request id is the first eight nonce bytes, read little-endian.
  */
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { BrokerError } from "../base/errors.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { checkEnvelope, checkReply, encodeRequest, encodeResponse, frameUnexpected } from "./envelope.ts";
 import { PROBE_NONCE_BYTES } from "./limits.ts";
 import { type DaemonProcess, DaemonProcessSchema, type Frame, FrameKind } from "./messages.ts";
 import { PAYLOAD_PROTOCOL } from "./payload-protocol.ts";
+import type { Init } from "./schema.ts";
 
 const PROBE = { payloadProtocol: PAYLOAD_PROTOCOL.probe } as const;
 
@@ -24,7 +24,7 @@ export function encodeProbeRequest(nonce: Buffer): Buffer {
  *
  * @throws BrokerError FRAME_UNEXPECTED or MESSAGE_MALFORMED when `request` is no valid probe; the connection is to be closed.
  */
-export function answerProbe(request: Frame, identity: MessageInitShape<typeof DaemonProcessSchema>): Buffer {
+export function answerProbe(request: Frame, identity: Init<DaemonProcess>): Buffer {
   checkEnvelope(request, { kind: FrameKind.REQUEST, ...PROBE });
   if (request.payload.length !== PROBE_NONCE_BYTES) {
     throw new BrokerError(

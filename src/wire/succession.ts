@@ -1,11 +1,11 @@
 /** What passes between a broker and the process that takes its place (ours; docs/protocol.md, "Succession"). */
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { FRAME_HEADER_BYTES, fillFrameHeader } from "./framing.ts";
 import { type SuccessionMessage, SuccessionMessageSchema } from "./messages.ts";
+import type { Init } from "./schema.ts";
 
 /** Exactly one arm, such as `{ case: "taken", value: {} }`. */
-export type SuccessionArm = NonNullable<MessageInitShape<typeof SuccessionMessageSchema>["message"]>;
+export type SuccessionArm = NonNullable<Init<SuccessionMessage>["message"]>;
 
 /** The value of an arm that was received. */
 export type SuccessionValue<C extends NonNullable<SuccessionMessage["message"]["case"]>> = Extract<

@@ -5,14 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { encodeFrameBytes } from "../../src/wire/framing.ts";
-import { AdminRequestSchema, AdminVerb, FrameSchema } from "../../src/wire/messages.ts";
+import { AdminRequestSchema, AdminVerb, type Frame, FrameSchema } from "../../src/wire/messages.ts";
+import type { Init } from "../../src/wire/schema.ts";
 import { rest } from "../hostile/support/probing.ts";
 import { createLaunching, makeFifo } from "../launch/support/launching.ts";
 import { adminReply, converse, negotiatedIn, openRaw, sayHello } from "../support/raw-peer.ts";
 import { createWorld } from "../support/world.ts";
 import { ask, requestBytes } from "./support/asking.ts";
 
-type FrameInit = Parameters<typeof encodeMessage<typeof FrameSchema>>[1];
+type FrameInit = Init<Frame>;
 
 /** In the frozen order of the checks: each row is also wrong in what the rows behind it are about. */
 const ROWS: readonly (readonly [FrameInit, string])[] = [

@@ -6,7 +6,14 @@ import { join } from "node:path";
 import test from "node:test";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { encodeRequest } from "../../src/wire/envelope.ts";
-import { type AdminReply, AdminReplyKind, AdminRequestSchema, AdminVerb } from "../../src/wire/messages.ts";
+import {
+  type AdminReply,
+  AdminReplyKind,
+  type AdminRequest,
+  AdminRequestSchema,
+  AdminVerb,
+} from "../../src/wire/messages.ts";
+import type { Init } from "../../src/wire/schema.ts";
 import {
   createLaunching,
   launchingIn,
@@ -18,7 +25,7 @@ import {
 import { adminReply, converse, negotiatedIn, onlyFrame, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
 import { createWorld, type RunningBroker } from "../support/world.ts";
 
-type Request = Parameters<typeof encodeMessage<typeof AdminRequestSchema>>[1];
+type Request = Init<AdminRequest>;
 
 function requestBytes(request: Request): Buffer {
   return encodeRequest({ payloadProtocol: 0xad01, payload: encodeMessage(AdminRequestSchema, request), requestId: 1n });

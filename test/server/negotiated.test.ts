@@ -32,7 +32,7 @@ test("a granted Hello is told the version it asked for, where it is served, and 
   const { requestId, traceparent, tracestate, kind, payloadProtocol, payloadEncoding } = onlyFrame(reply);
   assert.deepEqual({ requestId, traceparent, tracestate }, ids);
   assert.deepEqual([kind, payloadProtocol, payloadEncoding], [1, 0, 0]);
-  const { $typeName: _, backendPipe, ...negotiated } = negotiatedIn(helloReply(reply));
+  const { backendPipe, ...negotiated } = negotiatedIn(helloReply(reply));
   assert.deepEqual(negotiated, {
     negotiatedProtocol: 1,
     daemonVersion: "1.2.3-rc.1",

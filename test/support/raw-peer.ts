@@ -1,21 +1,21 @@
 /** A peer without any of our client code: bytes in, bytes out. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { fromBinary } from "@bufbuild/protobuf";
-import { encodeMessage } from "../../src/wire/codec.ts";
+import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { decodeFrame, encodeRequest } from "../../src/wire/envelope.ts";
 import { createFrameDecoder } from "../../src/wire/frame-decoder.ts";
 import {
   type AdminReply,
   AdminReplySchema,
   type Frame,
+  type Hello,
   type HelloReply,
   HelloReplySchema,
   HelloSchema,
   type Negotiated,
   type Refused,
 } from "../../src/wire/messages.ts";
+import type { Init } from "../../src/wire/schema.ts";
 
 /** Sends `bytes` and resolves with everything that came back until the other side closed. `end`: closes our writing side after sending. */
 export function converse(path: string, bytes: Uint8Array, options: { end?: boolean } = {}): Promise<Buffer> {
@@ -62,11 +62,11 @@ export function onlyFrame(bytes: Buffer): Frame {
 }
 
 export function helloReply(bytes: Buffer): HelloReply {
-  return fromBinary(HelloReplySchema, onlyFrame(bytes).payload);
+  return decodeMessage(HelloReplySchema, onlyFrame(bytes).payload);
 }
 
 export function adminReply(bytes: Buffer): AdminReply {
-  return fromBinary(AdminReplySchema, onlyFrame(bytes).payload);
+  return decodeMessage(AdminReplySchema, onlyFrame(bytes).payload);
 }
 
 export function refusedIn(reply: HelloReply): Refused {
@@ -85,17 +85,17 @@ export function negotiatedIn(reply: HelloReply): Negotiated {
   return reply.result.value;
 }
 
-export type HelloInit = MessageInitShape<typeof HelloSchema>;
+export type HelloInit = Init<Hello>;
 
 /** A well-formed Hello for `service`, changed by `init`. */
 export function helloBytes(
-  init: Partial<HelloInit> & { serviceName: string },
+  init: HelloInit,
   frame: { requestId?: bigint; traceparent?: string; tracestate?: string } = {},
 ): Buffer {
   const hello = { clientMinProtocol: 1, clientMaxProtocol: 1, wantedVersion: "1.0.0", ...init } as HelloInit;
   return encodeRequest({ payloadProtocol: 0, payload: encodeMessage(HelloSchema, hello), requestId: 1n, ...frame });
 }
 
-export async function sayHello(path: string, init: Partial<HelloInit> & { serviceName: string }): Promise<HelloReply> {
+export async function sayHello(path: string, init: HelloInit): Promise<HelloReply> {
   return helloReply(await converse(path, helloBytes(init)));
 }

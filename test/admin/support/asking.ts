@@ -3,11 +3,18 @@ import assert from "node:assert/strict";
 import { strictOpenMetrics } from "../../../src/model/open-metrics.ts";
 import { encodeMessage } from "../../../src/wire/codec.ts";
 import { encodeRequest } from "../../../src/wire/envelope.ts";
-import { type AdminReply, AdminReplyKind, AdminRequestSchema, AdminVerb } from "../../../src/wire/messages.ts";
+import {
+  type AdminReply,
+  AdminReplyKind,
+  type AdminRequest,
+  AdminRequestSchema,
+  AdminVerb,
+} from "../../../src/wire/messages.ts";
+import type { Init } from "../../../src/wire/schema.ts";
 import { adminReply, converse } from "../../support/raw-peer.ts";
 import { type ParsedFamily, parseStrictly } from "./open-metrics-parser.ts";
 
-export type AdminRequestInit = Parameters<typeof encodeMessage<typeof AdminRequestSchema>>[1];
+export type AdminRequestInit = Init<AdminRequest>;
 
 export function requestBytes(request: AdminRequestInit): Buffer {
   return encodeRequest({ payloadProtocol: 0xad01, payload: encodeMessage(AdminRequestSchema, request), requestId: 1n });

@@ -72,13 +72,13 @@ type Init<T> = { [K in keyof T]?: T[K] };
 type Negotiated = Extract<HelloReply["result"], { case: "negotiated" }>["value"];
 type Refused = Extract<HelloReply["result"], { case: "refused" }>["value"];
 
-export function encodeNegotiated(fields: Init<Omit<Negotiated, "$typeName" | "$unknown">>): Uint8Array {
+export function encodeNegotiated(fields: Init<Negotiated>): Uint8Array {
   return encodeMessage(HelloReplySchema, {
     result: { case: "negotiated", value: { negotiatedProtocol: 1, ...fields } },
   });
 }
 
-export function encodeRefused(fields: Init<Omit<Refused, "$typeName" | "$unknown">>): Uint8Array {
+export function encodeRefused(fields: Init<Refused>): Uint8Array {
   return encodeMessage(HelloReplySchema, {
     result: { case: "refused", value: { daemonMinProtocol: 1, daemonMaxProtocol: 1, ...fields } },
   });

@@ -3,13 +3,13 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { fromBinary } from "@bufbuild/protobuf";
 import { Deadline } from "../../../src/base/clock.ts";
 import { openSession } from "../../../src/client/index.ts";
 import type { Session, SessionOptions } from "../../../src/client/session.ts";
 import { adminRequest } from "../../../src/exchange/admin-client.ts";
 import { readFrameBody } from "../../../src/exchange/frame-io.ts";
 import type { Connection } from "../../../src/platform/ports.ts";
+import { decodeMessage } from "../../../src/wire/codec.ts";
 import { decodeFrame } from "../../../src/wire/envelope.ts";
 import {
   AdminVerb,
@@ -159,7 +159,7 @@ function clientOn(
     async event() {
       try {
         const frame = decodeFrame(await read());
-        return { frame, ack: fromBinary(HandoffAckSchema, frame.payload) };
+        return { frame, ack: decodeMessage(HandoffAckSchema, frame.payload) };
       } catch (error) {
         if ((error as { code?: string }).code === "FRAME_TRUNCATED") return undefined;
         throw error;

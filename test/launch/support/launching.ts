@@ -18,7 +18,7 @@ import { createWorld, type RunningBroker, type World } from "../../support/world
 export interface Launching {
   readonly world: World;
   readonly broker: RunningBroker;
-  hello(service: string, version?: string, more?: Partial<HelloInit>): Promise<HelloReply>;
+  hello(service: string, version?: string, more?: HelloInit): Promise<HelloReply>;
   /** @throws when it was refused */
   negotiated(service: string, version?: string): Promise<Negotiated>;
   /** @throws when it was not refused */
