@@ -38,7 +38,7 @@ export default {
       service: SERVICE,
       version: VERSION,
       protocol: PROTOCOL,
-      echo,
+      echo: echo.path,
     };
     const measured = await measureIn("measure-throughput.mjs", task, {
       env: world.env,

@@ -1,6 +1,6 @@
 // Measures connecting, then requests on connections that stay open; each kind is interleaved by itself.
 //
-// Task: { samples, warmUp, broker, service, version, protocol, echo }.
+// Task: { samples, warmUp, broker, service, version, protocol, echo, echoPid, root, brokerPid }.
 import { once } from "node:events";
 import { connect as netConnect } from "node:net";
 import { connect, openSession } from "running-process-broker/client";
@@ -8,9 +8,11 @@ import { encodeRequest } from "../../dist/wire/envelope.js";
 import { interleave } from "../frame/interleave.mjs";
 import { createLeanClient } from "../lean/lean-client.mjs";
 import { close } from "../lean/libc.mjs";
+import { placeOn, processors } from "../lean/processors.mjs";
+import { processesOf } from "../stage/world.mjs";
 import { exchangeOn } from "./net-exchange.mjs";
 
-const { samples, warmUp, echo, ...target } = JSON.parse(process.argv[2]);
+const { samples, warmUp, echo, echoPid, root, brokerPid, ...target } = JSON.parse(process.argv[2]);
 const { broker, service, version, protocol } = target;
 const payload = Buffer.alloc(64, "x");
 const request = encodeRequest({ payloadProtocol: protocol, payload, requestId: 1n });
@@ -46,16 +48,21 @@ const echoOnce = exchangeOn(echoSocket);
 const leanFd = lean.reach.connect();
 
 const asking = {
-  "request-adopted": () => adopted.request(protocol, payload),
-  "request-negotiated": () => negotiated.request(protocol, payload),
-  "net-echo": () => echoOnce(request),
-  "lean-request": () => lean.ask(leanFd),
+  adopted: () => adopted.request(protocol, payload),
+  negotiated: () => negotiated.request(protocol, payload),
+  net: () => echoOnce(request),
+  lean: () => lean.ask(leanFd),
 };
+const backends = processesOf(root).filter((pid) => pid !== brokerPid && pid !== echoPid);
+const [here, there = here] = processors();
 
-const report = {
-  ...(await interleave(connecting, { samples, warmUp })),
-  ...(await interleave(asking, { samples, warmUp })),
-};
+const report = await interleave(connecting, { samples, warmUp });
+for (const [placement, processor] of Object.entries({ same: here, other: there })) {
+  placeOn(here, [process.pid]);
+  placeOn(processor, [echoPid, ...backends]);
+  const measured = await interleave(asking, { samples, warmUp });
+  for (const [way, micros] of Object.entries(measured)) report[`${way}-${placement}`] = micros;
+}
 await adopted.close();
 await negotiated.close();
 echoSocket.destroy();

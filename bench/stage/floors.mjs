@@ -24,11 +24,11 @@ export async function startHelloFloors({ root, endpoint }) {
   return { paths, bytes };
 }
 
-/** Address of a net.Server that writes back what it gets. */
+/** A net.Server that writes back what it gets. */
 export async function startEcho({ root }) {
   const path = join(root, "echo");
-  await startServer("net-server.mjs", { path, mode: "echo" });
-  return path;
+  const { pid } = await startServer("net-server.mjs", { path, mode: "echo" });
+  return { path, pid };
 }
 
 /** Address of a server that hands each connection to its child with `subprocess.send`. */
