@@ -1,10 +1,11 @@
 /**
- * Replaces the entries that tsc has put into dist by bundles: loading a client of 160 small modules takes twice the
- * processor time of the same client in twenty files, and a command-line tool pays for that at every run. What is imported
- * only when it is needed stays apart, and what several entries share is there once (dist/chunks). The modules themselves
- * stay in dist for benchmarks and test fixtures; the package has the bundles and the types.
+ * Replaces the entries that tsc has put into dist by bundles: a command-line tool pays for every file it loads, at every
+ * run. What a library imports only when it is needed stays apart, and what its parts share is there once (dist/chunks).
+ * The error class is one file for all libraries, so that an error is of the same class whichever entry it came from. The
+ * programs are one file each, but for what comes before the heap is set up. The modules themselves stay in dist for
+ * benchmarks and test fixtures; the package has the bundles and the types.
  *
- * Chunks lie one directory below dist, like every entry: sources that look for a file beside them find it from either.
+ * Chunks lie as deep as their entry: sources that look for a file beside them find it from either.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,35 +16,67 @@ const project = fileURLToPath(new URL("..", import.meta.url));
 const { exports, bin } = JSON.parse(read("package.json"));
 const libraries = Object.values(exports).flatMap((entry) => entry?.default ?? []);
 
-/** Loaded as they are: native code, worker threads, and CommonJS that requires Node's own modules. */
-const EXTERNAL = ["koffi", "pino", "pino-pretty", "commander", "tar", "hash-wasm"];
+/** Loaded as they are: native code, worker threads, and what requires other files of its own. */
+const EXTERNAL = ["koffi", "pino", "pino-pretty", "tar", "hash-wasm"];
+/** What that is in a file that is not CommonJS. */
+const REQUIRE = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
+const ERRORS = "dist/base/errors.js";
+/** Loaded by `rpb` once its heap is set up. */
+const PROGRAM = "dist/cli/program.js";
 
-// The libraries share what they share, so that a class is one class whichever entry it came from. The programs are by
-// themselves: with them in the same build everything would fall into twice as many pieces.
-const inputs = [...(await bundle(libraries)), ...(await bundle(Object.values(bin)))];
+const inputs = [
+  ...(await bundle(ERRORS)),
+  ...(await Promise.all(libraries.map((path) => bundle(path, { apart: [ERRORS], splitting: true })))).flat(),
+  ...(await Promise.all([PROGRAM, ...Object.values(bin)].map((path) => bundle(path, { apart: [PROGRAM] })))).flat(),
+];
 writeFileSync(join(project, "dist/THIRD-PARTY-LICENSES.txt"), licencesOf(inputs));
 
-/** The files that went into it. */
-async function bundle(entries) {
+/** `apart`: files of dist that it is to import. Returns the files that went into it. */
+async function bundle(path, { apart = [], splitting = false } = {}) {
   const { metafile } = await build({
     absWorkingDir: project,
-    entryPoints: entries.map((path) => path.replace("./dist/", "src/").replace(/\.js$/, ".ts")),
+    entryPoints: [sourceOf(path)],
     outbase: "src",
     outdir: "dist",
-    chunkNames: "chunks/[name]-[hash]",
+    chunkNames: isRoot(path) ? "[name]-[hash]" : "chunks/[name]-[hash]",
     allowOverwrite: true,
     bundle: true,
-    splitting: true,
+    splitting,
     format: "esm",
     platform: "node",
     target: "node20.19",
     external: EXTERNAL,
+    plugins: [keepApart(apart, isRoot(path) ? "./" : "../")],
+    // CommonJS inside a bundle requires Node's own modules.
+    banner: splitting ? {} : { js: REQUIRE },
     metafile: true,
     logLevel: "warning",
     // Comments and indentation are a third of what Node has to read; names stay, for stack traces.
     minifyWhitespace: true,
   });
   return Object.keys(metafile.inputs);
+}
+
+/** `up`: from the directory of the file that imports them to dist. */
+function keepApart(paths, up) {
+  const sources = new Map(paths.map((path) => [join(project, sourceOf(path)), path.replace(/^(\.\/)?dist\//, "")]));
+  return {
+    name: "keep-apart",
+    setup({ onResolve }) {
+      onResolve({ filter: /^\.{1,2}\// }, ({ path, resolveDir, kind }) => {
+        const target = kind === "entry-point" ? undefined : sources.get(join(resolveDir, path));
+        return target && { path: up + target, external: true };
+      });
+    },
+  };
+}
+
+function isRoot(path) {
+  return sourceOf(path) === "src/index.ts";
+}
+
+function sourceOf(path) {
+  return path.replace(/^(\.\/)?dist\//, "src/").replace(/\.js$/, ".ts");
 }
 
 /** The licence of every package that has become part of the bundles. */
