@@ -17,7 +17,7 @@ const { exports, bin } = JSON.parse(read("package.json"));
 const libraries = Object.values(exports).flatMap((entry) => entry?.default ?? []);
 
 /** Loaded as they are: native code, worker threads, and what requires other files of its own. */
-const EXTERNAL = ["koffi", "pino", "pino-pretty", "tar", "hash-wasm"];
+const EXTERNAL = ["koffi", "pino-pretty", "tar", "hash-wasm"];
 /** What that is in a file that is not CommonJS. */
 const REQUIRE = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 const ERRORS = "dist/base/errors.js";

@@ -93,10 +93,7 @@ async function attempt(context: CliContext, what: string, work: () => Promise<nu
 
 /** Plain lines, as the reference writes them, and only what an operator has to know. */
 function stderrLog(context: CliContext): BrokerLog {
-  return {
-    write({ level, message }) {
-      if (level === "warn" || level === "error") context.io.err(`running-process-broker: ${message}\n`);
-    },
-    flush: () => Promise.resolve(),
+  return ({ level, message }) => {
+    if (level === "warn" || level === "error") context.io.err(`running-process-broker: ${message}\n`);
   };
 }

@@ -47,13 +47,8 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
   const subscription = io.onTermination((signal) => {
     signals++;
     if (signals > 1) {
-      log.write({
-        type: "broker-killed",
-        level: "warn",
-        message: `second ${signal}, ending at once`,
-        reason: "signal",
-      });
-      void log.flush().finally(() => io.exit(SIGNAL_EXIT[signal]));
+      log({ type: "broker-killed", level: "warn", message: `second ${signal}, ending at once`, reason: "signal" });
+      void io.exit(SIGNAL_EXIT[signal]);
     } else if (broker !== undefined) void broker.stop({ reason: "signal" });
     // It is nothing yet: the broker whose place it was to take goes on.
     else if (takesOver) void io.exit(SIGNAL_EXIT[signal]);
@@ -74,7 +69,7 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
       ...(predecessorFd !== undefined && { predecessorFd }),
       onEvent: (event) => {
         leisure?.disturb();
-        log.write(event);
+        log(event);
       },
     });
     // A signal that came while it started.
@@ -86,7 +81,6 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     leisure?.close();
     subscription.dispose();
     hangups.dispose();
-    await log.flush();
   }
 }
 

@@ -87,11 +87,10 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
   const { io } = context;
   const platform = await context.platform();
   checkPrivilege(platform, io.env);
-  const log = createBrokerLog(
-    io,
-    { clock: platform.clock, pid: platform.processes.selfPid },
-    { ...(flags.logFormat && { format: flags.logFormat }), ...(flags.logLevel && { level: flags.logLevel }) },
-  );
+  const log = await createBrokerLog(io, platform.processes.selfPid, {
+    ...(flags.logFormat && { format: flags.logFormat }),
+    ...(flags.logLevel && { level: flags.logLevel }),
+  });
   const broker = await brokerOptions(context, flags);
   return runBroker({ io, log, broker, onReady: (endpoint) => io.out(`ready ${endpoint}\n`) });
 }

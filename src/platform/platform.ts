@@ -4,7 +4,7 @@ import type { OwnHeap } from "./node/own-heap.ts";
 import type { Platform } from "./ports.ts";
 
 /** The system clock needs no system to be loaded. */
-export { isoTime, systemClock } from "./node/clock.ts";
+export { systemClock } from "./node/clock.ts";
 export {
   onHangupSignal,
   onTerminationSignal,

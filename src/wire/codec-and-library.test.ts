@@ -87,6 +87,11 @@ test("a number that its field cannot hold is not cut, but refused", () => {
     assert.throws(() => encode(messages.FrameSchema, init, 0), /cannot hold/);
 });
 
+test("null, as JSON has it, is as good as nothing", () => {
+  const init = { pid: 7, exePath: null, ipcEndpoint: null, idleTimeoutSecs: null };
+  assert.deepEqual(encode(messages.DaemonProcessSchema, init, 0), encode(messages.DaemonProcessSchema, { pid: 7 }, 0));
+});
+
 test("a list of a hundred thousand is read in one pass", () => {
   const bytes = Buffer.alloc(200_000);
   for (let at = 0; at < bytes.length; at += 2) bytes[at] = (4 << 3) | 2;

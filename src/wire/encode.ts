@@ -21,7 +21,7 @@ export function encode(schema: Schema, message: Readonly<AnyMessage>, headroom: 
 }
 
 function valueIn(field: Field, message: Readonly<AnyMessage>): unknown {
-  if (field.oneof === undefined) return message[field.name];
+  if (field.oneof === undefined) return message[field.name] ?? undefined;
   const arm = message[field.oneof] as { readonly case?: string; readonly value?: unknown } | undefined;
   return arm?.case === field.name ? arm.value : undefined;
 }

@@ -64,7 +64,7 @@ export interface Schema<M = unknown> {
   readonly message?: M;
 }
 
-/** A message to be encoded: what is left out is at its default, here and in messages inside. */
+/** A message to be encoded: what is left out (or null) is at its default, here and in messages inside. */
 export type Init<M> = { readonly [K in keyof M]?: InitOf<M[K]> | undefined };
 
 type InitOf<V> = V extends string | number | bigint | boolean | Uint8Array | undefined

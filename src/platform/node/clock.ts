@@ -3,11 +3,6 @@ import type { Clock, Timer } from "../../base/clock.ts";
 
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Such as 2026-01-31T12:00:00.000Z. */
-export function isoTime(unixMs: number): string {
-  return new Date(unixMs).toISOString();
-}
-
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
