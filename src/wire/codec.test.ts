@@ -208,6 +208,16 @@ describe("accepted bytes", () => {
     ]);
   });
 
+  test("unknown fields in an entry of a map are dropped", () => {
+    const unknown = [
+      field(3, Buffer.from("x")),
+      join(tag(4, VARINT), varint(9)),
+      join(tag(5, FIXED32), Buffer.alloc(4)),
+    ];
+    const entry = join(...unknown, field(1, Buffer.from("k")), ...unknown, field(2, Buffer.from("v")), ...unknown);
+    assert.deepEqual(decodeMessage(ServiceDefinitionSchema, field(8, entry)).labels, { k: "v" });
+  });
+
   test("a 32-bit number keeps its low 32 bits, and every nonzero number is true", () => {
     assert.equal(decodeMessage(FrameSchema, join(tag(1, VARINT), varint(2n ** 32n + 1n))).envelopeVersion, 1);
     assert.equal(decodeMessage(HandoffAckSchema, join(tag(2, VARINT), varint(2n ** 40n))).accepted, true);
