@@ -3,13 +3,9 @@
  * issues the token, and runs the stages of model/handoff-stages.ts. A client that is not handed over reconnects to
  * `backend_pipe`; nothing here is ever an error to it.
  *
- * Where the reply to the Hello goes decides how often the client is woken:
- *
- *   in front of everything     v1, over a dialled handoff endpoint, or when the client may have sent more than its Hello,
- *                              which the backend could answer before the broker does
- *   with the ready event       v1, over a control channel: the acknowledgement comes at once, or the reply does not wait
- *   with the offer             direct mode: the backend writes it in one piece with its first answer; when it does not
- *                              take the connection, the broker writes it after all
+ * The reply to the Hello goes in front of a v1 handoff. In direct mode it travels with the offer, and the backend writes
+ * it in one piece with its first answer, which spares the client one waking and the broker one system call; when the
+ * backend does not take the connection, the broker writes it after all.
  *
  * Ownership: the broker keeps its duplicate until the backend has acknowledged. If the acknowledgement does not come it
  * shuts the connection down, which ends every duplicate wherever it is: there is never more than one owner.
@@ -26,7 +22,6 @@ import { CAPABILITY, hasCapability } from "../wire/capabilities.ts";
 import { encodeReadyEvent } from "../wire/handoff.ts";
 import type { Backend } from "./backend.ts";
 import type { HandoffExchange, HandoffWay } from "./handoff-way.ts";
-import { HeldReply } from "./held-reply.ts";
 import type { BackendKey } from "./launcher.ts";
 
 export interface HandoffRequest {
@@ -44,8 +39,6 @@ export interface PreparedHandoff {
   readonly correlationId: bigint;
   /** The client keeps the connection and waits for no event. */
   readonly direct: boolean;
-  /** The reply may wait for the ready event. */
-  readonly hold: boolean;
   /** For `Negotiated.server_capabilities`. */
   readonly capabilities: bigint;
 }
@@ -84,8 +77,6 @@ export interface HandoffServiceOptions {
 
 /** For the one event the broker may write to the client, and for a refused client to leave. */
 const EVENT_MS = 1_000;
-/** A client that will not take its connection over waits for nothing but the reply. */
-const HOLD_MS = 1;
 const NO_REPLY = new Uint8Array(0);
 const DISCARD_BYTES = 64 * 1024;
 const RANDOM_POOL_BYTES = 1024;
@@ -117,16 +108,14 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
       }
       const issued = tokens.issue(nowMs);
       if (!issued.ok) return undefined;
-      const mayPipeline = hasCapability(clientCapabilities, "handoffDirect");
-      const direct = way.direct && mayPipeline;
-      const hold = way.direct && !mayPipeline;
+      const direct = way.direct && hasCapability(clientCapabilities, "handoffDirect");
       acks.register(issued.token, { serviceName: backend.key.service, backendPid: backend.identity.pid }, nowMs);
       const capabilities = CAPABILITY.handlePassing | (direct ? CAPABILITY.handoffDirect : 0n);
-      return { backend, way, token: issued.token, correlationId: connectionId, direct, hold, capabilities };
+      return { backend, way, token: issued.token, correlationId: connectionId, direct, capabilities };
     },
 
     async run(connection, prepared, { reply, replyDeadline }) {
-      const { backend, direct, hold, token, correlationId } = prepared;
+      const { backend, direct, token, correlationId } = prepared;
       const startedMs = clock.monotonicMs();
       const offer = {
         handleValue: 0n,
@@ -137,21 +126,15 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
       };
       // Encoded before the reply is sent, so that nothing is left to do between the reply and the offer.
       const exchange = prepared.way.open(offer, direct ? "at-leisure" : "at-once");
-      const held = hold
-        ? new HeldReply(connection, reply, { clock, deadline: replyDeadline, longestMs: HOLD_MS })
-        : undefined;
-      if (!direct && !hold) await replyFirst(connection, reply, replyDeadline, () => acks.abandon(token));
-      const outcome = await handOver(connection, token, exchange, { clock, acks, held });
+      if (!direct) await replyFirst(connection, reply, replyDeadline, () => acks.abandon(token));
+      const outcome = await handOver(connection, token, exchange, { clock, acks });
       exchange.close();
       const micros = Math.round((clock.monotonicMs() - startedMs) * 1000);
       const key = backend.identity.endpoint.path;
       if (outcome.kind === "completed") policy.recordSuccess(key);
       else policy.recordFailure(key, outcome.reason, clock.monotonicMs());
-      try {
-        await tellClient(connection, prepared, outcome, { clock, reply, held });
-      } finally {
-        options.onOutcome({ key: backend.key, connectionId: correlationId, direct, outcome, micros });
-      }
+      await tellClient(connection, prepared, outcome, { clock, reply });
+      options.onOutcome({ key: backend.key, connectionId: correlationId, direct, outcome, micros });
     },
   };
 }
@@ -185,7 +168,7 @@ function handOver(
   connection: Connection,
   token: HandoffToken,
   exchange: HandoffExchange,
-  { clock, acks, held }: { clock: Clock; acks: ReturnType<typeof createAckRegistry>; held: HeldReply | undefined },
+  { clock, acks }: { clock: Clock; acks: ReturnType<typeof createAckRegistry> },
 ): Promise<HandoffOutcome<UnixStage>> {
   const deadline = Deadline.after(clock, ACK_DEADLINE_MS);
   return runHandoff(UNIX_HANDOFF, {
@@ -193,11 +176,7 @@ function handOver(
     awaitAck: () => exchange.awaitAck(deadline),
     acknowledge: () => acks.acknowledge(token, clock.monotonicMs()),
     revoke: () => void acks.abandon(token),
-    sever() {
-      // What has been written can be read all the same. It fits, or the client has to do without.
-      held?.send().catch(() => {});
-      connection.shutdown();
-    },
+    sever: () => connection.shutdown(),
   });
 }
 
@@ -205,21 +184,17 @@ function handOver(
  * v1: the ready event on success, nothing otherwise; the closed connection tells the client. Direct: nothing on success;
  * after a refusal the reply, and the event with accepted = false, which promises that nothing was read. A severed
  * connection is dead.
- *
- * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED when a reply that was held could not be sent
  */
 async function tellClient(
   connection: Connection,
   { direct, token, correlationId }: PreparedHandoff,
   outcome: HandoffOutcome<UnixStage>,
-  { clock, reply, held }: { clock: Clock; reply: Uint8Array; held: HeldReply | undefined },
+  { clock, reply }: { clock: Clock; reply: Uint8Array },
 ): Promise<void> {
   const completed = outcome.kind === "completed";
-  if (!completed && !outcome.severed) await held?.send();
   if (direct === completed || (!completed && outcome.severed)) return;
   const errorDetail = completed ? "" : outcome.detail;
   const event = encodeReadyEvent({ token: token.reveal(), accepted: completed, errorDetail, correlationId });
-  if (held !== undefined) return held.sendWith(event);
   const deadline = Deadline.after(clock, EVENT_MS);
   try {
     await connection.writeAll(direct ? Buffer.concat([reply, event]) : event, deadline);

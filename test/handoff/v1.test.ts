@@ -53,21 +53,6 @@ test("a v1 client of a launched backend gets the v1 sequence over the control ch
   client.connection.close();
 });
 
-test("the reply waits for the ready event only as long as the backend is quick", async (t) => {
-  const at = await createHanding(t);
-  at.define("svc", { plan: "accept" });
-  const first = await at.raw("svc", V1);
-  assertReady(first, await first.event());
-  const pid = at.world.processes().find((each) => each !== at.broker.pid) ?? 0;
-  process.kill(pid, "SIGSTOP");
-  // It resolves with the reply.
-  const client = await at.raw("svc", V1);
-  process.kill(pid, "SIGCONT");
-  assertReady(client, await client.event());
-  assert.equal(await client.knock(), 0x5a);
-  for (const each of [first, client]) each.connection.close();
-});
-
 test("a backend that announced v1 only gets no direct connection", async (t) => {
   const at = await createHanding(t);
   at.define("svc", { plan: "accept", labels: { "exec.env.ANNOUNCE": "1" } });
