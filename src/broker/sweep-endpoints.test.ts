@@ -32,8 +32,10 @@ test("only an old socket of a backend that nobody listens on is removed, with it
   writeFileSync(join(directory, file), "no socket");
   writeFileSync(join(directory, `${dead}.lock`), "");
   for (const name of [dead, live, broker, file]) age(name);
-  // Its number is ours, and we are not writing: an earlier owner of the number was killed.
-  writeFileSync(join(directory, `.${live}.manifest.tmp-${process.pid}-0123456789ab`), "half a record");
+  // Its number is ours, and it is older than we are: an earlier owner of the number was killed.
+  const torn = `.${live}.manifest.tmp-${process.pid}-0123456789ab`;
+  writeFileSync(join(directory, torn), "half a record");
+  age(torn);
 
   assert.equal(await sweepEndpoints(platform, directory), 1);
   assert.deepEqual(readdirSync(directory).sort(), [young, live, broker, file].sort());

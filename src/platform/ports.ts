@@ -326,7 +326,7 @@ export interface Files {
   list(directory: string): readonly string[];
   /** Creates or replaces `path` as a whole: temporary file, fsync, rename, fsync of the directory. Mode 0600. @throws BrokerError IO_FAILED */
   writeAtomic(path: string, bytes: Uint8Array): void;
-  /** Removes the temporary files of `writeAtomic` whose writer was killed. Returns how many there were. @throws BrokerError IO_FAILED */
+  /** Removes the temporary files of `writeAtomic` whose writer was killed, as far as it can. Returns how many there were. */
   sweepTemporaries(directory: string): number;
   /** The bytes of a gzipped tar archive with these files, all of mode 0600. @throws BrokerError IO_FAILED */
   packTarGz(entries: readonly ArchiveEntry[], modifiedUnixMs: number): Promise<Buffer>;

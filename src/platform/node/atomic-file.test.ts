@@ -43,9 +43,16 @@ test("what a killed writer left is removed, what a live one writes is not", asyn
 
 test("a number that was given to another process does not keep a file for ever", async (t) => {
   const { pid } = await startProcess(t);
-  for (const owner of [pid, process.pid]) writeFileSync(join(directory, temporaryOf(owner)), "half");
-  utimesSync(join(directory, temporaryOf(pid)), new Date(0), new Date(0));
-  assert.equal(sweepTemporaries(directory), 2);
+  const beforeUs = new Date(Date.now() - process.uptime() * 1000 - 1000);
+  for (const [owner, written] of [
+    [pid, new Date(0)],
+    [process.pid, beforeUs],
+  ] as const) {
+    writeFileSync(join(directory, temporaryOf(owner)), "half");
+    assert.equal(sweepTemporaries(directory), 0, "it may be written at this moment");
+    utimesSync(join(directory, temporaryOf(owner)), written, written);
+    assert.equal(sweepTemporaries(directory), 1);
+  }
   assert.deepEqual(readdirSync(directory), []);
 });
 
@@ -65,6 +72,8 @@ test("nothing else is touched: other names, other kinds, and those of the refere
   assert.deepEqual(readdirSync(directory).sort(), [...names, temporaryOf(writer.pid)].sort());
 });
 
-test("a directory that is not there holds nothing to remove", () => {
-  assert.equal(sweepTemporaries(join(directory, "missing")), 0);
+test("a directory that is not there or cannot be read holds nothing to remove, and nobody fails for it", () => {
+  const file = join(directory, "file");
+  writeFileSync(file, "");
+  for (const path of [join(directory, "missing"), file]) assert.equal(sweepTemporaries(path), 0);
 });

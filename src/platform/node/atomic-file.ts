@@ -65,10 +65,10 @@ export function sweepTemporaries(directory: string): number {
     const writer = Number(TEMPORARY.exec(name)?.[1]);
     if (Number.isNaN(writer)) continue;
     const path = join(directory, name);
-    const facts = lstatSync(path, { throwIfNoEntry: false });
-    if (!facts?.isFile() || facts.uid !== process.geteuid?.()) continue;
-    if (mayBeWriting(writer) && Date.now() - facts.mtimeMs < LONGEST_WRITE_MS) continue;
     try {
+      const facts = lstatSync(path);
+      if (!facts.isFile() || facts.uid !== process.geteuid?.()) continue;
+      if (mayBeWriting(writer, Date.now() - facts.mtimeMs)) continue;
       unlinkSync(path);
       swept++;
     } catch {
@@ -78,18 +78,19 @@ export function sweepTemporaries(directory: string): number {
   return swept;
 }
 
+/** None of a directory that cannot be read: whoever writes there is not to fail for what others left. */
 function namesIn(directory: string): readonly string[] {
   try {
     return readdirSync(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw fromNodeError(error, directory);
+  } catch {
+    return [];
   }
 }
 
-/** Not this process: its writes are synchronous, so a file with its number is of an earlier owner of the number. */
-function mayBeWriting(pid: number): boolean {
-  if (pid === process.pid) return false;
+function mayBeWriting(pid: number, ageMs: number): boolean {
+  if (ageMs >= LONGEST_WRITE_MS) return false;
+  // Older than this process: of an earlier owner of the number. Another thread of ours may be writing a younger one.
+  if (pid === process.pid) return ageMs <= process.uptime() * 1000;
   try {
     process.kill(pid, 0);
     return true;
