@@ -1,58 +1,60 @@
 /**
  * Replaces the entries that tsc has put into dist by bundles: a command-line tool pays for every file it loads, at every
- * run. What a library imports only when it is needed stays apart, and what its parts share is there once (dist/chunks).
- * The error class is one file for all libraries, so that an error is of the same class whichever entry it came from. The
- * programs are one file each, but for what comes before the heap is set up. The modules themselves stay in dist for
- * benchmarks and test fixtures; the package has the bundles and the types.
+ * run. A library is one module, but for what the client loads only once it is sure to be used. The error class is one
+ * file for all libraries, so that an error is of the same class whichever entry it came from. A program is one CommonJS
+ * file: Node starts it without its module loader, which costs more than a third of what it has to load. The modules
+ * themselves stay in dist for benchmarks and test fixtures; the package has the bundles and the types.
  *
- * Chunks lie as deep as their entry: sources that look for a file beside them find it from either.
+ * Bundles lie as deep as their sources, which look for files beside them.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const project = fileURLToPath(new URL("..", import.meta.url));
 const { exports, bin } = JSON.parse(read("package.json"));
-const libraries = Object.values(exports).flatMap((entry) => entry?.default ?? []);
 
 /** Loaded as they are: native code, worker threads, and what requires other files of its own. */
-const EXTERNAL = ["koffi", "pino-pretty", "tar", "hash-wasm"];
-/** What that is in a file that is not CommonJS. */
-const REQUIRE = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
+const EXTERNAL = ["@koromix/*", "pino-pretty", "tar", "hash-wasm"];
 const ERRORS = "dist/base/errors.js";
-/** Loaded by `rpb` once its heap is set up. */
-const PROGRAM = "dist/cli/program.js";
+/** All that a client needs to reach a broker. */
+const CLIENT_RUNTIME = "dist/client/runtime.js";
 
+const MODULE = { format: "esm" };
+/** With what modules know about themselves. */
+const SCRIPT = {
+  format: "cjs",
+  banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
+  define: { "import.meta.url": "moduleUrl", "import.meta.dirname": "__dirname" },
+};
+
+const libraries = Object.values(exports).flatMap((entry) => entry?.default ?? []);
 const inputs = [
-  ...(await bundle(ERRORS)),
-  ...(await Promise.all(libraries.map((path) => bundle(path, { apart: [ERRORS], splitting: true })))).flat(),
-  ...(await Promise.all([PROGRAM, ...Object.values(bin)].map((path) => bundle(path, { apart: [PROGRAM] })))).flat(),
+  ...(await bundle(ERRORS, MODULE)),
+  ...(await bundle(CLIENT_RUNTIME, MODULE, [ERRORS])),
+  ...(await Promise.all(libraries.map((path) => bundle(path, MODULE, [ERRORS, CLIENT_RUNTIME])))).flat(),
+  ...(await Promise.all(Object.values(bin).map((path) => bundle(path, SCRIPT)))).flat(),
 ];
+// Else there would be two programs of one name, of which one is slow.
+for (const path of Object.values(bin)) rmSync(join(project, path.replace(/\.cjs$/, ".js")));
 writeFileSync(join(project, "dist/THIRD-PARTY-LICENSES.txt"), licencesOf(inputs));
 
 /** `apart`: files of dist that it is to import. Returns the files that went into it. */
-async function bundle(path, { apart = [], splitting = false } = {}) {
+async function bundle(path, kind, apart = []) {
   const { metafile } = await build({
     absWorkingDir: project,
     entryPoints: [sourceOf(path)],
-    outbase: "src",
-    outdir: "dist",
-    chunkNames: isRoot(path) ? "[name]-[hash]" : "chunks/[name]-[hash]",
+    outfile: path,
     allowOverwrite: true,
     bundle: true,
-    splitting,
-    format: "esm",
     platform: "node",
     target: "node20.19",
     external: EXTERNAL,
     plugins: [keepApart(apart, isRoot(path) ? "./" : "../")],
-    // CommonJS inside a bundle requires Node's own modules.
-    banner: splitting ? {} : { js: REQUIRE },
     metafile: true,
     logLevel: "warning",
-    // Comments and indentation are a third of what Node has to read; names stay, for stack traces.
-    minifyWhitespace: true,
+    ...kind,
   });
   return Object.keys(metafile.inputs);
 }
@@ -76,7 +78,7 @@ function isRoot(path) {
 }
 
 function sourceOf(path) {
-  return path.replace(/^(\.\/)?dist\//, "src/").replace(/\.js$/, ".ts");
+  return path.replace(/^(\.\/)?dist\//, "src/").replace(/\.c?js$/, ".ts");
 }
 
 /** The licence of every package that has become part of the bundles. */

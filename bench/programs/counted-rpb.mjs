@@ -2,4 +2,4 @@
 import { appendFileSync } from "node:fs";
 
 appendFileSync(process.env.BENCH_COUNT, `broker ${process.pid}\n`);
-await import("../../dist/cli/rpb.js");
+await import("../../dist/cli/rpb.cjs");

@@ -20,7 +20,7 @@ const project = join(here, "../..");
 const require = createRequire(import.meta.url);
 const version = require("prettier/package.json").version;
 const prettierCli = require.resolve("prettier/bin/prettier.cjs");
-const rpb = join(project, "dist/cli/rpb.js");
+const rpb = join(project, "dist/cli/rpb.cjs");
 const run = promisify(execFile);
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, files: { type: "string", default: "30" } } });

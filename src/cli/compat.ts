@@ -3,4 +3,4 @@ import { runCompat } from "./compat-program.ts";
 import { createProcessIo } from "./process-io.ts";
 
 const io = createProcessIo();
-await io.exit(await runCompat(io));
+void runCompat(io).then((code) => io.exit(code));

@@ -1,8 +1,6 @@
 #!/usr/bin/env node
 import { createProcessIo } from "./process-io.ts";
+import { runProgram } from "./program.ts";
 
 const io = createProcessIo();
-// Before the rest is loaded: that alone would make the young heap four times as large, and it shrinks only much later.
-if (io.args[0] === "serve") (await io.heap()).keepSmall();
-const { runProgram } = await import("./program.ts");
-await io.exit(await runProgram(io));
+void runProgram(io).then((code) => io.exit(code));

@@ -60,7 +60,6 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
   });
   try {
     const heap = await io.heap();
-    heap.keepSmall();
     leisure = createLeisure(options.platform.clock, LEISURE_MS, () => heap.tidy());
     const predecessorFd = inheritedFd(io.env);
     broker = await startBroker({
@@ -72,6 +71,8 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
         log(event);
       },
     });
+    // Not earlier: code that Node brings along compiled is only taken as such while V8's flags are the usual ones.
+    heap.keepSmall();
     // A signal that came while it started.
     if (signals > 0) void broker.stop({ reason: "signal" });
     // Whoever started the one before has been told.

@@ -1,6 +1,7 @@
 /**
- * The public calls, given the system. Whatever needs the operating system (or protobuf) is loaded only once it is sure
- * to be used: a tool that runs with the broker turned off pays for this file and the tables it names, nothing else.
+ * The public calls, given the system. Whatever needs the operating system (or protobuf) is in runtime.ts and loaded only
+ * once it is sure to be used: a tool that runs with the broker turned off pays for this file and the tables it names,
+ * nothing else.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
@@ -48,7 +49,7 @@ export function createClient(given: ClientSystem): Client {
       })),
     openSession: (options) =>
       open(system, options, async () => {
-        const { createSession, pipelinedBytes } = await import("./session.ts");
+        const { createSession, pipelinedBytes } = await import("./runtime.ts");
         const adopt = options.adopt === false ? "no" : "direct";
         const pipelined = adopt === "no" ? undefined : pipelinedBytes(options.firstRequest);
         return { wish: { adopt, pipelined }, finish: (connected) => createSession(connected, system.clock, options) };
@@ -82,8 +83,8 @@ async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: (
   const startedAt = clock.monotonicMs();
   try {
     checkNotDisabled(env);
-    const load = (): Promise<[Platform, typeof import("./connect-with.ts"), Ending<T>]> =>
-      Promise.all([system.loadPlatform(), import("./connect-with.ts"), prepare()]);
+    const load = (): Promise<[Platform, typeof import("./runtime.ts"), Ending<T>]> =>
+      Promise.all([system.loadPlatform(), import("./runtime.ts"), prepare()]);
     const [platform, { connectWith }, { wish, finish }] = await box.run("loading the client", load);
     return finish(await connectWith({ platform, places: system.places(env), box }, options, wish));
   } catch (error) {

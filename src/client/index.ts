@@ -1,8 +1,13 @@
 /** Entry `running-process-broker/client`: what a tool needs to reach its backend. Light: see connect.ts. */
-import { loadPlatform, placeInputs, processEnv, systemClock } from "../platform/platform.ts";
+import { placeInputs, processEnv, systemClock } from "../platform/platform.ts";
 import { type Client, createClient } from "./connect.ts";
 
-const client: Client = createClient({ clock: systemClock, env: processEnv, places: placeInputs, loadPlatform });
+const client: Client = createClient({
+  clock: systemClock,
+  env: processEnv,
+  places: placeInputs,
+  loadPlatform: async () => (await import("./runtime.ts")).loadPlatform(),
+});
 
 // For users.
 /** @see Client.connect */

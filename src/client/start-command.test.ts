@@ -13,7 +13,7 @@ function placesWith(env: Record<string, string | undefined>): PlaceInputs {
 test("our own rpb is started under the running Node, for the instance and its socket", () => {
   const choice = { endpoint: "/run/x.sock", instance: { kind: "private", service: "demo" } } as const;
   const start = planBrokerStart(choice, OPTIONS, { places: placesWith({}), nodePath: "/usr/bin/node" });
-  const rpb = fileURLToPath(new URL("../../dist/cli/rpb.js", import.meta.url));
+  const rpb = fileURLToPath(new URL("../../dist/cli/rpb.cjs", import.meta.url));
   assert.equal(start.file, "/usr/bin/node");
   assert.deepEqual(start.args, [
     rpb,

@@ -57,7 +57,7 @@ export function brokerLogPath(places: PlaceInputs, choice: BrokerChoice): string
 
 /** The package's command line. Run from the sources, it is the built one: a broker is started by plain Node. */
 function ownBrokerScript(self: string): string {
-  return decodeURIComponent(new URL(self.endsWith(".ts") ? "../../dist/cli/rpb.js" : "../cli/rpb.js", self).pathname);
+  return decodeURIComponent(new URL(self.endsWith(".ts") ? "../../dist/cli/rpb.cjs" : "../cli/rpb.js", self).pathname);
 }
 
 /** Meant for the caller's own Node: a debugger's port that is taken, a relative --require that "/" does not have. */

@@ -1,5 +1,5 @@
 /** The real platform: the one place that chooses an operating system. */
-import { BrokerError } from "../base/errors.ts";
+import { BrokerError, reasonOf } from "../base/errors.ts";
 import type { OwnHeap } from "./node/own-heap.ts";
 import type { Platform } from "./ports.ts";
 
@@ -19,14 +19,28 @@ export type { OwnHeap };
  * One platform per call; nothing is shared or kept alive by it. Its modules (and koffi) are loaded by the first call,
  * so that whoever never needs the system does not pay for it.
  *
- * @throws BrokerError PLATFORM_UNSUPPORTED on anything but Linux
+ * @throws BrokerError PLATFORM_UNSUPPORTED on anything but Linux, and where its native part was not installed
  */
 export async function loadPlatform(): Promise<Platform> {
   if (process.platform !== "linux") {
     throw new BrokerError("PLATFORM_UNSUPPORTED", `this release runs on Linux, not on ${process.platform}`);
   }
-  const { createLinuxPlatform } = await import("./linux/platform.ts");
+  const { createLinuxPlatform } = await import("./linux/platform.ts").catch((error: unknown) => {
+    throw withoutNative(error);
+  });
   return createLinuxPlatform();
+}
+
+/** koffi, which is part of this package, looks for its native code in a package of its own for each processor. */
+function withoutNative(error: unknown): unknown {
+  const reason = reasonOf(error);
+  if (!/koffi/i.test(reason)) return error;
+  const name = `@koromix/koffi-${process.platform}-${process.arch}`;
+  return new BrokerError(
+    "PLATFORM_UNSUPPORTED",
+    `the native part could not be loaded: ${reason} It is the optional dependency ${name}, which npm leaves out with --omit=optional`,
+    { cause: error },
+  );
 }
 
 /** Loaded by its first call: only a daemon has use for it. */

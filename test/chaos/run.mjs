@@ -26,7 +26,7 @@ import { openSession } from "running-process-broker/client";
 const PROTOCOL = 0xf101;
 const PAUSE_MS = 250;
 const SETTLE_MS = 15_000;
-const rpb = fileURLToPath(new URL("../../dist/cli/rpb.js", import.meta.url));
+const rpb = fileURLToPath(new URL("../../dist/cli/rpb.cjs", import.meta.url));
 const backendSource = new URL("../../bench/programs/echo-backend.mjs", import.meta.url);
 
 const options = readOptions();
@@ -192,7 +192,7 @@ async function createWorld(count) {
     runtime,
     services,
     define,
-    brokers: () => mine("rpb.js\0serve"),
+    brokers: () => mine("rpb.cjs\0serve"),
     backends: () => mine("backend.mjs"),
     fillDisk() {
       if (!mounted) return false;

@@ -27,7 +27,7 @@ const CONCURRENT = 16;
 /** Backends that run at one time, besides the one that Hellos ask for. */
 const LAUNCH_BATCH = 20;
 const SERVICE = "sleeps";
-const rpb = fileURLToPath(new URL("../../dist/cli/rpb.js", import.meta.url));
+const rpb = fileURLToPath(new URL("../../dist/cli/rpb.cjs", import.meta.url));
 const { values } = parseArgs({
   options: {
     hellos: { type: "string", default: "100000" },

@@ -198,7 +198,7 @@ test("--serve-launch launches, answers admin commands, and ends on SIGTERM", asy
     stderr: "",
   });
   const reached = await world.run(process.execPath, [
-    join(dirname(COMPAT), "rpb.js"),
+    join(dirname(COMPAT), "rpb.cjs"),
     "connect",
     "echo",
     "1.0.0",
@@ -207,7 +207,7 @@ test("--serve-launch launches, answers admin commands, and ends on SIGTERM", asy
     socket,
   ]);
   assert.equal(JSON.parse(reached.stdout).negotiated.daemonVersion, "1.0.0");
-  await world.run(process.execPath, [join(dirname(COMPAT), "rpb.js"), "stop", "--socket", socket, "--with-backends"]);
+  await world.run(process.execPath, [join(dirname(COMPAT), "rpb.cjs"), "stop", "--socket", socket, "--with-backends"]);
   assert.equal((await broker.ended).code, 0);
 });
 

@@ -22,7 +22,7 @@ async function ask(world: World, client: string, service: string, text: string, 
 }
 
 function brokersOf(world: World): number[] {
-  return world.processes().filter((pid) => commandLine(pid).includes("rpb.js serve"));
+  return world.processes().filter((pid) => commandLine(pid).includes("rpb.cjs serve"));
 }
 
 /** One line for each launch, from the logs that auto-started brokers write. */

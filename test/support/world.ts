@@ -27,8 +27,8 @@ import type { Platform } from "../../src/platform/ports.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
 
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
-export const RPB = join(PROJECT, "dist/cli/rpb.js");
-export const COMPAT = join(PROJECT, "dist/cli/compat.js");
+export const RPB = join(PROJECT, "dist/cli/rpb.cjs");
+export const COMPAT = join(PROJECT, "dist/cli/compat.cjs");
 export const FIXTURES = join(PROJECT, "test/fixtures");
 
 export interface World {
