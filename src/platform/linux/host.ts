@@ -1,11 +1,11 @@
 /** The machine and the user (spec: names §1, identity §2). */
-import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, statfsSync } from "node:fs";
 import { hostname } from "node:os";
 import { BrokerError } from "../../base/errors.ts";
 import { hash16 } from "../../model/places.ts";
-import { errnoOf, fromNodeError } from "../errno.ts";
+import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { Host } from "../ports.ts";
+import { getrandom, lastErrno } from "./libc.ts";
 
 const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
@@ -24,10 +24,24 @@ export function createHost(): Host {
     bootId: () => bootId,
     machineId: () => machineId() ?? `boot:${bootId}`,
     hostname: () => hostname() || "unknown",
-    randomBytes: (length) => randomBytes(length),
+    randomBytes,
     inodeUsage,
     descriptorUsage,
   };
+}
+
+/** From the kernel itself: Node's own function would have every process load all of its cryptography. */
+function randomBytes(length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let filled = 0; filled < length; ) {
+    const got = getrandom(bytes.subarray(filled), length - filled, 0);
+    if (got >= 0) filled += got;
+    else {
+      const errno = lastErrno();
+      if (errno !== "EINTR") throw ioFailed("getrandom", errno);
+    }
+  }
+  return bytes;
 }
 
 function machineId(): string | undefined {

@@ -49,6 +49,8 @@ export const close = libc.func("int close(int fd)");
 export const fchmod = libc.func("int fchmod(int fd, unsigned int mode)");
 export const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
 export const statx = libc.func("int statx(int directory, const char *path, int flags, unsigned int mask, void *facts)");
+/** Less than asked for only when a signal interrupts a call for more than 256 bytes (getrandom(2)). */
+export const getrandom = libc.func("long getrandom(void *buffer, size_t length, unsigned int flags)");
 export const flock = libc.func("int flock(int fd, int operation)");
 const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeout)");
 const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");

@@ -4,7 +4,7 @@
  * Children are started through Node's own spawn: it closes every descriptor that is not passed (all of ours are
  * close-on-exec), makes a new session, and reaps the child when it ends, so that no zombie is left.
  */
-import { type ChildProcess, type StdioOptions, spawn as spawnChild } from "node:child_process";
+import type { ChildProcess, StdioOptions } from "node:child_process";
 import { closeSync, openSync, readSync, realpathSync } from "node:fs";
 import { abortError, type Deadline } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
@@ -60,7 +60,8 @@ async function start(options: SpawnOptions, stdout: number | "ignore" | "pipe"):
 /** Node reports EACCES, EAGAIN, EMFILE, ENFILE and ENOENT by an event and throws every other failure (E2BIG, ENOTDIR, …). */
 function spawnNow(options: SpawnOptions, stdio: StdioOptions): ChildProcess {
   try {
-    return spawnChild(options.file, [...options.args], {
+    // Not every client or backend starts something; those that do not are spared the loading.
+    return process.getBuiltinModule("node:child_process").spawn(options.file, [...options.args], {
       detached: true,
       stdio,
       env: { ...options.env },

@@ -1,6 +1,5 @@
 /** Files that are there as a whole or not at all, and what a writer that was killed in the middle leaves of one. */
 
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -24,13 +23,20 @@ const LONGEST_WRITE_MS = 3_600_000;
 
 export function writeAtomic(path: string, bytes: Uint8Array): void {
   const directory = dirname(path);
-  const temporary = join(directory, `.${basename(path)}.tmp-${process.pid}-${randomBytes(6).toString("hex")}`);
+  const temporary = join(directory, `.${basename(path)}.tmp-${process.pid}-${randomName()}`);
   try {
     writeAndRename(temporary, path, bytes);
     syncDirectory(directory);
   } catch (error) {
     throw fromNodeError(error, path);
   }
+}
+
+/** Twelve hexadecimal digits that two writes of one process do not share; what tells apart, not what protects: see O_EXCL. */
+function randomName(): string {
+  return Math.floor(Math.random() * 2 ** 48)
+    .toString(16)
+    .padStart(12, "0");
 }
 
 function writeAndRename(temporary: string, path: string, bytes: Uint8Array): void {
