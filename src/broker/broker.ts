@@ -151,6 +151,7 @@ class RunningBroker implements Broker {
     this.keeper.open();
     void this.predecessor?.serving();
     this.events.started(this.endpoint, this.instance(), inherited);
+    if (bequests === undefined) this.launchAhead();
     this.recorder.flush();
     this.watchIdle();
   }
@@ -192,6 +193,13 @@ class RunningBroker implements Broker {
     } catch (error) {
       await predecessor.failed(error);
       throw error;
+    }
+  }
+
+  private launchAhead(): void {
+    for (const wanted of this.options.launch ?? []) {
+      const refusal = this.hello.launchAhead(wanted);
+      if (refusal !== undefined) this.events.notLaunchedAhead(wanted, refusal);
     }
   }
 

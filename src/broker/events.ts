@@ -4,12 +4,13 @@ import { isBrokerError, reasonOf } from "../base/errors.ts";
 import type { LeftoverEvidence, LeftoverVerdict } from "../model/classify-leftover.ts";
 import type { DefinitionDifference } from "../model/definition-differences.ts";
 import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.ts";
+import type { Refusal } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Crash } from "./backend.ts";
 import type { HandoffReport } from "./handoff.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
-import type { BackendKey } from "./launcher.ts";
-import type { BrokerEvent, CloseReason } from "./options.ts";
+import type { Asker, BackendKey } from "./launcher.ts";
+import type { BrokerEvent, CloseReason, WantedBackend } from "./options.ts";
 import type { RestartReport } from "./restart.ts";
 import type { ConnectionOutcome } from "./serve-connection.ts";
 
@@ -23,8 +24,9 @@ export interface BrokerEvents {
   stopping(reason: CloseReason): void;
   stopped(reason: CloseReason, backendPids: readonly number[]): void;
   connection(outcome: ConnectionOutcome): void;
-  /** `askedBy` 0: whose Hello it is for is not known. */
-  launching(key: BackendKey, askedBy: number): void;
+  launching(key: BackendKey, askedBy: Asker): void;
+  /** What the broker was told to launch as it starts, and why it does not. */
+  notLaunchedAhead(wanted: WantedBackend, refusal: Refusal): void;
   /** `pid` undefined: it did not come to a process. `ending`: the broker's own end cut it short. */
   launchFailed(key: BackendKey, failure: { pid: number | undefined; error: unknown; ending: boolean }): void;
   backend(transition: Transition): void;
@@ -98,6 +100,16 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
         reason,
       });
     },
+    notLaunchedAhead: ({ service, version }, { code, reason }) =>
+      emit({
+        type: "backend-not-launched",
+        level: "warn",
+        message: `${service} ${version} is not launched as the broker starts: ${reason}`,
+        service,
+        version,
+        code,
+        reason,
+      }),
     launchFailed: (key, { pid, error, ending }) => {
       const reason = ending ? "the broker ended meanwhile" : withLastWords(error);
       history.launchFailed(key, reason);

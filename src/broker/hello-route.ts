@@ -20,6 +20,9 @@ import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { Activation, ActivationHow } from "./activation.ts";
 import type { Backend } from "./backend.ts";
 import type { HandoffService, PreparedHandoff } from "./handoff.ts";
+import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
+import type { BackendKey } from "./launcher.ts";
+import type { WantedBackend } from "./options.ts";
 
 export interface HelloOutcome {
   /** Encoded HelloReply. */
@@ -27,8 +30,8 @@ export interface HelloOutcome {
   readonly hello: Hello | undefined;
   readonly refusal: Refusal | undefined;
   readonly connectionId: bigint;
-  /** What it got and how; absent when it was refused. */
-  readonly given?: { readonly how: ActivationHow; readonly pid: number };
+  /** What it got and how; undefined when it was refused. */
+  readonly given: { readonly how: ActivationHow; readonly pid: number } | undefined;
   /** Set when the connection is to be handed over, the reply with it. */
   readonly handoff: PendingHandoff | undefined;
 }
@@ -56,14 +59,23 @@ export interface HelloRoute {
 
   /** Never rejects for what a peer or backend does. */
   handle(frame: Frame, peer: PeerCredentials): Promise<HelloOutcome>;
+  /** Launches a backend without waiting for the Hello that wants it. Returns why it must not. */
+  launchAhead(wanted: WantedBackend): Refusal | undefined;
 }
 
 export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
+  const ahead = createLaunchAhead(options.clock, options.activation);
   const route: HelloRoute = {
     lastConnectionId: 0n,
+    launchAhead({ service, version }) {
+      const target = find(options, service, version);
+      if ("refusal" in target) return target.refusal;
+      ahead.begin({ ...target, traceparent: "", tracestate: "", askedBy: "start" });
+      return undefined;
+    },
     async handle(frame, peer) {
       const hello = decodeHello(frame);
-      const chosen = "refusal" in hello ? hello : await choose(options, frame, hello, peer);
+      const chosen = "refusal" in hello ? hello : await choose(options, ahead, frame, hello, peer);
       route.lastConnectionId++;
       const connectionId = route.lastConnectionId;
       if ("refusal" in hello || "refusal" in chosen) {
@@ -73,6 +85,7 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
           hello: "refusal" in hello ? undefined : hello,
           refusal,
           connectionId,
+          given: undefined,
           handoff: undefined,
         };
       }
@@ -119,6 +132,7 @@ function decodeHello(frame: Frame): Hello | { refusal: Refusal } {
 
 async function choose(
   options: HelloRouteOptions,
+  ahead: LaunchAhead,
   frame: Frame,
   hello: Hello,
   peer: PeerCredentials,
@@ -128,28 +142,45 @@ async function choose(
   // A peer whose pid the kernel cannot name is counted with all others of its user.
   const waitMs = options.rateLimiter.take(peer.pid === 0 ? `uid:${peer.uid}` : peer.pid, options.clock.monotonicMs());
   if (waitMs > 0) return { refusal: refuse("RATE_LIMITED", "Hello rate limit exceeded", { retryAfterMs: waitMs }) };
-  const definition = loadDefinition(options.definitions, hello.serviceName);
-  if ("refusal" in definition) return definition;
-  const version = checkVersionPolicy(definition, hello.wantedVersion);
-  if (version !== undefined) return { refusal: version };
-  const owner = instanceId(instanceOf(definition));
-  if (options.instance !== undefined && owner !== instanceId(options.instance)) {
-    return {
-      refusal: refuse(
-        "SERVICE_UNKNOWN",
-        `service ${JSON.stringify(hello.serviceName)} belongs to broker instance "${owner}", this one is "${instanceId(options.instance)}"`,
-      ),
-    };
-  }
+  const target = find(options, hello.serviceName, hello.wantedVersion);
+  if ("refusal" in target) return target;
+  const begun = ahead.outcome(target.key);
+  const refusal = begun && (await begun);
+  if (refusal !== undefined) return { refusal };
+  const { key, definition } = target;
+  // Property by property, here and below: defining some after a spread costs a Hello a fifth of its time (V8 11).
   const pending = options.activation.activate({
-    key: { instanceId: owner, service: hello.serviceName, version: hello.wantedVersion },
+    key,
     definition,
     traceparent: frame.traceparent,
     tracestate: frame.tracestate,
     askedBy: peer.pid,
   });
   const activated = pending instanceof Promise ? await pending : pending;
-  return "refusal" in activated ? activated : { ...activated, settings: definition.handoff };
+  if ("refusal" in activated) return activated;
+  return { backend: activated.backend, how: activated.how, settings: definition.handoff };
+}
+
+/** What a service's definition says of a version. */
+function find(
+  options: HelloRouteOptions,
+  service: string,
+  version: string,
+): { key: BackendKey; definition: ServiceDefinition } | { refusal: Refusal } {
+  const definition = loadDefinition(options.definitions, service);
+  if ("refusal" in definition) return definition;
+  const blocked = checkVersionPolicy(definition, version);
+  if (blocked !== undefined) return { refusal: blocked };
+  const owner = instanceId(instanceOf(definition));
+  if (options.instance !== undefined && owner !== instanceId(options.instance)) {
+    return {
+      refusal: refuse(
+        "SERVICE_UNKNOWN",
+        `service ${JSON.stringify(service)} belongs to broker instance "${owner}", this one is "${instanceId(options.instance)}"`,
+      ),
+    };
+  }
+  return { key: { instanceId: owner, service, version }, definition };
 }
 
 function loadDefinition(definitions: DefinitionStore, service: string): ServiceDefinition | { refusal: Refusal } {

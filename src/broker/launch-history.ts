@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { BackendEvent, BackendState } from "../model/backend-state.ts";
 import type { ExitStatus } from "../platform/ports.ts";
-import type { BackendKey } from "./launcher.ts";
+import type { Asker, BackendKey } from "./launcher.ts";
 
 export interface Transition {
   readonly key: BackendKey;
@@ -15,7 +15,7 @@ export interface Transition {
 
 export interface LaunchHistory {
   /** Notes the beginning of a launch and returns why it is necessary. */
-  launching(key: BackendKey, askedBy: number): string;
+  launching(key: BackendKey, askedBy: Asker): string;
   launchFailed(key: BackendKey, why: string): void;
   /** Notes a change of state and returns what there is to say of it, and for one that ends on whose account. */
   changed(transition: Transition): { readonly reason: string; readonly cause: EndCause };
@@ -54,8 +54,7 @@ export function createLaunchHistory(clock: Clock): LaunchHistory {
     launching(key, askedBy) {
       const past = pastOf(key);
       past.launchedMs = clock.monotonicMs();
-      const asker = askedBy === 0 ? "for a Hello" : `for a Hello of pid ${askedBy}`;
-      return `${asker}: ${past.last ?? NEVER}`;
+      return `${describeAsker(askedBy)}: ${past.last ?? NEVER}`;
     },
     launchFailed(key, why) {
       pastOf(key).last = `the last launch failed: ${why}`;
@@ -67,6 +66,11 @@ export function createLaunchHistory(clock: Clock): LaunchHistory {
       return { reason: told, cause: past.cause };
     },
   };
+}
+
+function describeAsker(askedBy: Asker): string {
+  if (askedBy === "start") return "as the broker starts, as it was told";
+  return askedBy === 0 ? "for a Hello" : `for a Hello of pid ${askedBy}`;
 }
 
 const CAUSES: Readonly<Partial<Record<BackendEvent, EndCause>>> = {

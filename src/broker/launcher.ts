@@ -25,13 +25,16 @@ export interface BackendKey {
   readonly version: string;
 }
 
+/** Whose Hello began a launch: a pid, 0 when the kernel cannot name it; `start` when no Hello did, but the broker's start. */
+export type Asker = number | "start";
+
 export interface LaunchRequest {
   readonly key: BackendKey;
   readonly definition: ServiceDefinition;
   readonly traceparent: string;
   readonly tracestate: string;
-  /** Whose Hello began it; 0 or absent when the kernel cannot name it. For events only. */
-  readonly askedBy?: number;
+  /** Who began it. For events only; absent is 0. */
+  readonly askedBy?: Asker;
 }
 
 export interface Launcher {

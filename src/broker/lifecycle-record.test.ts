@@ -19,6 +19,7 @@ const HELLO = {
   connectionId: 3n,
   durationMs: 1,
   requestId: 4n,
+  given: undefined,
 } as const;
 
 function setUp(): { clock: ReturnType<typeof createManualClock>; events: BrokerEvents; records: LifecycleEvent[] } {

@@ -15,7 +15,17 @@ const NOTHING: LiveGauges = {
 
 function hello(service: string, version: string, durationMs = 1, refused = false) {
   const refusal = refused ? refuse("RATE_LIMITED", "") : undefined;
-  return { type: "hello", service, version, pid: 1, refusal, connectionId: 1n, requestId: 1n, durationMs } as const;
+  return {
+    type: "hello",
+    service,
+    version,
+    pid: 1,
+    refusal,
+    connectionId: 1n,
+    requestId: 1n,
+    given: undefined,
+    durationMs,
+  } as const;
 }
 
 function family(families: readonly MetricFamily[], name: string): MetricFamily {

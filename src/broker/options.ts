@@ -32,12 +32,22 @@ export interface BrokerOptions {
   readonly registered?: RegisteredBackend;
   /** Hellos one process may send in a second; 0 turns the limit off. Default 256. */
   readonly hellosPerSecond?: number;
+  /**
+   * Launched as soon as the address is held: for clients that are known to come, and wait for it already. Not when the
+   * place of another broker is taken. Default: none.
+   */
+  readonly launch?: readonly WantedBackend[];
   /** How a process is started right now that can take this broker's place. Default: it cannot be restarted. */
   readonly successor?: () => SuccessorCommand;
   /** The broker whose place is to be taken, on this inherited descriptor. Consumed. Default: none, the endpoint is free. */
   readonly predecessorFd?: number;
   /** Diagnostics. Must not throw. */
   readonly onEvent?: (event: BrokerEvent) => void;
+}
+
+export interface WantedBackend {
+  readonly service: string;
+  readonly version: string;
 }
 
 export interface RegisteredBackend {

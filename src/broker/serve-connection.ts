@@ -60,7 +60,7 @@ export type ConnectionOutcome =
       readonly durationMs: number;
       readonly requestId: bigint;
       /** @see HelloOutcome.given */
-      readonly given?: NonNullable<HelloOutcome["given"]>;
+      readonly given: HelloOutcome["given"];
     }
   | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
   | { readonly type: "admin"; readonly pid: number }
@@ -144,7 +144,7 @@ async function converse(
     connectionId,
     durationMs,
     requestId: frame.requestId,
-    ...(outcome.given !== undefined && { given: outcome.given }),
+    given: outcome.given,
   });
 }
 

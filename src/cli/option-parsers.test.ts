@@ -4,6 +4,7 @@ import { InvalidArgumentError } from "commander";
 import {
   absolutePath,
   collectPairs,
+  collectWanted,
   parseCount,
   parseDuration,
   parseInstance,
@@ -20,6 +21,20 @@ test("durations have a unit and a sane size", () => {
     assert.equal(parseDuration(text), ms);
   for (const text of ["", "10", "0s", "-1s", "1.5s", "10 s", "1d", "999999h"])
     assert.throws(() => parseDuration(text), InvalidArgumentError, text);
+});
+
+test("wanted backends are a service and a version, collected one after the other", () => {
+  const first = collectWanted("demo@1.2.0", undefined);
+  assert.deepEqual(collectWanted("my-tool@2.0.0-rc.1", first), [
+    { service: "demo", version: "1.2.0" },
+    { service: "my-tool", version: "2.0.0-rc.1" },
+  ]);
+  for (const text of ["", "demo", "@1.2.0", "demo@", "demo@1.2", "Demo@1.2.0", "demo@1.2.0@3", "demo 1.2.0"])
+    assert.throws(
+      () => collectWanted(text, undefined),
+      (error) => error instanceof InvalidArgumentError && error.message.startsWith("Write SERVICE@VERSION"),
+      text,
+    );
 });
 
 test("counts are whole numbers", () => {

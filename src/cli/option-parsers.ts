@@ -2,7 +2,8 @@
 import { posix } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { isBrokerError } from "../base/errors.ts";
-import { parseInstanceId } from "../model/names.ts";
+import type { WantedBackend } from "../broker/options.ts";
+import { checkName, checkVersion, parseInstanceId } from "../model/names.ts";
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 /** setTimeout holds no more; 24 days. */
@@ -43,6 +44,20 @@ export function parseInstance(text: string): string {
 export function parseNonEmpty(text: string): string {
   if (text === "") throw new InvalidArgumentError("The value is empty.");
   return text;
+}
+
+/** Collects a repeatable `SERVICE@VERSION`. */
+export function collectWanted(text: string, earlier: readonly WantedBackend[] | undefined): WantedBackend[] {
+  const [, service = "", version = ""] = /^([^@]*)@(.*)$/s.exec(text) ?? [];
+  try {
+    checkName("service name", service);
+    checkVersion("version", version);
+  } catch (error) {
+    if (isBrokerError(error))
+      throw new InvalidArgumentError(`Write SERVICE@VERSION, such as demo@1.2.0: ${error.reason}.`);
+    throw error;
+  }
+  return [...(earlier ?? []), { service, version }];
 }
 
 /** Collects a repeatable option. */

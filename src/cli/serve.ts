@@ -1,7 +1,7 @@
 /** `rpb serve`: a broker in the foreground. */
 import { type Command, Option } from "commander";
 import { BrokerError } from "../base/errors.ts";
-import type { BrokerOptions, RegisteredBackend } from "../broker/options.ts";
+import type { BrokerOptions, RegisteredBackend, WantedBackend } from "../broker/options.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { decodeIdentitySidecar } from "../model/identity-sidecar.ts";
 import { type Instance, parseInstanceId } from "../model/names.ts";
@@ -13,6 +13,7 @@ import type { CliContext } from "./context.ts";
 import { openDefinitions } from "./open-definitions.ts";
 import {
   absolutePath,
+  collectWanted,
   parseCount,
   parseDuration,
   parseInstance,
@@ -30,6 +31,7 @@ interface ServeFlags {
   readonly maxConnections?: number;
   readonly helloRate?: number;
   readonly idleExit?: number;
+  readonly launch?: readonly WantedBackend[];
   readonly service?: string;
   readonly version?: string;
   readonly backendEndpoint?: string;
@@ -54,6 +56,7 @@ directory that is not private.
 Examples:
   rpb serve
   rpb serve --instance private:demo --log-level debug
+  rpb serve --launch demo@1.2.0
   rpb serve --service demo --version 1.2.0 --backend-endpoint /run/user/1000/demo.sock`;
 
 export function register(program: Command, context: CliContext): void {
@@ -69,6 +72,11 @@ export function register(program: Command, context: CliContext): void {
       "--idle-exit <duration>",
       "end after this long without connections and backends (default: never)",
       parseDuration,
+    )
+    .option(
+      "--launch <service@version>",
+      "launch this backend at once, before anybody asks for it (repeatable)",
+      collectWanted,
     )
     .option("--service <name>", "registered mode: the service", parseNonEmpty)
     .option("--version <version>", "registered mode: its version", parseNonEmpty)
@@ -115,6 +123,7 @@ async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Om
     ...(flags.maxConnections !== undefined && { maxConnections: flags.maxConnections }),
     ...(flags.helloRate !== undefined && { hellosPerSecond: flags.helloRate }),
     ...(flags.idleExit !== undefined && { idleExitMs: flags.idleExit }),
+    ...(flags.launch !== undefined && { launch: flags.launch }),
     ...(registered !== undefined && { registered }),
   };
 }
@@ -146,6 +155,8 @@ async function registeredBackend(context: CliContext, flags: ServeFlags): Promis
       `registered mode also needs ${missing.map(([name]) => name).join(" and ")}; leave --service, --version, --backend-endpoint, --backend-identity and --handoff-endpoint out for launching mode`,
     );
   }
+  if (flags.launch !== undefined)
+    throw new BrokerError("OPTION_INVALID", "registered mode launches nothing; leave --launch out");
   const expected = flags.backendIdentity === undefined ? undefined : await readIdentity(context, flags.backendIdentity);
   return {
     service,

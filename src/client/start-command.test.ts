@@ -24,6 +24,8 @@ test("our own rpb is started under the running Node, for the instance and its so
     "10m",
     "--instance",
     "private:demo",
+    "--launch",
+    "demo@1.2.3",
   ]);
   assert.equal(start.logPath, "/h/.local/state/running-process/logs/broker-private-demo.log");
 });
@@ -49,8 +51,25 @@ test("a given socket has no instance; a given definition directory and command a
     "10m",
     "--service-def-dir",
     "/defs",
+    "--launch",
+    "demo@1.2.3",
   ]);
   assert.equal(start.logPath, `/s/running-process/logs/broker-x-${hash16("/run/x.sock")}.log`);
+});
+
+test("a launch that belongs to a trace is left to the Hello that says so", () => {
+  const choice = { endpoint: "/run/x.sock", instance: undefined };
+  const options = { ...OPTIONS, traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+  const start = planBrokerStart(choice, options, { places: placesWith({}), nodePath: "/n" });
+  assert.ok(!start.args.includes("--launch"));
+});
+
+test("our own broker keeps the caller's certificates for backends; what the caller starts instead gets them as they are", () => {
+  const choice = { endpoint: "/run/x.sock", instance: undefined };
+  const at = { places: placesWith({ NODE_EXTRA_CA_CERTS: "/ca.pem" }), nodePath: "/n" };
+  assert.deepEqual(planBrokerStart(choice, OPTIONS, at).env, { RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS: "/ca.pem" });
+  const broker = { startCommand: { file: "npx", args: ["rpb"] } };
+  assert.deepEqual(planBrokerStart(choice, { ...OPTIONS, broker }, at).env, { NODE_EXTRA_CA_CERTS: "/ca.pem" });
 });
 
 test("the broker gets the caller's environment without what belongs to the caller's own launch", () => {

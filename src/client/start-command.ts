@@ -1,6 +1,6 @@
 /** How a broker is started on behalf of a client: program, arguments, environment, log. Pure but for this file's own place. */
 import { posix } from "node:path";
-import { inheritableEnvironment } from "../model/launch-environment.ts";
+import { brokerEnvironment, inheritableEnvironment } from "../model/launch-environment.ts";
 import { instanceId } from "../model/names.ts";
 import { hash16, logDirectory, type PlaceInputs } from "../model/places.ts";
 import type { Env } from "../platform/ports.ts";
@@ -35,11 +35,13 @@ export function planBrokerStart(
   const instance = choice.instance === undefined ? [] : ["--instance", instanceId(choice.instance)];
   const definitions =
     options.definitionDirectory === undefined ? [] : ["--service-def-dir", options.definitionDirectory];
+  // It can start the backend before it is asked to; a launch that is to be part of a trace waits for the Hello that says so.
+  const launch = options.traceparent === undefined ? ["--launch", `${options.service}@${options.version}`] : [];
   return {
     endpoint: choice.endpoint,
     file: command.file,
-    args: [...command.args, "serve", "--socket", choice.endpoint, ...idle, ...instance, ...definitions],
-    env: brokerEnvironment(at.places.env),
+    args: [...command.args, "serve", "--socket", choice.endpoint, ...idle, ...instance, ...definitions, ...launch],
+    env: startEnvironment(at.places.env, options.broker?.startCommand === undefined),
     logPath: brokerLogPath(at.places, choice),
   };
 }
@@ -57,11 +59,14 @@ export function brokerLogPath(places: PlaceInputs, choice: BrokerChoice): string
 
 /** The package's command line. Run from the sources, it is the built one: a broker is started by plain Node. */
 function ownBrokerScript(self: string): string {
-  return decodeURIComponent(new URL(self.endsWith(".ts") ? "../../dist/cli/rpb.cjs" : "../cli/rpb.js", self).pathname);
+  return decodeURIComponent(new URL(self.endsWith(".ts") ? "../../dist/cli/rpb.cjs" : "../cli/rpb.cjs", self).pathname);
 }
 
-/** Meant for the caller's own Node: a debugger's port that is taken, a relative --require that "/" does not have. */
-function brokerEnvironment(env: Env): Record<string, string> {
-  const { NODE_OPTIONS: _, ...kept } = inheritableEnvironment(env);
+/**
+ * NODE_OPTIONS is meant for the caller's own Node: a debugger's port that is taken, a relative --require that "/" does not
+ * have. What only our own broker can do without, a command of the caller's may need.
+ */
+function startEnvironment(env: Env, ownCommand: boolean): Record<string, string> {
+  const { NODE_OPTIONS: _, ...kept } = ownCommand ? brokerEnvironment(env) : inheritableEnvironment(env);
   return kept;
 }

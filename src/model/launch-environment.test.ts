@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { inheritableEnvironment, type LaunchFacts, launchEnvironment, launchMarker } from "./launch-environment.ts";
+import {
+  brokerEnvironment,
+  inheritableEnvironment,
+  type LaunchFacts,
+  launchEnvironment,
+  launchMarker,
+} from "./launch-environment.ts";
 
 const LAUNCH: LaunchFacts = {
   service: "svc",
@@ -33,6 +39,20 @@ test("trace context and listener are there exactly when they are", () => {
     RUNNING_PROCESS_BROKER_V1_TRACESTATE: "s",
     RUNNING_PROCESS_BROKER_LISTENER_FD: "3",
   });
+});
+
+test("certificates are set aside for a broker and given back to its backends, unless those get others", () => {
+  const asked = { PATH: "/bin", NODE_EXTRA_CA_CERTS: "/ca.pem" };
+  const brokers = brokerEnvironment(asked);
+  assert.deepEqual(brokers, { PATH: "/bin", RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS: "/ca.pem" });
+  assert.deepEqual(launchEnvironment(brokers, LAUNCH), { ...asked, ...DESCRIBED });
+  // A broker that a backend starts in its turn.
+  assert.deepEqual(brokerEnvironment(launchEnvironment(brokers, LAUNCH)), brokers);
+  const own = { ...brokers, NODE_EXTRA_CA_CERTS: "/own.pem" };
+  assert.equal(launchEnvironment(own, LAUNCH).NODE_EXTRA_CA_CERTS, "/own.pem");
+  const extra = { NODE_EXTRA_CA_CERTS: "/of-the-definition.pem" };
+  assert.equal(launchEnvironment(brokers, { ...LAUNCH, extra }).NODE_EXTRA_CA_CERTS, "/of-the-definition.pem");
+  assert.deepEqual(brokerEnvironment({ PATH: "/bin" }), { PATH: "/bin" });
 });
 
 test("what was true for the broker only is not inherited, all else is", () => {

@@ -23,7 +23,14 @@ export interface LaunchFacts {
 
 /** A value in the broker's own environment that would be a lie in a backend's. */
 const NOT_INHERITED =
-  /^(RUNNING_PROCESS_BROKER_V1_(?!SOCKET$).*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|RUNNING_PROCESS_BROKER_ENDPOINT|RUNNING_PROCESS_BROKER_SUCCESSION_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
+  /^(RUNNING_PROCESS_BROKER_V1_(?!SOCKET$).*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|RUNNING_PROCESS_BROKER_ENDPOINT|RUNNING_PROCESS_BROKER_SUCCESSION_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;
+
+/**
+ * Every Node reads these certificates as it starts, before it knows whether it will ever use them: the 140 of a
+ * distribution take longer than everything else it does. A broker has no use for them, its backends may have.
+ */
+const CERTIFICATES = "NODE_EXTRA_CA_CERTS";
+const KEPT_CERTIFICATES = "RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS";
 
 /** The part of `env` that a process started by us may inherit. */
 export function inheritableEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -33,12 +40,20 @@ export function inheritableEnvironment(env: Readonly<Record<string, string | und
   return kept;
 }
 
+/** What a client starts its own broker with: `launchEnvironment` gives backends back what is only set aside here. */
+export function brokerEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const { [CERTIFICATES]: certificates, ...kept } = inheritableEnvironment(env);
+  return certificates === undefined ? kept : { ...kept, [KEPT_CERTIFICATES]: certificates };
+}
+
 export function launchEnvironment(
   own: Readonly<Record<string, string | undefined>>,
   launch: LaunchFacts,
 ): Record<string, string> {
   const prefix = "RUNNING_PROCESS_BROKER_V1_";
+  const certificates = own[KEPT_CERTIFICATES];
   return {
+    ...(certificates !== undefined && { [CERTIFICATES]: certificates }),
     ...inheritableEnvironment(own),
     ...launch.extra,
     [`${prefix}SERVICE_NAME`]: launch.service,

@@ -24,6 +24,10 @@ interface Document {
   compared?: { row: string; p50: number; p99: number; ratio: number | null }[];
 }
 
+const HELLO_ROWS = ["same", "other"].flatMap((placement) =>
+  ["broker", "koffi", "blocking", "net"].map((id) => `${id}-${placement}`),
+);
+
 function bench(world: World, ...args: string[]): Promise<Finished> {
   return world.run(process.execPath, [RUN, ...args]);
 }
@@ -39,12 +43,12 @@ test("a smoke run measures the broker and its floors in processes that are gone 
   const [hello] = document.benchmarks;
   assert.deepEqual(
     hello?.rows.map(({ id, n, p50, p99 }) => [id, n, p50 > 0 && p50 <= p99]),
-    ["broker", "koffi", "blocking", "net"].map((id) => [id, 50, true]),
+    HELLO_ROWS.map((id) => [id, 50, true]),
   );
   const [broker, floor] = hello?.rows ?? [];
   assert.ok(broker && floor);
   assert.deepEqual(broker.ratio, { p50: broker.p50 / floor.p50, p99: broker.p99 / floor.p99 });
-  assert.equal(hello?.targets.length, 4);
+  assert.equal(hello?.targets.length, 8);
 
   const page = readFileSync(report, "utf8");
   assert.match(page, /<svg/);
@@ -63,15 +67,15 @@ test("a smoke run measures the broker and its floors in processes that are gone 
   assert.equal(compared.code, 0, compared.stderr);
   assert.deepEqual(
     (JSON.parse(compared.stdout) as Document).compared?.map(({ row, p50, p99 }) => [row, p50, p99]),
-    ["broker", "koffi", "blocking", "net"].map((id) => [id, 2, 1]),
+    HELLO_ROWS.map((id) => [id, 2, 1]),
   );
   const text = await bench(world, "--from", now, "--compare", before);
-  assert.match(text.stdout, /bare net\.Server +x 2\.00 +x 1\.00/);
+  assert.match(text.stdout, /bare net\.Server, two processors +x 2\.00 +x 1\.00/);
   const missed = await bench(world, "--from", now, "--markdown");
   assert.equal(missed.code, 1);
   assert.match(
     missed.stdout,
-    /\| hello +\| broker, P50 to bare koffi server .*\| at most 1\.6 +\| [\d.]+ +\| \*\*missed\*\*/,
+    /\| hello +\| broker, one processor, P50 to bare koffi server .*\| at most 1\.6 +\| [\d.]+ +\| \*\*missed\*\*/,
   );
 });
 

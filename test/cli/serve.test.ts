@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -118,6 +118,57 @@ test("--socket alone serves every instance; --log-level and --log-format shape w
   assert.ok(!broker.log().includes('{"level"'));
 });
 
+test("--launch has backends running before anybody asks; what it cannot launch keeps it from nothing", async (t) => {
+  const world = await createWorld(t);
+  world.define({ serviceName: "reverse" });
+  const flags = ["--launch", "none@1.0.0", "--launch", "reverse@1.0.0", "--launch", "reverse@1.0.1"];
+  const broker = await world.startBroker(["--instance", "private:reverse", ...flags]);
+  await broker.logged(/"version":"1\.0\.0".*"event":"ready"/);
+  await broker.logged(/"version":"1\.0\.1".*"event":"ready"/);
+  assert.match(broker.log(), /launching reverse 1\.0\.0 as the broker starts, as it was told: no backend of this/);
+  const refusal = await broker.logged(/backend-not-launched/);
+  assert.match(refusal, /"service":"none","version":"1\.0\.0","code":"SERVICE_UNKNOWN"/);
+  // The Hello finds it running.
+  const reached = JSON.parse((await rpb(world, ["connect", "reverse", "1.0.0", "--json"])).stdout);
+  assert.match(broker.log(), new RegExp(`"pid":${reached.identity.pid},"event":"ready"`));
+  await rpb(world, ["stop", "--instance", "private:reverse", "--with-backends"]);
+  await broker.ended;
+});
+
+test("a launch that failed as the broker started is told to the next Hello, and only the one after it tries again", async (t) => {
+  const world = await createWorld(t);
+  world.define({ serviceName: "bad", binary: "exits-at-once.mjs" });
+  const broker = await world.startBroker(["--instance", "private:bad", "--launch", "bad@1.0.0"]);
+  await broker.logged(/backend-launch-failed/);
+  for (let hello = 1; hello <= 2; hello++) {
+    const { reason } = refusedIn(await sayHello(broker.endpoint, { serviceName: "bad", wantedVersion: "1.0.0" }));
+    assert.match(reason, /^backend spawn failed: .*status 3.*cannot load the model/);
+  }
+  await broker.logged(/launching bad 1\.0\.0 for a Hello of pid \d+: the last launch failed/);
+  assert.equal(broker.log().split('"type":"backend-launching"').length - 1, 2);
+  await broker.stop();
+});
+
+test("a client's certificates reach the backend, past the broker that would only read them", async (t) => {
+  const world = await createWorld(t);
+  const report = join(world.root, "report.json");
+  world.define({ serviceName: "svc", binary: "reports-itself.mjs", labels: { "exec.env.REPORT": report } });
+  const certificates = join(world.root, "ca.pem");
+  writeFileSync(certificates, "");
+  const { code, stderr } = await rpb(world, ["connect", "svc", "1.0.0"], {
+    env: { NODE_EXTRA_CA_CERTS: certificates },
+  });
+  assert.equal(code, 0, stderr);
+  const { env } = JSON.parse(readFileSync(report, "utf8"));
+  assert.equal(env.NODE_EXTRA_CA_CERTS, certificates);
+  assert.equal(env.RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS, undefined);
+  const broker = world.processes().find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0serve\0"));
+  const environment = readFileSync(`/proc/${broker}/environ`, "utf8").split("\0");
+  assert.ok(environment.includes(`RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS=${certificates}`));
+  assert.ok(!environment.includes(`NODE_EXTRA_CA_CERTS=${certificates}`));
+  await rpb(world, ["stop", "--instance", "private:svc", "--with-backends"]);
+});
+
 test("registered mode serves a backend that runs already, if it is the one that was named", async (t) => {
   const world = await createWorld(t);
   world.define({ serviceName: "reverse" });
@@ -164,6 +215,7 @@ test("registered mode says which of its options are missing", async (t) => {
     [["--service", "x"], "registered mode also needs --version and --backend-endpoint"],
     [["--service", "x", "--version", "1.0.0"], "registered mode also needs --backend-endpoint"],
     [["--backend-identity", "/x"], "registered mode also needs --service and --version and --backend-endpoint"],
+    [["--service", "x", "--version", "1.0.0", "--backend-endpoint", "/x", "--launch", "x@1.0.0"], "leave --launch out"],
     [["--handoff-endpoint", "/x"], "registered mode also needs --service and --version and --backend-endpoint"],
   ] as const) {
     const refused = await rpb(world, ["serve", ...flags]);

@@ -63,6 +63,18 @@ test("a client that says nothing is served after the second restart, too", async
   await at.firstEnded();
 });
 
+test("what a broker was told to launch as it started, its successor does not launch again", async (t) => {
+  const at = await createRestarting(t, { args: ["--launch", "svc@2.0.0"] });
+  await at.broker.logged(/"backend-not-launched"/);
+  at.define("svc");
+  assert.equal((await at.restart()).code, 0);
+  // It is in the log after what the successor does at its start.
+  const client = await at.raw("svc", 0n);
+  client.connection.close();
+  await at.broker.logged(/"hello-accepted"/);
+  assert.equal(at.broker.log().split(/"backend-not-launched"|launching svc 2\.0\.0/).length - 1, 1);
+});
+
 test("a client whose connection cannot be relayed any more is told to come again", async (t) => {
   const at = await createRestarting(t);
   at.define("svc");
