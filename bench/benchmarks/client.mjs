@@ -1,5 +1,6 @@
 // What the client library costs: connecting by each route, and one request on an open session.
 import { measureIn } from "../frame/children.mjs";
+import { PLACEMENTS } from "../lean/processors.mjs";
 import { startEcho } from "../stage/floors.mjs";
 import { openWorld, PROTOCOL, SERVICE, VERSION } from "../stage/world.mjs";
 
@@ -9,9 +10,6 @@ const REQUESTS = {
   net: "bare net.Socket echo",
   lean: "request of a lean client",
 };
-// Waking a process on another processor costs more than all the rest of a request, and where the kernel has put a
-// process it mostly stays: left to chance, one row would be measured with that and the other without.
-const PLACEMENTS = { same: "one processor", other: "two processors" };
 
 export default {
   name: "client",

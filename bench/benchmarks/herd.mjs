@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { program, start } from "../frame/children.mjs";
 import { shuffled, tenths } from "../frame/interleave.mjs";
-import { openPlace, SERVICE, VERSION } from "../stage/world.mjs";
+import { openPlace, plainEnvironment, SERVICE, VERSION } from "../stage/world.mjs";
 
 const HERDS = {
   1: { processes: 1, clients: 1 },
@@ -43,7 +43,7 @@ export default {
     for (let round = 0; round < samples; round++) {
       for (const id of shuffled(["node", ...Object.keys(HERDS)])) {
         if (id === "node") {
-          measured.node.push(await timeAll(size(100), () => ["-e", "0"], process.env));
+          measured.node.push(await timeAll(size(100), () => ["-e", "0"], plainEnvironment()));
           continue;
         }
         const { processes, clients } = HERDS[id];

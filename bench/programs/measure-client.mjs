@@ -8,7 +8,7 @@ import { encodeRequest } from "../../dist/wire/envelope.js";
 import { interleave } from "../frame/interleave.mjs";
 import { createLeanClient } from "../lean/lean-client.mjs";
 import { close } from "../lean/libc.mjs";
-import { placeOn, processors } from "../lean/processors.mjs";
+import { measurePlaced } from "../lean/processors.mjs";
 import { processesOf } from "../stage/world.mjs";
 import { exchangeOn } from "./net-exchange.mjs";
 
@@ -54,15 +54,11 @@ const asking = {
   lean: () => lean.ask(leanFd),
 };
 const backends = processesOf(root).filter((pid) => pid !== brokerPid && pid !== echoPid);
-const [here, there = here] = processors();
 
-const report = await interleave(connecting, { samples, warmUp });
-for (const [placement, processor] of Object.entries({ same: here, other: there })) {
-  placeOn(here, [process.pid]);
-  placeOn(processor, [echoPid, ...backends]);
-  const measured = await interleave(asking, { samples, warmUp });
-  for (const [way, micros] of Object.entries(measured)) report[`${way}-${placement}`] = micros;
-}
+const report = {
+  ...(await interleave(connecting, { samples, warmUp })),
+  ...(await measurePlaced([echoPid, ...backends], () => interleave(asking, { samples, warmUp }))),
+};
 await adopted.close();
 await negotiated.close();
 echoSocket.destroy();

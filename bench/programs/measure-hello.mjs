@@ -1,13 +1,14 @@
 // Measures Hellos of brokers, and the same bytes on floors, interleaved. A broker with several targets is asked for one
-// after the other.
+// after the other. With `servers`, their pids, each is measured on one processor and on two.
 //
-// Task: { samples, warmUp, brokers: { id: [{ endpoint, service, version }] }, floors: { id: path }, bytes }.
+// Task: { samples, warmUp, brokers: { id: [{ endpoint, service, version }] }, floors: { id: path }, bytes, servers? }.
 import { interleave } from "../frame/interleave.mjs";
 import { encodeHello, sayHello } from "../lean/hello.mjs";
 import { close, dial, sendAll, socketAddress } from "../lean/libc.mjs";
+import { measurePlaced } from "../lean/processors.mjs";
 import { forgetFrames, readFrame, skipBytes } from "../lean/read-frame.mjs";
 
-const { samples, warmUp, brokers, floors, bytes } = JSON.parse(process.argv[2]);
+const { samples, warmUp, brokers, floors, bytes, servers } = JSON.parse(process.argv[2]);
 const contenders = {};
 
 for (const [id, targets] of Object.entries(brokers)) {
@@ -39,4 +40,5 @@ for (const [id, path] of Object.entries(floors)) {
   };
 }
 
-process.stdout.write(JSON.stringify(await interleave(contenders, { samples, warmUp })));
+const measure = () => interleave(contenders, { samples, warmUp });
+process.stdout.write(JSON.stringify(await (servers === undefined ? measure() : measurePlaced(servers, measure))));

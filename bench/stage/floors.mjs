@@ -12,16 +12,16 @@ export function helloBytes(endpoint) {
   return { readBytes: hello.length, writeBytes: replyBytes };
 }
 
-/** Addresses by name: `koffi` (the floor), `blocking` (the same without an event loop), `net` (Node's net.Server). */
+/** `paths`, addresses by name: `koffi` (the floor), `blocking` (the same without an event loop), `net` (Node's net.Server). */
 export async function startHelloFloors({ root, endpoint }) {
   const bytes = helloBytes(endpoint);
   const paths = { koffi: join(root, "koffi"), blocking: join(root, "blocking"), net: join(root, "net") };
-  await Promise.all([
+  const servers = await Promise.all([
     startServer("koffi-server.mjs", { ...bytes, path: paths.koffi }),
     startServer("koffi-server.mjs", { ...bytes, path: paths.blocking, blocking: true }),
     startServer("net-server.mjs", { ...bytes, path: paths.net, mode: "once" }),
   ]);
-  return { paths, bytes };
+  return { paths, bytes, pids: servers.map(({ pid }) => pid) };
 }
 
 /** A net.Server that writes back what it gets. */
