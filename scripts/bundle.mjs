@@ -2,8 +2,8 @@
  * Replaces the entries that tsc has put into dist by bundles: a command-line tool pays for every file it loads, at every
  * run. A library is one module, but for what the client loads only once it is sure to be used. The error class is one
  * file for all libraries, so that an error is of the same class whichever entry it came from. A program is one CommonJS
- * file: Node starts it without its module loader, which costs more than a third of what it has to load. The modules
- * themselves stay in dist for benchmarks and test fixtures; the package has the bundles and the types.
+ * file, which Node starts without its module loader. The modules themselves stay in dist for benchmarks and test
+ * fixtures; the package has the bundles and the types.
  *
  * Bundles lie as deep as their sources, which look for files beside them.
  */

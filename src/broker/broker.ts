@@ -70,7 +70,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     throw new BrokerError("OPTION_INVALID", "max_connections must be greater than zero");
   }
   const broker = new RunningBroker(options);
-  await broker.start();
+  try {
+    await broker.start();
+  } catch (error) {
+    broker.giveUp();
+    throw error;
+  }
   return broker;
 }
 
@@ -156,6 +161,13 @@ class RunningBroker implements Broker {
     this.watchIdle();
   }
 
+  /** It has not begun, and will not: the program that goes on without it keeps neither address nor lock. */
+  giveUp(): void {
+    // What was to be inherited is the other process's again.
+    if (this.options.predecessorFd === undefined) this.keeper.close();
+    this.recorder.close();
+  }
+
   restart({ timeoutMs = RESTART_MS }: { timeoutMs?: number | undefined } = {}): Promise<RestartReport> {
     const refused =
       this.stopping !== undefined ? "it is shutting down" : this.gone ? "it has been replaced" : undefined;
@@ -197,10 +209,10 @@ class RunningBroker implements Broker {
   }
 
   private launchAhead(): void {
-    for (const wanted of this.options.launch ?? []) {
-      const refusal = this.hello.launchAhead(wanted);
-      if (refusal !== undefined) this.events.notLaunchedAhead(wanted, refusal);
-    }
+    for (const wanted of this.options.launch ?? [])
+      void this.hello.launchAhead(wanted).then((refusal) => {
+        if (refusal !== undefined) this.events.notLaunchedAhead(wanted, refusal);
+      });
   }
 
   private adoptLeftovers(inherited: Bequests | undefined): void {

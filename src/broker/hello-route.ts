@@ -59,19 +59,18 @@ export interface HelloRoute {
 
   /** Never rejects for what a peer or backend does. */
   handle(frame: Frame, peer: PeerCredentials): Promise<HelloOutcome>;
-  /** Launches a backend without waiting for the Hello that wants it. Returns why it must not. */
-  launchAhead(wanted: WantedBackend): Refusal | undefined;
+  /** Launches a backend without waiting for the Hello that wants it. Resolves once it runs, or with why it does not. */
+  launchAhead(wanted: WantedBackend): Promise<Refusal | undefined>;
 }
 
 export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
   const ahead = createLaunchAhead(options.clock, options.activation);
   const route: HelloRoute = {
     lastConnectionId: 0n,
-    launchAhead({ service, version }) {
+    async launchAhead({ service, version }) {
       const target = find(options, service, version);
       if ("refusal" in target) return target.refusal;
-      ahead.begin({ ...target, traceparent: "", tracestate: "", askedBy: "start" });
-      return undefined;
+      return ahead.begin({ ...target, traceparent: "", tracestate: "", askedBy: "start" });
     },
     async handle(frame, peer) {
       const hello = decodeHello(frame);

@@ -5,7 +5,8 @@ import type { Activation } from "./activation.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 
 export interface LaunchAhead {
-  begin(request: LaunchRequest): void;
+  /** Resolves once it runs, or with why it does not. */
+  begin(request: LaunchRequest): Promise<Refusal | undefined>;
   /**
    * Undefined when nothing was begun for `key` or it has become known. Otherwise what became of it, told to one Hello:
    * why it failed, so that the Hello need not try again at once what has just been tried for it; undefined when it runs.
@@ -30,6 +31,7 @@ export function createLaunchAhead(clock: Clock, activation: Pick<Activation, "ac
         return undefined;
       });
       begun.set(name, outcome);
+      return outcome;
     },
     outcome(key) {
       if (begun.size === 0) return undefined;

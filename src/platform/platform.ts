@@ -38,7 +38,7 @@ function withoutNative(error: unknown): unknown {
   const name = `@koromix/koffi-${process.platform}-${process.arch}`;
   return new BrokerError(
     "PLATFORM_UNSUPPORTED",
-    `the native part could not be loaded: ${reason} It is the optional dependency ${name}, which npm leaves out with --omit=optional`,
+    `the native part could not be loaded (${reason}): it is the optional dependency ${name}, which npm leaves out with --omit=optional`,
     { cause: error },
   );
 }
