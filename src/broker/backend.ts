@@ -13,11 +13,12 @@ import {
 } from "../model/backend-state.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../model/service-definition.ts";
-import type { Connection, FileFacts, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { Connection, Platform, ProcessHandle } from "../platform/ports.ts";
 import { type BinaryWatcher, watchBinary } from "./binary-watch.ts";
 import type { SuspendedChannel } from "./control-channel.ts";
 import type { BackendControl } from "./control-requests.ts";
 import { createDrain, type Drain } from "./drain-backend.ts";
+import { type EndpointSocket, watchEndpointSocket } from "./endpoint-socket.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 import { watchIdle } from "./idle-watch.ts";
 import type { Launch } from "./launch.ts";
@@ -164,7 +165,7 @@ class BackendRunner implements LaunchedBackend {
   lastHelloUnixMs = 0;
   private life: BackendLife = UNBORN;
   private known: BackendIdentity | undefined;
-  private socket: FileFacts | undefined;
+  private socket: EndpointSocket | undefined;
   private checkedMs = Number.NEGATIVE_INFINITY;
   private checking: Promise<boolean> | undefined;
   private stopDeadline: Timer | undefined;
@@ -195,7 +196,8 @@ class BackendRunner implements LaunchedBackend {
     // The end of the channel comes before the news of a death, and before a backend that stops by itself has taken its
     // endpoint away.
     options.launch.control.onEnd(() => {
-      if (this.state === "running" && options.launch.process.isAlive() && !this.sameSocket()) this.handle("withdrawn");
+      if (this.state === "running" && options.launch.process.isAlive() && !this.socket?.isSame())
+        this.handle("withdrawn");
     });
   }
 
@@ -222,7 +224,7 @@ class BackendRunner implements LaunchedBackend {
       this.terminated = past.terminated;
       if (past.killInMs !== undefined) this.armStopDeadline(past.killInMs);
     }
-    this.socket = this.socketFacts();
+    this.watchSocket();
     this.handle(drain ? "adopted-to-drain" : "adopted");
     this.options.launch.process.onExit(() => this.handle("exited"));
     this.options.registry.started(this);
@@ -233,7 +235,7 @@ class BackendRunner implements LaunchedBackend {
     if (this.state !== "spawning")
       throw new BrokerError("PROCESS_EXITED", "the backend ended at the moment it got ready");
     this.known = identity;
-    this.socket = this.socketFacts();
+    this.watchSocket();
     this.handle("ready");
   }
 
@@ -284,6 +286,7 @@ class BackendRunner implements LaunchedBackend {
   letGo(): void {
     this.postponed = [];
     this.unwatch();
+    this.socket?.close();
     this.drain.close();
     this.disarmStopDeadline();
     this.options.launch.control.letGo();
@@ -296,7 +299,7 @@ class BackendRunner implements LaunchedBackend {
   }
 
   isServing(): MaybePromise<boolean> {
-    if (this.state !== "running" || !this.options.launch.process.isAlive() || !this.sameSocket()) return false;
+    if (this.state !== "running" || !this.options.launch.process.isAlive() || !this.socket?.isSame()) return false;
     if (this.options.platform.clock.monotonicMs() - this.checkedMs < SERVING_CHECK_INTERVAL_MS) return true;
     this.binaryWatch?.used();
     this.checking ??= this.checkAccepts().finally(() => {
@@ -408,6 +411,7 @@ class BackendRunner implements LaunchedBackend {
 
   /** The kernel may take a moment over a killed process, and for one stuck in a system call more than we wait. */
   private finish(): void {
+    this.socket?.close();
     const { clock } = this.options.platform;
     const patience = clock.schedule(KILL_PATIENCE_MS, this.resolveEnded, { weak: true });
     void Promise.all(this.dying).then(() => {
@@ -416,19 +420,8 @@ class BackendRunner implements LaunchedBackend {
     });
   }
 
-  /** A deleted or replaced socket file is seen without connecting. */
-  private sameSocket(): boolean {
-    const now = this.socketFacts();
-    return now !== undefined && now.ino === this.socket?.ino && now.dev === this.socket.dev;
-  }
-
-  private socketFacts(): FileFacts | undefined {
-    try {
-      return this.options.platform.files.facts(this.identity.endpoint.path);
-    } catch {
-      // Its directory cannot be looked into any more: nobody can connect either.
-      return undefined;
-    }
+  private watchSocket(): void {
+    this.socket = watchEndpointSocket(this.options.platform.files, this.identity.endpoint.path);
   }
 
   private async checkAccepts(): Promise<boolean> {

@@ -93,6 +93,7 @@ class RunningBroker implements Broker {
   private readonly serve: ServeOptions;
   private readonly keeper: EndpointKeeper;
   private readonly restarts: Restart;
+  private readonly definitions: DefinitionStore;
   private readonly hello: HelloRoute;
   private readonly acceptor: Acceptor;
   private idleWatch: { close(): void } | undefined;
@@ -131,6 +132,10 @@ class RunningBroker implements Broker {
       options.registered === undefined
         ? createSupply(this.supplyOptions())
         : createActivation({ clock: platform.clock });
+    this.definitions = this.createDefinitions({
+      watch: true,
+      onDecoded: (...decoded) => this.definitionDecoded(...decoded),
+    });
     this.hello = this.createHello();
     this.restarts = this.createRestarts();
     this.serve = this.createServeOptions();
@@ -149,7 +154,7 @@ class RunningBroker implements Broker {
   async start(): Promise<void> {
     const { registered } = this.options;
     if (registered !== undefined)
-      this.activation.register(await verifyRegistered(this.platform, this.definitions({}), registered));
+      this.activation.register(await verifyRegistered(this.platform, this.createDefinitions({}), registered));
     const bequests = await this.claimOrInherit();
     const inherited = bequests && { backends: bequests.count };
     if (registered === undefined) this.adoptLeftovers(bequests);
@@ -165,6 +170,7 @@ class RunningBroker implements Broker {
   giveUp(): void {
     // What was to be inherited is the other process's again.
     if (this.options.predecessorFd === undefined) this.keeper.close();
+    this.definitions.close();
     this.recorder.close();
   }
 
@@ -289,7 +295,7 @@ class RunningBroker implements Broker {
     return createHelloRoute({
       clock,
       activation: this.activation,
-      definitions: this.definitions({ onDecoded: (...decoded) => this.definitionDecoded(...decoded) }),
+      definitions: this.definitions,
       rateLimiter: createRateLimiter(this.options.hellosPerSecond ?? HELLOS_PER_SECOND),
       instance: this.options.instance,
       handoffs,
@@ -371,7 +377,7 @@ class RunningBroker implements Broker {
     };
   }
 
-  private definitions(options: DefinitionStoreOptions): DefinitionStore {
+  private createDefinitions(options: DefinitionStoreOptions): DefinitionStore {
     return createDefinitionStore(this.platform.files, this.options.definitionDirectory, options);
   }
 
@@ -434,6 +440,7 @@ class RunningBroker implements Broker {
       options.reason,
       this.activation.backends().map((backend) => backend.identity.pid),
     );
+    this.definitions.close();
     this.recorder.close();
     alive.cancel();
     this.resolveClosed(options.reason);
@@ -443,6 +450,7 @@ class RunningBroker implements Broker {
   private async leave(): Promise<void> {
     this.idleWatch?.close();
     await this.relaysOver();
+    this.definitions.close();
     this.recorder.close();
     this.resolveClosed("replaced");
   }

@@ -45,7 +45,7 @@ export interface PendingHandoff {
 export interface HelloRouteOptions {
   readonly clock: Clock;
   readonly activation: Pick<Activation, "activate">;
-  readonly definitions: DefinitionStore;
+  readonly definitions: Pick<DefinitionStore, "load">;
   readonly rateLimiter: RateLimiter;
   /** Serve only this instance; undefined: all. */
   readonly instance: Instance | undefined;
@@ -182,7 +182,10 @@ function find(
   return { key: { instanceId: owner, service, version }, definition };
 }
 
-function loadDefinition(definitions: DefinitionStore, service: string): ServiceDefinition | { refusal: Refusal } {
+function loadDefinition(
+  definitions: HelloRouteOptions["definitions"],
+  service: string,
+): ServiceDefinition | { refusal: Refusal } {
   try {
     return definitions.load(service);
   } catch (error) {

@@ -80,11 +80,6 @@ const NO_SERVICES = {
   activate: async () => ({ refusal: refuse("SERVICE_UNKNOWN", "service is not registered") }),
 } as const;
 
-const ANY_NAME: DefinitionStore = {
-  directory: "/",
-  pathOf: (service) => `/${service}`,
+const ANY_NAME: Pick<DefinitionStore, "load"> = {
   load: (service) => createServiceDefinition({ serviceName: service, binaryPath: "/" }),
-  list: () => [],
-  save: (definition) => `/${definition.serviceName}`,
-  remove: () => false,
 };

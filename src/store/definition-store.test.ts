@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, beforeEach, describe, test } from "node:test";
+import { after, afterEach, beforeEach, describe, test } from "node:test";
 import { type BrokerErrorCode, hasCode } from "../base/errors.ts";
 import { createServiceDefinition, encodeServiceDefinition } from "../model/service-definition.ts";
 import { loadPlatform } from "../platform/platform.ts";
@@ -33,6 +33,8 @@ beforeEach(() => {
   directory = join(root, `d${counter++}`);
   store = createDefinitionStore(files, directory);
 });
+
+afterEach(() => store.close());
 
 describe("a saved definition", () => {
   test("is loaded as it was, from a private file in a private directory", () => {
@@ -72,6 +74,59 @@ describe("a saved definition", () => {
     assert.equal(store.remove("svc"), true);
     assert.equal(store.remove("svc"), false);
     assert.throws(() => store.load("svc"), coded("DEFINITION_NOT_FOUND"));
+  });
+});
+
+describe("a store that is told what changes sees", () => {
+  beforeEach(() => {
+    store = createDefinitionStore(files, directory, { watch: true });
+    store.save(definition("svc", { minVersion: "1.0.0" }));
+    // The second one notes that the file is the one that was read.
+    store.load("svc");
+    store.load("svc");
+  });
+
+  const NEWER = encodeServiceDefinition(definition("svc", { minVersion: "2.0.0" }));
+
+  test("a definition that was replaced", () => {
+    createDefinitionStore(files, directory).save(definition("svc", { minVersion: "2.0.0" }));
+    assert.equal(store.load("svc").minVersion, "2.0.0");
+  });
+
+  test("one that was written in place", () => {
+    writeFileSync(store.pathOf("svc"), NEWER);
+    assert.equal(store.load("svc").minVersion, "2.0.0");
+  });
+
+  test("one that a link leads to, wherever that is", () => {
+    const elsewhere = `${directory}-elsewhere`;
+    renameSync(store.pathOf("svc"), elsewhere);
+    symlinkSync(elsewhere, store.pathOf("svc"));
+    for (let times = 0; times < 3; times++) assert.equal(store.load("svc").minVersion, "1.0.0");
+    writeFileSync(elsewhere, NEWER);
+    assert.equal(store.load("svc").minVersion, "2.0.0");
+  });
+
+  test("one that is gone, also with its whole directory, and comes back", () => {
+    renameSync(directory, `${directory}-away`);
+    assert.throws(() => store.load("svc"), coded("DEFINITION_NOT_FOUND"));
+    mkdirSync(directory, { mode: 0o700 });
+    assert.throws(() => store.load("svc"), coded("DEFINITION_NOT_FOUND"));
+    writeFileSync(store.pathOf("svc"), NEWER);
+    assert.equal(store.load("svc").minVersion, "2.0.0");
+  });
+
+  test("a directory that was opened to others", () => {
+    chmodSync(directory, 0o770);
+    assert.throws(() => store.load("svc"), coded("DIRECTORY_INSECURE"));
+    assert.throws(() => store.load("svc"), coded("DIRECTORY_INSECURE"));
+  });
+
+  test("as much once it is closed", () => {
+    store.close();
+    store.load("svc");
+    writeFileSync(store.pathOf("svc"), NEWER);
+    assert.equal(store.load("svc").minVersion, "2.0.0");
   });
 });
 

@@ -1,6 +1,7 @@
 /**
- * The directory of `.servicedef` files. Every load looks at the file again; an unchanged inode, modification time and
- * size spare only the decoding. The directory's privacy is checked each time, because a definition says what gets run.
+ * The directory of `.servicedef` files. Every load looks at the file again, and at the directory's privacy, because a
+ * definition says what gets run; an unchanged inode, modification time and size spare only the decoding. While the
+ * system says that nothing has happened in the directory, the last look holds.
  */
 import { posix } from "node:path";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
@@ -11,7 +12,7 @@ import {
   encodeServiceDefinition,
   type ServiceDefinition,
 } from "../model/service-definition.ts";
-import type { FileStamp, Files } from "../platform/ports.ts";
+import type { ChangeCounter, FileStamp, Files } from "../platform/ports.ts";
 import { MAX_DEFINITION_BYTES } from "../wire/limits.ts";
 
 export interface DefinitionStore {
@@ -30,6 +31,8 @@ export interface DefinitionStore {
   save(definition: ServiceDefinition): string;
   /** False when there was none. @throws BrokerError NAME_INVALID, DIRECTORY_INSECURE, IO_FAILED */
   remove(service: string): boolean;
+  /** Ends a watch. What comes later works without one. */
+  close(): void;
 }
 
 export type DefinitionEntry =
@@ -37,6 +40,8 @@ export type DefinitionEntry =
   | { readonly service: string; readonly path: string; readonly error: BrokerError };
 
 export interface DefinitionStoreOptions {
+  /** Has the system tell whether a file must be looked at again, until `close`. Default: false, each load looks. */
+  readonly watch?: boolean;
   /** A file was decoded that was not known or has changed; `before` is what was known of it. Must not throw. */
   readonly onDecoded?: (definition: ServiceDefinition, before: ServiceDefinition | undefined) => void;
 }
@@ -52,34 +57,51 @@ export function createDefinitionStore(
 /** Definitions kept decoded; beyond it the cache starts over, so that distinct names cannot grow it without bound. */
 const CACHE_LIMIT = 1024;
 
+interface Known {
+  readonly path: string;
+  readonly stamp: FileStamp;
+  readonly definition: ServiceDefinition;
+  /** What `changes` counted when it was last looked at. */
+  seenAt: number;
+}
+
 class FileDefinitionStore implements DefinitionStore {
-  private readonly cache = new Map<string, { path: string; stamp: FileStamp; definition: ServiceDefinition }>();
+  private readonly cache = new Map<string, Known>();
+  private changes: ChangeCounter | undefined;
 
   constructor(
     private readonly files: Files,
     readonly directory: string,
     private readonly options: DefinitionStoreOptions,
-  ) {}
+  ) {
+    if (options.watch) this.changes = files.changeCounter(directory);
+  }
 
   pathOf(service: string): string {
     return posix.join(this.directory, service + DEFINITION_SUFFIX);
   }
 
   load(service: string): ServiceDefinition {
-    const present = this.files.checkPrivateDirectory(this.directory);
+    const changes = this.changes?.value() ?? Number.NaN;
     const cached = this.cache.get(service);
+    if (cached?.seenAt === changes) return cached.definition;
+    const present = this.files.checkPrivateDirectory(this.directory);
     // Nothing gets into the cache under a name that is none.
     if (cached === undefined) checkName("service name", service);
     const path = cached?.path ?? this.pathOf(service);
     if (!present) throw notFound(service, path);
     const facts = this.files.facts(path);
-    if (facts !== undefined && cached !== undefined && sameStamp(facts, cached.stamp)) return cached.definition;
+    if (facts !== undefined && cached !== undefined && sameStamp(facts, cached.stamp)) {
+      cached.seenAt = changes;
+      return cached.definition;
+    }
     this.cache.delete(service);
     const file = this.readFile(path);
     if (file === undefined) throw notFound(service, path);
     const definition = decode(file.bytes, service, path);
     if (this.cache.size >= CACHE_LIMIT) this.cache.clear();
-    this.cache.set(service, { path, stamp: file.stamp, definition });
+    // Not known yet to be this directory's: a link leads to where nothing is watched, and never has its target's stamp.
+    this.cache.set(service, { path, stamp: file.stamp, definition, seenAt: Number.NaN });
     this.options.onDecoded?.(definition, cached?.definition);
     return definition;
   }
@@ -103,6 +125,11 @@ class FileDefinitionStore implements DefinitionStore {
   remove(service: string): boolean {
     checkName("service name", service);
     return this.files.checkPrivateDirectory(this.directory) && this.files.remove(this.pathOf(service));
+  }
+
+  close(): void {
+    this.changes?.close();
+    this.changes = undefined;
   }
 
   private entry(service: string): DefinitionEntry {

@@ -39,6 +39,7 @@ export const listen = libc.func("int listen(int fd, int backlog)");
 export const accept4 = libc.func("int accept4(int fd, void *address, void *length, int flags)");
 export const connect = libc.func("int connect(int fd, const void *address, unsigned int length)");
 export const recv = libc.func("long recv(int fd, void *buffer, size_t length, int flags)");
+export const read = libc.func("long read(int fd, void *buffer, size_t length)");
 export const send = libc.func("long send(int fd, const void *buffer, size_t length, int flags)");
 /** The structure is a raw pointer; see descriptor-passing.ts. */
 export const sendmsg = libc.func("long sendmsg(int fd, const void *message, int flags)");

@@ -1,6 +1,7 @@
 import { systemClock } from "../node/clock.ts";
 import { createFiles } from "../node/files.ts";
 import type { Platform } from "../ports.ts";
+import { changeCounter } from "./change-counter.ts";
 import { fileFacts } from "./file-facts.ts";
 import { createHost } from "./host.ts";
 import { fileLocks } from "./locks.ts";
@@ -12,7 +13,7 @@ export function createLinuxPlatform(): Platform {
     clock: systemClock,
     transport: unixTransport,
     processes: createProcesses(),
-    files: createFiles({ facts: fileFacts }),
+    files: createFiles({ facts: fileFacts, changeCounter }),
     locks: fileLocks,
     host: createHost(),
   };

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import type { ProcessHandle } from "../ports.ts";
 import { close, isReadable, pidfdOpen, pidfdSendSignal } from "./libc.ts";
 import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
+import { guard, look, unguard } from "./sentinel.ts";
 
 /** Undefined when there is no such process. */
 export function openProcess(pid: number): ProcessHandle | undefined {
@@ -19,6 +20,9 @@ export function createProcessHandle(pid: number, pidfd: number): ProcessHandle {
 class PidfdHandle implements ProcessHandle {
   private open = true;
   private exited = false;
+  /** Ended, though not told yet. */
+  private dead = false;
+  private guarded = false;
   private watch: ReadinessWatch | undefined;
   private readonly callbacks: (() => void)[] = [];
 
@@ -29,7 +33,10 @@ class PidfdHandle implements ProcessHandle {
 
   isAlive(): boolean {
     // Readable means terminated, a zombie included (pidfd_open(2)); signal 0 would call a zombie alive.
-    return this.open && !this.exited && !isReadable(this.pidfd);
+    if (!this.open || this.dead || this.exited) return false;
+    if (!this.guarded) return !isReadable(this.pidfd);
+    look();
+    return !this.dead;
   }
 
   onExit(callback: () => void): void {
@@ -37,7 +44,9 @@ class PidfdHandle implements ProcessHandle {
     if (this.exited) return callback();
     this.callbacks.push(callback);
     // pidfd_open(2): the descriptor becomes readable when the process terminates.
-    this.watch ??= watchReadiness(this.pidfd, "readable", () => this.ended(), { weak: true });
+    if (this.watch !== undefined) return;
+    this.watch = watchReadiness(this.pidfd, "readable", () => this.ended(), { weak: true });
+    this.guarded = guard(this.pidfd, () => this.died());
   }
 
   signal(signal: NodeJS.Signals): boolean {
@@ -48,12 +57,24 @@ class PidfdHandle implements ProcessHandle {
     if (!this.open) return;
     this.open = false;
     this.watch?.stop();
+    this.unguard();
     close(this.pidfd);
+  }
+
+  private died(): void {
+    this.dead = true;
+    this.unguard();
+  }
+
+  private unguard(): void {
+    if (this.guarded) unguard(this.pidfd);
+    this.guarded = false;
   }
 
   private ended(): void {
     this.exited = true;
     this.watch?.stop();
+    this.unguard();
     for (const callback of this.callbacks.splice(0)) callback();
   }
 }

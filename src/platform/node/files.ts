@@ -19,7 +19,7 @@ import {
 } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
-import type { FileFacts, FileStamp, Files } from "../ports.ts";
+import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
@@ -31,8 +31,11 @@ const PRIVATE_FILE = 0o600;
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
 const INTERPRETER_LINE_BYTES = 256;
 
-/** `facts`: a system's own way to look at a file. Default: Node's. */
-export function createFiles({ facts = nodeFacts }: Partial<Pick<Files, "facts">> = {}): Files {
+/** A system's own ways to look at a file, and to know that it need not. Default: Node's, and none. */
+export function createFiles({
+  facts = nodeFacts,
+  changeCounter = countNothing,
+}: Partial<Pick<Files, "facts" | "changeCounter">> = {}): Files {
   const hash = createExecutableHasher();
   const directories = createPrivateDirectories(facts);
   return {
@@ -64,6 +67,7 @@ export function createFiles({ facts = nodeFacts }: Partial<Pick<Files, "facts">>
     tail,
     rotateLog,
     watch,
+    changeCounter,
   };
 }
 
@@ -223,4 +227,9 @@ function watch(path: string, onChange: () => void): { close(): void } | undefine
   // inotify limits can be reached later as well; a log that is not watched is still bounded by the next look at it.
   watcher.on("error", () => watcher.close());
   return { close: () => watcher.close() };
+}
+
+/** Of something that cannot be watched nothing is known from one moment to the next. */
+function countNothing(): ChangeCounter {
+  return { value: () => Number.NaN, close: () => {} };
 }

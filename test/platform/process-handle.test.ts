@@ -1,0 +1,54 @@
+/** A backend that has just died must not be given to the next client, whatever the event loop has got round to. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { loadPlatform } from "../../src/platform/platform.ts";
+import { openedSince, openNow } from "./support/pairs.ts";
+
+const { processes } = await loadPlatform();
+
+test("the end of watched processes is seen in the same turn, before anybody is told, and leaves nothing open", async (t) => {
+  const before = openNow();
+  // More than are asked about with one system call.
+  const children = Array.from({ length: 20 }, () => spawn("sleep", ["1000"], { stdio: "ignore" }));
+  t.after(() => {
+    for (const child of children) child.kill("SIGKILL");
+  });
+  await Promise.all(children.map((child) => once(child, "spawn")));
+  const handles = children.map((child) => {
+    const handle = processes.open(Number(child.pid));
+    assert.ok(handle);
+    return handle;
+  });
+  let told = 0;
+  const ends = handles.map((handle) => new Promise<void>((resolve) => handle.onExit(() => resolve(void told++))));
+  const [first, ...others] = handles;
+  assert.ok(first);
+  assert.ok(handles.every((handle) => handle.isAlive()));
+  const exits = Promise.all(children.map((child) => once(child, "exit")));
+
+  first.signal("SIGKILL");
+  awaitDeath(first.pid);
+  assert.deepEqual([first.isAlive(), others.every((handle) => handle.isAlive())], [false, true]);
+
+  for (const handle of others) handle.signal("SIGKILL");
+  for (const { pid } of others) awaitDeath(pid);
+  assert.ok(handles.every((handle) => !handle.isAlive()));
+  assert.equal(told, 0);
+
+  await Promise.all(ends);
+  assert.ok(handles.every((handle) => !handle.isAlive()));
+  for (const handle of handles) handle.close();
+  await exits;
+  assert.deepEqual(openedSince(before), []);
+});
+
+/** Without a turn of the event loop. What is dead and not waited for is a zombie. */
+function awaitDeath(pid: number): void {
+  for (;;) {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    if (stat[stat.lastIndexOf(")") + 2] === "Z") return;
+  }
+}
