@@ -78,19 +78,24 @@ export class Cursor {
     const start = this.at;
     this.at = end;
     let ascii = end - start <= MAX_SHORT_TEXT_BYTES;
-    let text = "";
-    for (let i = start; ascii && i < end; i++) {
-      const byte = bytes[i] as number;
-      ascii = byte < 0x80;
-      text += String.fromCharCode(byte);
-    }
+    for (let i = start; ascii && i < end; i++) ascii = (bytes[i] as number) < 0x80;
     // Throws for what is not UTF-8.
-    return ascii ? text : utf8.decode(bytes.subarray(start, end));
+    if (!ascii) return utf8.decode(bytes.subarray(start, end));
+    if (end - start > MAX_WORD_BYTES) return latin1Slice.call(bytes, start, end);
+    let text = "";
+    for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i] as number);
+    return text;
   }
 }
 
 /** Names and versions; calling the decoder for them costs more than going through them. */
 const MAX_SHORT_TEXT_BYTES = 64;
+/** Up to here putting characters together costs less than any call. */
+const MAX_WORD_BYTES = 8;
+/** Of a Buffer, but it takes any bytes. */
+const { latin1Slice } = Buffer.prototype as unknown as {
+  readonly latin1Slice: (this: Uint8Array, start: number, end: number) => string;
+};
 
 /** Goes past a field nobody knows. `depthLeft`: how many groups may be nested inside it. */
 export function skipField(cursor: Cursor, tag: number, depthLeft: number = MAX_MESSAGE_DEPTH): void {

@@ -1,11 +1,6 @@
 /** Messages to protobuf bytes, by table: fields by ascending number, defaults left out, as the reference writes them. */
 import { type AnyMessage, type Field, type Schema, WIRE_TYPE } from "./schema.ts";
 
-const MAX_VARINT_BYTES = 10;
-/** Tag and value, or tag and length. */
-const FIELD_OVERHEAD_BYTES = 2 * MAX_VARINT_BYTES;
-const MAX_UTF8_BYTES_PER_UNIT = 3;
-
 /** Small messages are put together here and copied out; encoding is synchronous, so one serves all. */
 const scratch = Buffer.allocUnsafeSlow(4096);
 
@@ -14,10 +9,12 @@ const scratch = Buffer.allocUnsafeSlow(4096);
  * the message.
  */
 export function encode(schema: Schema, message: Readonly<AnyMessage>, headroom: number): Buffer {
-  const bound = headroom + boundOf(schema, message);
-  const target = bound <= scratch.length ? scratch : Buffer.allocUnsafeSlow(bound);
-  const end = writeFields(target, headroom, schema, message);
-  return target === scratch ? Buffer.from(scratch.subarray(0, end)) : target.subarray(0, end);
+  const end = writeFields(scratch, headroom, schema, message);
+  if (end <= scratch.length) return Buffer.from(scratch.subarray(0, end));
+  // Now it is known how long it is.
+  const target = Buffer.allocUnsafeSlow(end);
+  writeFields(target, headroom, schema, message);
+  return target;
 }
 
 function valueIn(field: Field, message: Readonly<AnyMessage>): unknown {
@@ -26,46 +23,7 @@ function valueIn(field: Field, message: Readonly<AnyMessage>): unknown {
   return arm?.case === field.name ? arm.value : undefined;
 }
 
-/** What the message takes at most. */
-function boundOf(schema: Schema, message: Readonly<AnyMessage>): number {
-  let bound = 0;
-  for (const field of schema.fields) {
-    const value = valueIn(field, message);
-    if (value !== undefined) bound += FIELD_OVERHEAD_BYTES + boundOfValue(field, value);
-  }
-  return bound;
-}
-
-function boundOfValue({ kind, message }: Field, value: unknown): number {
-  switch (kind) {
-    case "text":
-      return MAX_UTF8_BYTES_PER_UNIT * (value as string).length;
-    case "bytes":
-      return (value as Uint8Array).length;
-    case "message":
-      return message === undefined ? 0 : boundOf(message(), value as AnyMessage);
-    case "texts":
-      return boundOfTexts(value as readonly string[]);
-    case "textMap":
-      return boundOfTexts(Object.entries(value as Readonly<Record<string, string>>).flat());
-    case "messages": {
-      let bound = 0;
-      for (const each of value as readonly AnyMessage[])
-        bound += FIELD_OVERHEAD_BYTES + (message === undefined ? 0 : boundOf(message(), each));
-      return bound;
-    }
-    default:
-      return 0;
-  }
-}
-
-function boundOfTexts(texts: readonly string[]): number {
-  let bound = 0;
-  for (const text of texts) bound += FIELD_OVERHEAD_BYTES + MAX_UTF8_BYTES_PER_UNIT * text.length;
-  return bound;
-}
-
-/** All `write…` return where the next byte goes. */
+/** All `write…` return where the next byte goes. What lies beyond the end of the target is counted and not written. */
 function writeFields(target: Buffer, start: number, schema: Schema, message: Readonly<AnyMessage>): number {
   let at = start;
   for (const field of schema.fields) {
@@ -94,8 +52,9 @@ function writeField(target: Buffer, at: number, field: Field, value: unknown): n
       const bytes = value as Uint8Array;
       if (bytes.length === 0 && !field.optional) return at;
       const start = writeVarint(target, writeTag(target, at, field), bytes.length);
-      target.set(bytes, start);
-      return start + bytes.length;
+      const end = start + bytes.length;
+      if (end <= target.length) target.set(bytes, start);
+      return end;
     }
     case "message":
       return writeMessage(target, at, field, value as AnyMessage);
@@ -164,8 +123,8 @@ function inRange(field: Field, value: number | bigint, number: number): number |
     if (value < 0n || value > MAX_UINT64) throw new Error(`field ${field.name} cannot hold ${value}`);
     return Number.isSafeInteger(number) ? number : value;
   }
-  const [least, most] = field.kind === "enum" ? [MIN_INT32, MAX_INT32] : [0, MAX_UINT32];
-  if (!Number.isInteger(value) || number < least || number > most)
+  const isEnum = field.kind === "enum";
+  if (!Number.isInteger(value) || number < (isEnum ? MIN_INT32 : 0) || number > (isEnum ? MAX_INT32 : MAX_UINT32))
     throw new Error(`field ${field.name} cannot hold ${value}`);
   // Negative numbers go as 64 bits.
   return number < 0 ? BigInt.asUintN(64, BigInt(number)) : number;
@@ -185,6 +144,9 @@ function writeVarint(target: Buffer, at: number, value: number | bigint): number
 }
 
 function writeText(target: Buffer, at: number, text: string): number {
-  const start = writeVarint(target, at, Buffer.byteLength(text));
-  return start + target.write(text, start);
+  const length = Buffer.byteLength(text);
+  const start = writeVarint(target, at, length);
+  const end = start + length;
+  if (end <= target.length) target.write(text, start);
+  return end;
 }

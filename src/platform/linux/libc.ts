@@ -67,14 +67,13 @@ export function lastErrno(): string {
   return name === "EWOULDBLOCK" ? "EAGAIN" : name;
 }
 
-const optionValue = Buffer.alloc(12);
-const optionLength = Buffer.alloc(4);
+const optionValue = new Int32Array(3);
+const optionLength = new Uint32Array(1);
 
 /** The option as 32-bit words, or undefined (see `lastErrno`). The result is only good until the next call. */
 export function socketOption(fd: number, name: number, words: 1 | 3): Int32Array | undefined {
-  optionLength.writeUInt32LE(words * 4, 0);
-  if (getsockopt(fd, SOL_SOCKET, name, optionValue, optionLength) !== 0) return undefined;
-  return new Int32Array(optionValue.buffer, optionValue.byteOffset, words);
+  optionLength[0] = words * Int32Array.BYTES_PER_ELEMENT;
+  return getsockopt(fd, SOL_SOCKET, name, optionValue, optionLength) === 0 ? optionValue : undefined;
 }
 
 const pollEntry = Buffer.alloc(8);
