@@ -9,7 +9,7 @@ import type { AcceptError, Connection, Listener, Platform } from "../platform/po
 import type { Frame } from "../wire/messages.ts";
 import type { Connections } from "./connections.ts";
 import type { BrokerEvents } from "./events.ts";
-import { type ServeOptions, serveConnection } from "./serve-connection.ts";
+import { type ServeHow, type ServeOptions, serveConnection } from "./serve-connection.ts";
 
 export interface AcceptorOptions {
   readonly platform: Pick<Platform, "clock">;
@@ -59,16 +59,16 @@ class ConnectionAcceptor implements Acceptor {
     // Taken over from a broker that had accepted its last one, or begun again after that.
     if (this.accepted >= (this.options.maxConnections ?? Number.POSITIVE_INFINITY)) return this.end();
     this.options.listener()?.accept({
-      onConnection: (connection) => {
+      onConnection: (connection, alone) => {
         if (this.fdGuard.accepted()) this.options.events.fdRecovered();
-        this.take(connection, this.options.serve());
+        this.take(connection, this.options.serve(), alone);
       },
       onError: (error) => this.failed(error),
     });
   }
 
   takeOver(connection: Connection, request: Frame): void {
-    this.serve(connection, this.options.serve(), request);
+    this.serve(connection, this.options.serve(), { alone: true, request });
   }
 
   refusal(): Refusal | undefined {
@@ -79,15 +79,15 @@ class ConnectionAcceptor implements Acceptor {
     });
   }
 
-  private take(connection: Connection, serve: ServeOptions): void {
-    this.serve(connection, serve);
+  private take(connection: Connection, serve: ServeOptions, alone: boolean): void {
+    this.serve(connection, serve, { alone });
     this.count();
   }
 
-  private serve(connection: Connection, serve: ServeOptions, request?: Frame): void {
+  private serve(connection: Connection, serve: ServeOptions, how: ServeHow): void {
     const { connections } = this.options;
     connections.add(connection);
-    void serveConnection(connection, serve, request);
+    void serveConnection(connection, serve, how);
   }
 
   /** Bounded mode counts accepts, dropped peers and exhausted ones included. */
@@ -106,7 +106,7 @@ class ConnectionAcceptor implements Acceptor {
     const { platform, events, listener, isStopping } = this.options;
     if (!error.resource) return events.acceptFailed(error.errno);
     if (this.fdGuard.exhausted()) events.fdExhausted(error.errno);
-    if (error.rejected !== undefined) this.take(error.rejected, this.pressed());
+    if (error.rejected !== undefined) this.take(error.rejected, this.pressed(), true);
     else this.count();
     listener()?.pause();
     platform.clock.schedule(FD_PRESSURE_PAUSE_MS, () => {

@@ -3,25 +3,24 @@
  * backend. Only the last costs anything, and only it waits.
  */
 import type { Clock, Deadline } from "../base/clock.ts";
-import { hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { isBrokerError } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { HandoffSettings } from "../model/exec-settings.ts";
-import { type Instance, instanceId } from "../model/names.ts";
-import { checkHelloShape, checkVersionPolicy, PROTOCOL_VERSION } from "../model/negotiate.ts";
+import { checkHelloShape, PROTOCOL_VERSION } from "../model/negotiate.ts";
 import type { RateLimiter } from "../model/rate-limit.ts";
 import { type Refusal, refuse, wireNumber } from "../model/refusal.ts";
-import { instanceOf, type ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, PeerCredentials } from "../platform/ports.ts";
-import type { DefinitionStore } from "../store/definition-store.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
 import { DEFAULT_KEEPALIVE_SECS } from "../wire/limits.ts";
 import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
-import type { Activation, ActivationHow } from "./activation.ts";
+import type { Activated, Activation, ActivationHow } from "./activation.ts";
 import type { Backend } from "./backend.ts";
 import type { HandoffService, PreparedHandoff } from "./handoff.ts";
+import { createTargetFinder, type FindTarget, type Refused, type TargetFinderOptions } from "./hello-target.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
-import type { BackendKey } from "./launcher.ts";
+import type { LaunchRequest } from "./launcher.ts";
 import type { WantedBackend } from "./options.ts";
 
 export interface HelloOutcome {
@@ -42,13 +41,10 @@ export interface PendingHandoff {
   run(connection: Connection, reply: Uint8Array, replyDeadline: Deadline): Promise<void>;
 }
 
-export interface HelloRouteOptions {
+export interface HelloRouteOptions extends TargetFinderOptions {
   readonly clock: Clock;
   readonly activation: Pick<Activation, "activate">;
-  readonly definitions: Pick<DefinitionStore, "load">;
   readonly rateLimiter: RateLimiter;
-  /** Serve only this instance; undefined: all. */
-  readonly instance: Instance | undefined;
   /** Default: no connection is handed over. */
   readonly handoffs?: HandoffService;
 }
@@ -58,56 +54,102 @@ export interface HelloRoute {
   lastConnectionId: bigint;
 
   /** Never rejects for what a peer or backend does. */
-  handle(frame: Frame, peer: PeerCredentials): Promise<HelloOutcome>;
+  handle(frame: Frame, peer: PeerCredentials): MaybePromise<HelloOutcome>;
   /** Launches a backend without waiting for the Hello that wants it. Resolves once it runs, or with why it does not. */
   launchAhead(wanted: WantedBackend): Promise<Refusal | undefined>;
 }
 
 export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
-  const ahead = createLaunchAhead(options.clock, options.activation);
-  const route: HelloRoute = {
-    lastConnectionId: 0n,
-    async launchAhead({ service, version }) {
-      const target = find(options, service, version);
-      if ("refusal" in target) return target.refusal;
-      return ahead.begin({ ...target, traceparent: "", tracestate: "", askedBy: "start" });
-    },
-    async handle(frame, peer) {
-      const hello = decodeHello(frame);
-      const chosen = "refusal" in hello ? hello : await choose(options, ahead, frame, hello, peer);
-      route.lastConnectionId++;
-      const connectionId = route.lastConnectionId;
-      if ("refusal" in hello || "refusal" in chosen) {
-        const refusal = "refusal" in chosen ? chosen.refusal : (hello as { refusal: Refusal }).refusal;
-        return {
-          reply: encodeRefused(refusal),
-          hello: "refusal" in hello ? undefined : hello,
-          refusal,
-          connectionId,
-          given: undefined,
-          handoff: undefined,
-        };
-      }
-      const { backend, how, settings } = chosen;
-      backend.lastHelloUnixMs = Math.round(options.clock.wallMs());
-      backend.lastActiveUnixMs = backend.lastHelloUnixMs;
-      const { handoffs } = options;
-      const { clientCapabilities } = hello;
-      const prepared = handoffs?.prepare({ backend, settings, clientCapabilities, connectionId });
-      return {
-        reply: encodeNegotiated(backend, hello, connectionId, prepared),
-        hello,
-        refusal: undefined,
-        connectionId,
-        given: { how, pid: backend.identity.pid },
-        handoff: handoffs &&
-          prepared && {
-            run: (connection, reply, replyDeadline) => handoffs.run(connection, prepared, { reply, replyDeadline }),
-          },
-      };
-    },
-  };
-  return route;
+  return new HelloRouter(options);
+}
+
+interface Chosen {
+  readonly backend: Backend;
+  readonly how: ActivationHow;
+  readonly settings: HandoffSettings;
+}
+
+/** Nothing here is a promise unless a launch or a look at a backend has to be waited for. */
+class HelloRouter implements HelloRoute {
+  lastConnectionId = 0n;
+  private readonly ahead: LaunchAhead;
+  private readonly find: FindTarget;
+
+  constructor(private readonly options: HelloRouteOptions) {
+    this.ahead = createLaunchAhead(options.clock, options.activation);
+    this.find = createTargetFinder(options);
+  }
+
+  async launchAhead({ service, version }: WantedBackend): Promise<Refusal | undefined> {
+    const target = this.find(service, version);
+    if ("refusal" in target) return target.refusal;
+    const { key, definition } = target;
+    return this.ahead.begin({ key, definition, traceparent: "", tracestate: "", askedBy: "start" });
+  }
+
+  handle(frame: Frame, peer: PeerCredentials): MaybePromise<HelloOutcome> {
+    const hello = decodeHello(frame);
+    if ("refusal" in hello) return this.refused(undefined, hello.refusal);
+    const chosen = this.choose(frame, hello, peer);
+    return chosen instanceof Promise ? chosen.then((known) => this.answer(hello, known)) : this.answer(hello, chosen);
+  }
+
+  private choose(frame: Frame, hello: Hello, peer: PeerCredentials): MaybePromise<Chosen | Refused> {
+    const { rateLimiter, clock } = this.options;
+    const shape = checkHelloShape(hello, peer.pid);
+    if (shape !== undefined) return { refusal: shape };
+    // A peer whose pid the kernel cannot name is counted with all others of its user.
+    const waitMs = rateLimiter.take(peer.pid === 0 ? `uid:${peer.uid}` : peer.pid, clock.monotonicMs());
+    if (waitMs > 0) return { refusal: refuse("RATE_LIMITED", "Hello rate limit exceeded", { retryAfterMs: waitMs }) };
+    const target = this.find(hello.serviceName, hello.wantedVersion);
+    if ("refusal" in target) return target;
+    const { key, definition } = target;
+    const { traceparent, tracestate } = frame;
+    // Property by property: defining some after a spread costs a Hello a fifth of its time (V8 11).
+    const request = { key, definition, traceparent, tracestate, askedBy: peer.pid };
+    const begun = this.ahead.outcome(key);
+    if (begun === undefined) return this.activate(request);
+    return begun.then((refusal) => (refusal === undefined ? this.activate(request) : { refusal }));
+  }
+
+  private activate(request: LaunchRequest): MaybePromise<Chosen | Refused> {
+    const activated = this.options.activation.activate(request);
+    return activated instanceof Promise
+      ? activated.then((known) => chosenFrom(known, request))
+      : chosenFrom(activated, request);
+  }
+
+  private answer(hello: Hello, chosen: Chosen | Refused): HelloOutcome {
+    if ("refusal" in chosen) return this.refused(hello, chosen.refusal);
+    const { handoffs, clock } = this.options;
+    const { backend, how, settings } = chosen;
+    const { clientCapabilities } = hello;
+    const connectionId = ++this.lastConnectionId;
+    backend.lastHelloUnixMs = Math.round(clock.wallMs());
+    backend.lastActiveUnixMs = backend.lastHelloUnixMs;
+    const prepared = handoffs?.prepare({ backend, settings, clientCapabilities, connectionId });
+    return {
+      reply: encodeNegotiated(backend, hello, connectionId, prepared),
+      hello,
+      refusal: undefined,
+      connectionId,
+      given: { how, pid: backend.identity.pid },
+      handoff: handoffs &&
+        prepared && {
+          run: (connection, reply, replyDeadline) => handoffs.run(connection, prepared, { reply, replyDeadline }),
+        },
+    };
+  }
+
+  private refused(hello: Hello | undefined, refusal: Refusal): HelloOutcome {
+    const connectionId = ++this.lastConnectionId;
+    return { reply: encodeRefused(refusal), hello, refusal, connectionId, given: undefined, handoff: undefined };
+  }
+}
+
+function chosenFrom(activated: Activated, { definition }: LaunchRequest): Chosen | Refused {
+  if ("refusal" in activated) return activated;
+  return { backend: activated.backend, how: activated.how, settings: definition.handoff };
 }
 
 /** Frozen texts for each envelope field. */
@@ -118,7 +160,7 @@ const ENVELOPE_REFUSALS: Record<EnvelopeFault, Refusal> = {
   payload_encoding: refuse("PEER_REJECTED", "Hello payload must not be compressed"),
 };
 
-function decodeHello(frame: Frame): Hello | { refusal: Refusal } {
+function decodeHello(frame: Frame): Hello | Refused {
   const fault = envelopeFault(frame, { kind: FrameKind.REQUEST, payloadProtocol: PAYLOAD_PROTOCOL.control });
   if (fault !== undefined) return { refusal: ENVELOPE_REFUSALS[fault] };
   try {
@@ -126,77 +168,6 @@ function decodeHello(frame: Frame): Hello | { refusal: Refusal } {
   } catch (error) {
     if (!isBrokerError(error)) throw error;
     return { refusal: refuse("PEER_REJECTED", "malformed Hello payload") };
-  }
-}
-
-async function choose(
-  options: HelloRouteOptions,
-  ahead: LaunchAhead,
-  frame: Frame,
-  hello: Hello,
-  peer: PeerCredentials,
-): Promise<{ backend: Backend; how: ActivationHow; settings: HandoffSettings } | { refusal: Refusal }> {
-  const shape = checkHelloShape(hello, peer.pid);
-  if (shape !== undefined) return { refusal: shape };
-  // A peer whose pid the kernel cannot name is counted with all others of its user.
-  const waitMs = options.rateLimiter.take(peer.pid === 0 ? `uid:${peer.uid}` : peer.pid, options.clock.monotonicMs());
-  if (waitMs > 0) return { refusal: refuse("RATE_LIMITED", "Hello rate limit exceeded", { retryAfterMs: waitMs }) };
-  const target = find(options, hello.serviceName, hello.wantedVersion);
-  if ("refusal" in target) return target;
-  const begun = ahead.outcome(target.key);
-  const refusal = begun && (await begun);
-  if (refusal !== undefined) return { refusal };
-  const { key, definition } = target;
-  // Property by property, here and below: defining some after a spread costs a Hello a fifth of its time (V8 11).
-  const pending = options.activation.activate({
-    key,
-    definition,
-    traceparent: frame.traceparent,
-    tracestate: frame.tracestate,
-    askedBy: peer.pid,
-  });
-  const activated = pending instanceof Promise ? await pending : pending;
-  if ("refusal" in activated) return activated;
-  return { backend: activated.backend, how: activated.how, settings: definition.handoff };
-}
-
-/** What a service's definition says of a version. */
-function find(
-  options: HelloRouteOptions,
-  service: string,
-  version: string,
-): { key: BackendKey; definition: ServiceDefinition } | { refusal: Refusal } {
-  const definition = loadDefinition(options.definitions, service);
-  if ("refusal" in definition) return definition;
-  const blocked = checkVersionPolicy(definition, version);
-  if (blocked !== undefined) return { refusal: blocked };
-  const owner = instanceId(instanceOf(definition));
-  if (options.instance !== undefined && owner !== instanceId(options.instance)) {
-    return {
-      refusal: refuse(
-        "SERVICE_UNKNOWN",
-        `service ${JSON.stringify(service)} belongs to broker instance "${owner}", this one is "${instanceId(options.instance)}"`,
-      ),
-    };
-  }
-  return { key: { instanceId: owner, service, version }, definition };
-}
-
-function loadDefinition(
-  definitions: HelloRouteOptions["definitions"],
-  service: string,
-): ServiceDefinition | { refusal: Refusal } {
-  try {
-    return definitions.load(service);
-  } catch (error) {
-    if (!isBrokerError(error)) throw error;
-    if (hasCode(error, "DEFINITION_NOT_FOUND"))
-      return {
-        refusal: refuse("SERVICE_UNKNOWN", "service definition was not found", {
-          details: { path: error.details.path ?? "" },
-        }),
-      };
-    return { refusal: refuse("SERVICE_UNKNOWN", `service definition could not be loaded: ${reasonOf(error)}`) };
   }
 }
 

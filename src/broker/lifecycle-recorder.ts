@@ -36,6 +36,8 @@ const OFTEN: FoldingRule = { burst: 16, refillMs: 10_000 };
 /** Launches and ends; only a crash loop comes near it. */
 const SELDOM: FoldingRule = { burst: 64, refillMs: 1_000 };
 
+const NEVER = Number.POSITIVE_INFINITY;
+
 interface Happened {
   readonly event: BrokerEvent;
   readonly row: RecordRow;
@@ -96,9 +98,8 @@ class Recorder implements LifecycleRecorder {
   }
 
   private armTelling(): void {
-    const next = [this.often.nextMs(), this.seldom.nextMs()].filter((atMs) => atMs !== undefined);
-    const atMs = Math.min(...next);
-    if (next.length === 0 || (this.telling !== undefined && this.telling.atMs <= atMs)) return;
+    const atMs = Math.min(this.often.nextMs() ?? NEVER, this.seldom.nextMs() ?? NEVER);
+    if (atMs === NEVER || (this.telling !== undefined && this.telling.atMs <= atMs)) return;
     this.telling?.timer.cancel();
     const { clock } = this.options;
     const timer = clock.schedule(

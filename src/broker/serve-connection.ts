@@ -67,95 +67,133 @@ export type ConnectionOutcome =
   | { readonly type: "attach"; readonly pid: number; readonly kept: boolean }
   | { readonly type: "dropped"; readonly error: unknown };
 
-/** Consumes the connection. `alreadyRead`: the request, when another process has read it. Never rejects. */
-export async function serveConnection(
-  connection: Connection,
-  options: ServeOptions,
-  alreadyRead?: Frame,
-): Promise<void> {
-  let ours = true;
-  const giveAway = (): void => {
-    ours = false;
-  };
-  try {
-    await converse(connection, options, { giveAway, alreadyRead });
-  } catch (error) {
-    options.onOutcome({ type: "dropped", error });
-  } finally {
-    if (ours) connection.close();
-    options.onEnd(connection);
-  }
+export interface ServeHow {
+  /** Nobody else is being taken in in this turn. */
+  readonly alone: boolean;
+  /** The request, when another process has read it. */
+  readonly request?: Frame;
 }
 
-/** `giveAway`: the connection belongs to somebody else now. */
-async function converse(
-  connection: Connection,
-  options: ServeOptions,
-  { giveAway, alreadyRead }: { giveAway: () => void; alreadyRead: Frame | undefined },
-): Promise<void> {
-  const { peer } = connection;
-  if (peer.identity === "" || peer.identity !== options.owner) {
-    options.onOutcome({ type: "peer-rejected", pid: peer.pid, identity: peer.identity });
-    return;
+/**
+ * Consumes the connection. Never throws or rejects.
+ *
+ * Most requests are there when their peer is taken in, and most replies are known at once and fit into the socket; so
+ * nothing here is a promise unless something has to be waited for. A turn of the promise queue for each step was a third of what a
+ * Hello allocated, and of what the broker itself computed for it.
+ */
+export function serveConnection(connection: Connection, options: ServeOptions, how: ServeHow): MaybePromise<void> {
+  return new Conversation(connection, options, how).run();
+}
+
+class Conversation {
+  /** Set when the connection belongs to somebody else now. */
+  private givenAway = false;
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly options: ServeOptions,
+    private readonly how: ServeHow,
+  ) {}
+
+  run(): MaybePromise<void> {
+    try {
+      const pending = this.converse();
+      if (pending instanceof Promise)
+        return pending.catch((error: unknown) => this.dropped(error)).finally(() => this.end());
+    } catch (error) {
+      this.dropped(error);
+    }
+    this.end();
   }
-  const request: Request = alreadyRead ? { frame: alreadyRead } : await readRequest(connection, options);
-  if ("refusal" in request) {
-    options.onOutcome({ type: "unreadable", pid: peer.pid, refusal: request.refusal });
-    return reply(connection, options, request.correlation, PAYLOAD_PROTOCOL.control, encodeRefused(request.refusal));
+
+  private dropped(error: unknown): void {
+    this.options.onOutcome({ type: "dropped", error });
   }
-  const { frame } = request;
-  const relayed = options.relay?.(connection, frame);
-  if (relayed !== undefined && (await relayed)) return;
-  options.onRequest(connection);
-  if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) {
-    const outcome = await options.admin(frame, connection);
-    await reply(connection, options, frame, PAYLOAD_PROTOCOL.admin, outcome.reply);
-    options.onOutcome({ type: "admin", pid: peer.pid });
+
+  private end(): void {
+    if (!this.givenAway) this.connection.close();
+    this.options.onEnd(this.connection);
+  }
+
+  private converse(): MaybePromise<void> {
+    const { connection, options, how } = this;
+    const { pid, identity } = connection.peer;
+    if (identity === "" || identity !== options.owner)
+      return options.onOutcome({ type: "peer-rejected", pid, identity });
+    if (how.request !== undefined) return this.take({ frame: how.request });
+    const request = readRequest(connection, options);
+    return request instanceof Promise ? request.then((read) => this.take(read)) : this.take(request);
+  }
+
+  private take(request: Request): MaybePromise<void> {
+    if ("refusal" in request) return this.refuse(request.correlation, request.refusal);
+    const { frame } = request;
+    const relayed = this.options.relay?.(this.connection, frame);
+    if (relayed === undefined) return this.answer(frame);
+    return relayed.then((elsewhere) => (elsewhere ? undefined : this.answer(frame)));
+  }
+
+  private answer(frame: Frame): MaybePromise<void> {
+    const { connection, options } = this;
+    options.onRequest(connection);
+    if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) return this.answerAdmin(frame);
+    const attached = options.attach?.(frame, connection) ?? "other";
+    if (attached !== "other") {
+      this.givenAway = attached === "kept";
+      return options.onOutcome({ type: "attach", pid: connection.peer.pid, kept: this.givenAway });
+    }
+    const closed = options.closedToHellos();
+    if (closed !== undefined) return this.refuse(frame, closed);
+    const beganMs = options.now();
+    const outcome = options.hello.handle(frame, connection.peer);
+    // A reply wakes its peer, which takes the processor from us: others that came with it are read first.
+    if (outcome instanceof Promise || !this.how.alone)
+      return Promise.resolve(outcome).then((known) => this.answerHello(frame, known, beganMs));
+    return this.answerHello(frame, outcome, beganMs);
+  }
+
+  private answerHello(frame: Frame, outcome: HelloOutcome, beganMs: number): MaybePromise<void> {
+    const { connection, options } = this;
+    const { handoff } = outcome;
+    const bytes = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload: outcome.reply });
+    const deadline = options.replyDeadline();
+    const replied = handoff ? handoff.run(connection, bytes, deadline) : connection.writeAll(bytes, deadline);
+    const durationMs = options.now() - beganMs;
+    if (replied instanceof Promise) return replied.then(() => this.tellHello(frame, outcome, durationMs));
+    this.tellHello(frame, outcome, durationMs);
+  }
+
+  private tellHello({ requestId }: Frame, outcome: HelloOutcome, durationMs: number): void {
+    const { hello, refusal, connectionId, given } = outcome;
+    this.options.onOutcome({
+      type: "hello",
+      service: hello?.serviceName ?? "",
+      version: hello?.wantedVersion ?? "",
+      pid: this.connection.peer.pid,
+      refusal,
+      connectionId,
+      durationMs,
+      requestId,
+      given,
+    });
+  }
+
+  private async answerAdmin(frame: Frame): Promise<void> {
+    const outcome = await this.options.admin(frame, this.connection);
+    await this.reply(frame, PAYLOAD_PROTOCOL.admin, outcome.reply);
+    this.options.onOutcome({ type: "admin", pid: this.connection.peer.pid });
     outcome.afterReply?.();
-    return;
   }
-  const attached = options.attach?.(frame, connection) ?? "other";
-  if (attached !== "other") {
-    const kept = attached === "kept";
-    if (kept) giveAway();
-    options.onOutcome({ type: "attach", pid: peer.pid, kept });
-    return;
-  }
-  const closed = options.closedToHellos();
-  if (closed !== undefined) {
-    options.onOutcome({ type: "unreadable", pid: peer.pid, refusal: closed });
-    return reply(connection, options, frame, PAYLOAD_PROTOCOL.control, encodeRefused(closed));
-  }
-  const beganMs = options.now();
-  const outcome = await options.hello.handle(frame, peer);
-  const { refusal, connectionId } = outcome;
-  const bytes = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload: outcome.reply });
-  const deadline = options.replyDeadline();
-  const { handoff } = outcome;
-  const replied = handoff ? handoff.run(connection, bytes, deadline) : connection.writeAll(bytes, deadline);
-  const durationMs = options.now() - beganMs;
-  if (replied instanceof Promise) await replied;
-  options.onOutcome({
-    type: "hello",
-    service: outcome.hello?.serviceName ?? "",
-    version: outcome.hello?.wantedVersion ?? "",
-    pid: peer.pid,
-    refusal,
-    connectionId,
-    durationMs,
-    requestId: frame.requestId,
-    given: outcome.given,
-  });
-}
 
-function reply(
-  connection: Connection,
-  options: ServeOptions,
-  correlation: Correlation,
-  payloadProtocol: number,
-  payload: Uint8Array,
-): MaybePromise<void> {
-  return connection.writeAll(encodeResponse(correlation, { payloadProtocol, payload }), options.replyDeadline());
+  private refuse(correlation: Correlation, refusal: Refusal): MaybePromise<void> {
+    this.options.onOutcome({ type: "unreadable", pid: this.connection.peer.pid, refusal });
+    return this.reply(correlation, PAYLOAD_PROTOCOL.control, encodeRefused(refusal));
+  }
+
+  private reply(correlation: Correlation, payloadProtocol: number, payload: Uint8Array): MaybePromise<void> {
+    const bytes = encodeResponse(correlation, { payloadProtocol, payload });
+    return this.connection.writeAll(bytes, this.options.replyDeadline());
+  }
 }
 
 type Request = { readonly frame: Frame } | { readonly refusal: Refusal; readonly correlation: Correlation };
@@ -168,34 +206,56 @@ const UNREADABLE = {
   malformed: refuse("PEER_REJECTED", "malformed broker Frame"),
 } as const;
 
-async function readRequest(connection: Connection, options: ServeOptions): Promise<Request> {
+function readRequest(connection: Connection, options: ServeOptions): MaybePromise<Request> {
   const deadline = options.requestDeadline();
   try {
-    const pending = readFrameLength(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
-    const length = pending instanceof Promise ? await pending : pending;
-    const large = length > MAX_HELLO_BODY_BYTES ? length : 0;
-    if (!options.largeFrames.take(large)) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
-    try {
-      return await readFrame(connection, length, deadline);
-    } finally {
-      options.largeFrames.giveBack(large);
-    }
+    const length = readFrameLength(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
+    const request =
+      length instanceof Promise
+        ? length.then((known) => readFrame(connection, known, deadline, options))
+        : readFrame(connection, length, deadline, options);
+    return request instanceof Promise ? request.catch(unreadable) : request;
   } catch (error) {
-    if (!isBrokerError(error)) throw error;
-    if (hasCode(error, "FRAMING_VERSION_UNSUPPORTED"))
-      return { refusal: UNREADABLE.framing, correlation: NO_CORRELATION };
-    if (hasCode(error, "FRAME_TOO_LARGE")) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
-    if (hasCode(error, "MESSAGE_MALFORMED")) return { refusal: UNREADABLE.malformed, correlation: NO_CORRELATION };
-    // A peer that is gone gets no reply; one that only fell silent or closed its writing side does.
-    if (hasCode(error, "IO_FAILED")) throw error;
-    return { refusal: UNREADABLE.incomplete, correlation: NO_CORRELATION };
+    return unreadable(error);
   }
 }
 
-async function readFrame(connection: Connection, length: number, deadline: Deadline): Promise<Request> {
-  const pending = readBody(connection, length, deadline);
-  const frame = decodeFrame(pending instanceof Promise ? await pending : pending);
-  if (length > MAX_HELLO_BODY_BYTES && frame.payloadProtocol !== PAYLOAD_PROTOCOL.admin)
+/** Throws what gets no reply. */
+function unreadable(error: unknown): Request {
+  if (!isBrokerError(error)) throw error;
+  if (hasCode(error, "FRAMING_VERSION_UNSUPPORTED"))
+    return { refusal: UNREADABLE.framing, correlation: NO_CORRELATION };
+  if (hasCode(error, "FRAME_TOO_LARGE")) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
+  if (hasCode(error, "MESSAGE_MALFORMED")) return { refusal: UNREADABLE.malformed, correlation: NO_CORRELATION };
+  // A peer that is gone gets no reply; one that only fell silent or closed its writing side does.
+  if (hasCode(error, "IO_FAILED")) throw error;
+  return { refusal: UNREADABLE.incomplete, correlation: NO_CORRELATION };
+}
+
+function readFrame(
+  connection: Connection,
+  length: number,
+  deadline: Deadline,
+  { largeFrames }: ServeOptions,
+): MaybePromise<Request> {
+  if (length > MAX_HELLO_BODY_BYTES) return readLargeFrame(connection, length, deadline, largeFrames);
+  const body = readBody(connection, length, deadline);
+  return body instanceof Promise ? body.then((bytes) => ({ frame: decodeFrame(bytes) })) : { frame: decodeFrame(body) };
+}
+
+/** Only admin requests may be that large. */
+async function readLargeFrame(
+  connection: Connection,
+  length: number,
+  deadline: Deadline,
+  quota: ByteQuota,
+): Promise<Request> {
+  if (!quota.take(length)) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
+  try {
+    const frame = decodeFrame(await readBody(connection, length, deadline));
+    if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) return { frame };
     return { refusal: UNREADABLE.tooLarge, correlation: frame };
-  return { frame };
+  } finally {
+    quota.giveBack(length);
+  }
 }

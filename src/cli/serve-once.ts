@@ -4,7 +4,7 @@ import { BrokerError } from "../base/errors.ts";
 import { createByteQuota } from "../broker/byte-quota.ts";
 import { claimEndpoint } from "../broker/claim-endpoint.ts";
 import { createHelloRoute } from "../broker/hello-route.ts";
-import { type ConnectionOutcome, serveConnection } from "../broker/serve-connection.ts";
+import { type ConnectionOutcome, type ServeOptions, serveConnection } from "../broker/serve-connection.ts";
 import { createRateLimiter } from "../model/rate-limit.ts";
 import { refuse } from "../model/refusal.ts";
 import { createServiceDefinition } from "../model/service-definition.ts";
@@ -48,7 +48,7 @@ function accepted(listener: Listener): Promise<Connection> {
 async function answer(platform: Platform, connection: Connection): Promise<unknown> {
   let outcome: ConnectionOutcome | undefined;
   const limit = (): Deadline => Deadline.after(platform.clock, LIMIT_MS);
-  await serveConnection(connection, {
+  const options: ServeOptions = {
     hello: createHelloRoute({
       clock: platform.clock,
       activation: NO_SERVICES,
@@ -71,7 +71,8 @@ async function answer(platform: Platform, connection: Connection): Promise<unkno
     onOutcome: (result) => {
       outcome = result;
     },
-  });
+  };
+  await serveConnection(connection, options, { alone: true });
   return outcome?.type === "dropped" ? outcome.error : undefined;
 }
 

@@ -84,7 +84,8 @@ export interface Listener {
 }
 
 export interface AcceptHandlers {
-  onConnection(connection: Connection): void;
+  /** `alone`: of late they come one at a time, and no other is taken in in this turn. */
+  onConnection(connection: Connection, alone: boolean): void;
   onError(error: AcceptError): void;
 }
 

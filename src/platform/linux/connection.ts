@@ -44,6 +44,9 @@ export function createConnection(fd: number): Connection {
  */
 const scratch = Buffer.allocUnsafeSlow(64 * 1024);
 
+/** A header: here a buffer for each costs less than a copy. */
+const SMALL_READ_BYTES = 16;
+
 type Slot = "reading" | "writing";
 
 /** One that waits for readiness. There is one for every idle connection, so it is one object. */
@@ -96,7 +99,8 @@ class UnixConnection implements Connection {
   readExactly(length: number, deadline: Deadline): MaybePromise<Buffer> {
     const buffer: Buffer = Buffer.allocUnsafe(Math.min(length, READ_STEP_BYTES));
     const got = length === 0 ? 0 : this.receive(buffer, buffer.length);
-    if (got === length || got === 0) return buffer.subarray(0, got);
+    if (got === length) return buffer;
+    if (got === 0) return buffer.subarray(0, 0);
     return this.readOn(buffer, Math.max(0, got), length, deadline);
   }
 
@@ -173,6 +177,11 @@ class UnixConnection implements Connection {
   }
 
   readNow(maxBytes: number): Buffer | undefined {
+    if (maxBytes <= SMALL_READ_BYTES) {
+      const buffer: Buffer = Buffer.allocUnsafe(maxBytes);
+      const got = this.receive(buffer, maxBytes);
+      return got === maxBytes ? buffer : got < 0 ? undefined : buffer.subarray(0, got);
+    }
     const got = this.receive(scratch, Math.min(maxBytes, scratch.length));
     return got < 0 ? undefined : Buffer.from(scratch.subarray(0, got));
   }

@@ -113,12 +113,13 @@ class UnixListener implements Listener {
   }
 
   private acceptBatch(handlers: AcceptHandlers): void {
-    const most = this.lone > 0 ? 1 : ACCEPT_BATCH;
-    if (this.lone > 0) this.lone--;
+    const alone = this.lone > 0;
+    const most = alone ? 1 : ACCEPT_BATCH;
+    if (alone) this.lone--;
     for (let taken = 0; taken < most && this.watch !== undefined; taken++) {
       const fd = accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
-        handlers.onConnection(createConnection(fd));
+        handlers.onConnection(createConnection(fd), alone);
         continue;
       }
       const errno = lastErrno();
