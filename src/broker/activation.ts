@@ -345,8 +345,15 @@ function isKnown({ state }: LaunchedBackend): boolean {
   return state === "running" || state === "draining";
 }
 
+/** Those of Hellos are the same objects again and again. */
+const keyTexts = new WeakMap<BackendKey, string>();
+
 function keyText(key: BackendKey): string {
-  return `${key.instanceId} ${key.service} ${key.version}`;
+  const known = keyTexts.get(key);
+  if (known !== undefined) return known;
+  const text = `${key.instanceId} ${key.service} ${key.version}`;
+  keyTexts.set(key, text);
+  return text;
 }
 
 /** Its inverse: no part holds a blank. */

@@ -11,26 +11,26 @@ import type { RateLimiter } from "../model/rate-limit.ts";
 import { type Refusal, refuse, wireNumber } from "../model/refusal.ts";
 import type { Connection, PeerCredentials } from "../platform/ports.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
-import { type EnvelopeFault, envelopeFault } from "../wire/envelope.ts";
-import { DEFAULT_KEEPALIVE_SECS } from "../wire/limits.ts";
+import { type EnvelopeFault, encodeResponse, envelopeFault } from "../wire/envelope.ts";
 import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { Activated, Activation, ActivationHow } from "./activation.ts";
 import type { Backend } from "./backend.ts";
-import type { HandoffService, PreparedHandoff } from "./handoff.ts";
+import { createGrantedEncoder } from "./granted-reply.ts";
+import type { HandoffService } from "./handoff.ts";
 import { createTargetFinder, type FindTarget, type Refused, type TargetFinderOptions } from "./hello-target.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
-import type { LaunchRequest } from "./launcher.ts";
+import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { WantedBackend } from "./options.ts";
 
 export interface HelloOutcome {
-  /** Encoded HelloReply. */
+  /** Complete stream bytes. */
   readonly reply: Uint8Array;
   readonly hello: Hello | undefined;
   readonly refusal: Refusal | undefined;
   readonly connectionId: bigint;
   /** What it got and how; undefined when it was refused. */
-  readonly given: { readonly how: ActivationHow; readonly pid: number } | undefined;
+  readonly given: { readonly key: BackendKey; readonly how: ActivationHow; readonly pid: number } | undefined;
   /** Set when the connection is to be handed over, the reply with it. */
   readonly handoff: PendingHandoff | undefined;
 }
@@ -74,6 +74,7 @@ class HelloRouter implements HelloRoute {
   lastConnectionId = 0n;
   private readonly ahead: LaunchAhead;
   private readonly find: FindTarget;
+  private readonly encodeGranted = createGrantedEncoder();
 
   constructor(private readonly options: HelloRouteOptions) {
     this.ahead = createLaunchAhead(options.clock, options.activation);
@@ -89,9 +90,11 @@ class HelloRouter implements HelloRoute {
 
   handle(frame: Frame, peer: PeerCredentials): MaybePromise<HelloOutcome> {
     const hello = decodeHello(frame);
-    if ("refusal" in hello) return this.refused(undefined, hello.refusal);
+    if ("refusal" in hello) return this.refused(frame, undefined, hello.refusal);
     const chosen = this.choose(frame, hello, peer);
-    return chosen instanceof Promise ? chosen.then((known) => this.answer(hello, known)) : this.answer(hello, chosen);
+    return chosen instanceof Promise
+      ? chosen.then((known) => this.answer(frame, hello, known))
+      : this.answer(frame, hello, chosen);
   }
 
   private choose(frame: Frame, hello: Hello, peer: PeerCredentials): MaybePromise<Chosen | Refused> {
@@ -119,21 +122,21 @@ class HelloRouter implements HelloRoute {
       : chosenFrom(activated, request);
   }
 
-  private answer(hello: Hello, chosen: Chosen | Refused): HelloOutcome {
-    if ("refusal" in chosen) return this.refused(hello, chosen.refusal);
+  private answer(frame: Frame, hello: Hello, chosen: Chosen | Refused): HelloOutcome {
+    if ("refusal" in chosen) return this.refused(frame, hello, chosen.refusal);
     const { handoffs, clock } = this.options;
     const { backend, how, settings } = chosen;
-    const { clientCapabilities } = hello;
+    const { clientCapabilities, clientKeepaliveSecs: keepaliveSecs } = hello;
     const connectionId = ++this.lastConnectionId;
     backend.lastHelloUnixMs = Math.round(clock.wallMs());
     backend.lastActiveUnixMs = backend.lastHelloUnixMs;
     const prepared = handoffs?.prepare({ backend, settings, clientCapabilities, connectionId });
     return {
-      reply: encodeNegotiated(backend, hello, connectionId, prepared),
+      reply: this.encodeGranted(frame, { backend, keepaliveSecs, connectionId, handoff: prepared }),
       hello,
       refusal: undefined,
       connectionId,
-      given: { how, pid: backend.identity.pid },
+      given: { key: backend.key, how, pid: backend.identity.pid },
       handoff: handoffs &&
         prepared && {
           run: (connection, reply, replyDeadline) => handoffs.run(connection, prepared, { reply, replyDeadline }),
@@ -141,9 +144,11 @@ class HelloRouter implements HelloRoute {
     };
   }
 
-  private refused(hello: Hello | undefined, refusal: Refusal): HelloOutcome {
+  private refused(frame: Frame, hello: Hello | undefined, refusal: Refusal): HelloOutcome {
     const connectionId = ++this.lastConnectionId;
-    return { reply: encodeRefused(refusal), hello, refusal, connectionId, given: undefined, handoff: undefined };
+    const payload = encodeRefused(refusal);
+    const reply = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload });
+    return { reply, hello, refusal, connectionId, given: undefined, handoff: undefined };
   }
 }
 
@@ -169,31 +174,6 @@ function decodeHello(frame: Frame): Hello | Refused {
     if (!isBrokerError(error)) throw error;
     return { refusal: refuse("PEER_REJECTED", "malformed Hello payload") };
   }
-}
-
-const NO_TOKEN = new Uint8Array(0);
-
-function encodeNegotiated(
-  backend: Backend,
-  hello: Hello,
-  connectionId: bigint,
-  handoff: PreparedHandoff | undefined,
-): Uint8Array {
-  return encodeMessage(HelloReplySchema, {
-    result: {
-      case: "negotiated",
-      value: {
-        negotiatedProtocol: PROTOCOL_VERSION,
-        daemonVersion: backend.key.version,
-        backendPipe: backend.identity.endpoint.path,
-        keepaliveIntervalSecs: hello.clientKeepaliveSecs === 0n ? DEFAULT_KEEPALIVE_SECS : hello.clientKeepaliveSecs,
-        connectionId,
-        handlePassedToken: handoff?.token.reveal() ?? NO_TOKEN,
-        serverCapabilities: handoff?.capabilities ?? 0n,
-        warnings: [],
-      },
-    },
-  });
 }
 
 /** The reply for every refusal, also those that come before a Hello could be read. */

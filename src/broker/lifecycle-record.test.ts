@@ -119,7 +119,7 @@ test("a failed launch is one record, of the kind that fits", () => {
 
 test("Hellos and what becomes of their connections", () => {
   const { events, records } = setUp();
-  const given = { how: "joined", pid: 50 } as const;
+  const given = { key: KEY, how: "joined", pid: 50 } as const;
   events.connection({ ...HELLO, refusal: undefined, given });
   events.connection({ ...HELLO, refusal: refuse("VERSION_BLOCKED", "below the floor") });
   events.connection({ ...HELLO, refusal: refuse("SERVICE_UNKNOWN", "service definition was not found") });

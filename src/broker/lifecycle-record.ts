@@ -64,7 +64,20 @@ export function recordRow(event: BrokerEvent): RecordRow | undefined {
   return row === "skip" ? undefined : row;
 }
 
-/** What events have in common that may be told as one. */
+/** May the two be told as one? */
+export function isAlike(a: BrokerEvent, b: BrokerEvent): boolean {
+  return (
+    a.type === b.type &&
+    a.service === b.service &&
+    a.version === b.version &&
+    a.code === b.code &&
+    a.how === b.how &&
+    a.stage === b.stage &&
+    a.to === b.to
+  );
+}
+
+/** What events have in common that are alike. */
 export function likeness({ type, service, version, code, how, stage, to }: BrokerEvent): string {
   return `${type} ${service} ${version} ${code} ${how} ${stage} ${to}`;
 }

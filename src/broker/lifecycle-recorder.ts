@@ -7,7 +7,7 @@ import { reasonOf } from "../base/errors.ts";
 import { createEventFolding, type EventFolding, type FoldingRule } from "../model/event-folding.ts";
 import { encodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import type { LifecycleLog } from "../store/lifecycle-log.ts";
-import { likeness, type RecordRow, recordRow, roughLikeness, toLifecycleEvent } from "./lifecycle-record.ts";
+import { isAlike, likeness, type RecordRow, recordRow, roughLikeness, toLifecycleEvent } from "./lifecycle-record.ts";
 import type { BrokerEvent } from "./options.ts";
 
 export interface LifecycleRecorder {
@@ -52,6 +52,7 @@ class Recorder implements LifecycleRecorder {
   private readonly often = createEventFolding<Happened>(OFTEN);
   private readonly seldom = createEventFolding<Happened>(SELDOM);
   private queue: LifecycleEvent[] = [];
+  private last: { readonly event: BrokerEvent; readonly key: string } | undefined;
   private turn: Timer | undefined;
   private telling: { readonly timer: Timer; readonly atMs: number } | undefined;
   private lost = 0;
@@ -66,7 +67,9 @@ class Recorder implements LifecycleRecorder {
     const { clock } = this.options;
     const happened: Happened = { event, row, tsMs: clock.wallMs() };
     const folding = row.often ? this.often : this.seldom;
-    const offered = { key: likeness(event), group: () => roughLikeness(event), value: happened };
+    // One client's Hellos come one after the other: to compare them costs less than to write down each time what they are.
+    if (this.last === undefined || !isAlike(this.last.event, event)) this.last = { event, key: likeness(event) };
+    const offered = { key: this.last.key, group: () => roughLikeness(event), value: happened };
     if (folding.offer(offered, clock.monotonicMs())) this.push(happened, 1);
     else this.armTelling();
   }

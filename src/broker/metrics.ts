@@ -98,35 +98,57 @@ interface Counter {
   family(): MetricFamily;
 }
 
+interface Series {
+  /** Of its labels. */
+  readonly values: readonly string[];
+  count: number;
+}
+
 function createCounter(name: MetricName): Counter {
-  const series = new Map<string, { readonly values: readonly string[]; count: number }>();
+  const series: Series[] = [];
+  // Level by level: putting the three together to look them up costs more than all else here.
+  const byService = new Map<string, Map<string, Map<string, Series>>>();
+  const find = (service: string, version: string, rest: readonly string[]): Series | undefined =>
+    byService.get(service)?.get(version)?.get(restId(rest));
+  const add = (service: string, version: string, rest: readonly string[]): Series => {
+    const added: Series = { values: [service, version, ...rest], count: 0 };
+    series.push(added);
+    const byVersion = mapIn(byService, service);
+    mapIn(byVersion, version).set(restId(rest), added);
+    return added;
+  };
+  const seriesFor = (service: string, version: string, rest: readonly string[]): Series => {
+    const known = find(service, version, rest);
+    if (known !== undefined) return known;
+    const isFull = series.length >= MAX_SERIES;
+    const named = isFull ? OTHER : asName(service);
+    const versioned = isFull ? OTHER : asVersion(version);
+    return find(named, versioned, rest) ?? add(named, versioned, rest);
+  };
   return {
     count(service, version, ...rest) {
-      const known = series.get(seriesId(service, version, rest));
-      if (known !== undefined) {
-        known.count++;
-        return;
-      }
-      const values =
-        series.size < MAX_SERIES ? [asName(service), asVersion(version), ...rest] : [OTHER, OTHER, ...rest];
-      const id = seriesId(values[0] as string, values[1] as string, rest);
-      const entry = series.get(id) ?? { values, count: 0 };
-      entry.count++;
-      series.set(id, entry);
+      seriesFor(service, version, rest).count++;
     },
-    keys: () =>
-      distinct([...series.values()].map(({ values: [service = "", version = ""] }) => ({ service, version }))),
+    keys: () => distinct(series.map(({ values: [service = "", version = ""] }) => ({ service, version }))),
     family: () =>
       familyOf(
         name,
-        [...series.values()].map(({ values, count }) => ({ labels: labelled(name, values), value: count })),
+        series.map(({ values, count }) => ({ labels: labelled(name, values), value: count })),
       ),
   };
 }
 
-/** No name or version holds a blank. */
-function seriesId(service: string, version: string, rest: readonly string[]): string {
-  return rest.length === 1 ? `${service} ${version} ${rest[0]}` : `${service} ${version} ${rest.join(" ")}`;
+/** No label of ours holds a blank. */
+function restId(rest: readonly string[]): string {
+  return rest.length === 1 ? (rest[0] as string) : rest.join(" ");
+}
+
+function mapIn<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const known = maps.get(key);
+  if (known !== undefined) return known;
+  const made = new Map<string, V>();
+  maps.set(key, made);
+  return made;
 }
 
 function asName(service: string): string {

@@ -154,10 +154,9 @@ class Conversation {
 
   private answerHello(frame: Frame, outcome: HelloOutcome, beganMs: number): MaybePromise<void> {
     const { connection, options } = this;
-    const { handoff } = outcome;
-    const bytes = encodeResponse(frame, { payloadProtocol: PAYLOAD_PROTOCOL.control, payload: outcome.reply });
+    const { reply, handoff } = outcome;
     const deadline = options.replyDeadline();
-    const replied = handoff ? handoff.run(connection, bytes, deadline) : connection.writeAll(bytes, deadline);
+    const replied = handoff ? handoff.run(connection, reply, deadline) : connection.writeAll(reply, deadline);
     const durationMs = options.now() - beganMs;
     if (replied instanceof Promise) return replied.then(() => this.tellHello(frame, outcome, durationMs));
     this.tellHello(frame, outcome, durationMs);
@@ -167,8 +166,9 @@ class Conversation {
     const { hello, refusal, connectionId, given } = outcome;
     this.options.onOutcome({
       type: "hello",
-      service: hello?.serviceName ?? "",
-      version: hello?.wantedVersion ?? "",
+      // The same texts each time where there can be: what looks them up need not go through them again.
+      service: given?.key.service ?? hello?.serviceName ?? "",
+      version: given?.key.version ?? hello?.wantedVersion ?? "",
       pid: this.connection.peer.pid,
       refusal,
       connectionId,

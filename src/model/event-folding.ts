@@ -28,8 +28,6 @@ export interface EventFolding<T> {
 
 /** What is alike is told apart up to so many kinds at a time; beyond, what is nearly alike is folded together. */
 const MAX_KEYS = 128;
-const KEY = "key ";
-const GROUP = "group ";
 
 interface Bucket<T> {
   credits: number;
@@ -39,24 +37,28 @@ interface Bucket<T> {
 }
 
 export function createEventFolding<T>(rule: FoldingRule): EventFolding<T> {
-  const buckets = new Map<string, Bucket<T>>();
+  const alike = new Map<string, Bucket<T>>();
+  const nearlyAlike = new Map<string, Bucket<T>>();
   let soonestMs: number | undefined;
 
-  const bucketOf = (key: string, group: () => string, nowMs: number): Bucket<T> => {
+  const isFull = (): boolean => alike.size + nearlyAlike.size >= MAX_KEYS;
+  const bucketIn = (buckets: Map<string, Bucket<T>>, key: string, nowMs: number): Bucket<T> => {
     const found = buckets.get(key);
     if (found !== undefined) return refill(found, rule, nowMs);
-    if (buckets.size >= MAX_KEYS) {
-      for (const [name, bucket] of buckets) if (isIdle(refill(bucket, rule, nowMs), rule)) buckets.delete(name);
-      if (buckets.size >= MAX_KEYS && !key.startsWith(GROUP)) return bucketOf(GROUP + group(), group, nowMs);
-    }
     const bucket: Bucket<T> = { credits: rule.burst, sinceMs: nowMs, held: undefined, dueMs: 0 };
     buckets.set(key, bucket);
     return bucket;
   };
+  const bucketOf = (key: string, group: () => string, nowMs: number): Bucket<T> => {
+    if (alike.has(key) || !isFull()) return bucketIn(alike, key, nowMs);
+    for (const buckets of [alike, nearlyAlike])
+      for (const [name, bucket] of buckets) if (isIdle(refill(bucket, rule, nowMs), rule)) buckets.delete(name);
+    return isFull() ? bucketIn(nearlyAlike, group(), nowMs) : bucketIn(alike, key, nowMs);
+  };
 
   return {
     offer({ key, group, value }, nowMs) {
-      const bucket = bucketOf(KEY + key, group, nowMs);
+      const bucket = bucketOf(key, group, nowMs);
       if (bucket.held === undefined && bucket.credits > 0) {
         if (bucket.credits === rule.burst) bucket.sinceMs = nowMs;
         bucket.credits--;
@@ -70,7 +72,7 @@ export function createEventFolding<T>(rule: FoldingRule): EventFolding<T> {
     due(nowMs, all = false) {
       const told: Folded<T>[] = [];
       soonestMs = undefined;
-      for (const bucket of buckets.values()) {
+      for (const bucket of [...alike.values(), ...nearlyAlike.values()]) {
         if (bucket.held === undefined) continue;
         if (!all && bucket.dueMs > nowMs) {
           soonestMs = Math.min(soonestMs ?? bucket.dueMs, bucket.dueMs);

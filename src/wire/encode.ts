@@ -106,7 +106,8 @@ function putLength(target: Buffer, lengthAt: number, bodyEnd: number): number {
   return bodyEnd + more;
 }
 
-function varintBytes(value: number): number {
+/** Of a safe integer. */
+export function varintBytes(value: number): number {
   let bytes = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes++;
   return bytes;
@@ -130,7 +131,8 @@ function inRange(field: Field, value: number | bigint, number: number): number |
   return number < 0 ? BigInt.asUintN(64, BigInt(number)) : number;
 }
 
-function writeVarint(target: Buffer, at: number, value: number | bigint): number {
+/** Returns where the next byte goes. */
+export function writeVarint(target: Buffer, at: number, value: number | bigint): number {
   let end = at;
   let rest = value;
   if (typeof rest === "bigint") {
