@@ -52,7 +52,8 @@ class Recorder implements LifecycleRecorder {
   private readonly often = createEventFolding<Happened>(OFTEN);
   private readonly seldom = createEventFolding<Happened>(SELDOM);
   private queue: LifecycleEvent[] = [];
-  private last: { readonly event: BrokerEvent; readonly key: string } | undefined;
+  /** The last of each type. */
+  private readonly lasts = new Map<string, { readonly event: BrokerEvent; readonly key: string }>();
   private turn: Timer | undefined;
   private telling: { readonly timer: Timer; readonly atMs: number } | undefined;
   private lost = 0;
@@ -68,8 +69,10 @@ class Recorder implements LifecycleRecorder {
     const happened: Happened = { event, row, tsMs: clock.wallMs() };
     const folding = row.often ? this.often : this.seldom;
     // One client's Hellos come one after the other: to compare them costs less than to write down each time what they are.
-    if (this.last === undefined || !isAlike(this.last.event, event)) this.last = { event, key: likeness(event) };
-    const offered = { key: this.last.key, group: () => roughLikeness(event), value: happened };
+    const last = this.lasts.get(event.type);
+    const key = last !== undefined && isAlike(last.event, event) ? last.key : likeness(event);
+    if (key !== last?.key) this.lasts.set(event.type, { event, key });
+    const offered = { key, group: () => roughLikeness(event), value: happened };
     if (folding.offer(offered, clock.monotonicMs())) this.push(happened, 1);
     else this.armTelling();
   }

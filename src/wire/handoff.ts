@@ -20,7 +20,7 @@ import { PAYLOAD_PROTOCOL } from "./payload-protocol.ts";
 /** Bytes of a handoff token. Frozen. */
 export const HANDOFF_TOKEN_BYTES = 16;
 
-const HANDOFF = { payloadProtocol: PAYLOAD_PROTOCOL.handoff } as const;
+const payloadProtocol = PAYLOAD_PROTOCOL.handoff;
 
 export interface Offer {
   /** Windows: the connection's handle in the backend's handle table. Unix: 0, the descriptor travels beside the bytes. */
@@ -49,11 +49,8 @@ export type AckVerdict =
 
 /** The offer as complete stream bytes. */
 export function encodeOffer(offer: Offer): Buffer {
-  return encodeRequest({
-    ...HANDOFF,
-    payload: encodeMessage(HandoffOfferSchema, offer),
-    requestId: offer.correlationId,
-  });
+  const payload = encodeMessage(HandoffOfferSchema, offer);
+  return encodeRequest({ payloadProtocol, payload, requestId: offer.correlationId });
 }
 
 /**
@@ -74,10 +71,9 @@ export function decodeOffer(frame: Frame): Offer {
 
 /** The acknowledgement as complete stream bytes. */
 export function encodeAck(ack: Ack): Buffer {
-  return encodeResponse(
-    { ...NO_CORRELATION, requestId: ack.correlationId },
-    { ...HANDOFF, payload: encodeMessage(HandoffAckSchema, ack) },
-  );
+  const { traceparent, tracestate } = NO_CORRELATION;
+  const payload = encodeMessage(HandoffAckSchema, ack);
+  return encodeResponse({ requestId: ack.correlationId, traceparent, tracestate }, { payloadProtocol, payload });
 }
 
 /**
@@ -99,7 +95,7 @@ export function checkAck(frame: Frame, offer: Pick<Offer, "token" | "correlation
 
 /** What the broker tells the client on its Hello connection, as complete stream bytes; the same fields as the acknowledgement. */
 export function encodeReadyEvent(ack: Ack): Buffer {
-  return encodeEvent(ack.correlationId, { ...HANDOFF, payload: encodeMessage(HandoffAckSchema, ack) });
+  return encodeEvent(ack.correlationId, { payloadProtocol, payload: encodeMessage(HandoffAckSchema, ack) });
 }
 
 /**
@@ -108,7 +104,7 @@ export function encodeReadyEvent(ack: Ack): Buffer {
  * compared, because the reference does not. Never throws.
  */
 export function readReadyEvent(frame: Frame, token: Uint8Array): "ready" | "refused" | "unexpected" {
-  if (envelopeFault(frame, { kind: FrameKind.EVENT, ...HANDOFF }) !== undefined) return "unexpected";
+  if (envelopeFault(frame, { kind: FrameKind.EVENT, payloadProtocol }) !== undefined) return "unexpected";
   const ack = ackOrNothing(frame.payload);
   if (ack === undefined || !equalTokens(ack.token, token)) return "unexpected";
   return ack.accepted ? "ready" : "refused";
@@ -140,6 +136,6 @@ const FAULT_TEXT: Readonly<Record<EnvelopeFault, (kind: FrameKind) => string>> =
 };
 
 function checkHandoffFrame(frame: Frame, kind: FrameKind): void {
-  const fault = envelopeFault(frame, { kind, ...HANDOFF });
+  const fault = envelopeFault(frame, { kind, payloadProtocol });
   if (fault !== undefined) throw frameUnexpected(fault, FAULT_TEXT[fault](kind));
 }

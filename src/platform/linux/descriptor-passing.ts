@@ -23,26 +23,43 @@ const DESCRIPTOR_BYTES = 4;
 const CONTROL_BYTES = CMSGHDR_BYTES + MAX_DESCRIPTORS * DESCRIPTOR_BYTES;
 
 const IOVEC = MSGHDR_BYTES;
+const IOVEC_LENGTH = IOVEC + 8;
 const CONTROL = IOVEC + IOVEC_BYTES;
+const CONTROL_LENGTH = 40;
+const FLAGS = 48;
 const DATA = CONTROL + CONTROL_BYTES;
 
-const block: unknown = koffi.alloc("uint8_t", DATA + MESSAGE_BYTES);
-const memory = Buffer.from(koffi.view(block, DATA + MESSAGE_BYTES));
-const address = koffi.address(block);
+interface Message {
+  /** What the call gets. */
+  readonly block: unknown;
+  /** The same memory. Lengths are below 2^32: of each only the lower half is ever written. */
+  readonly memory: Buffer;
+}
 
-memory.fill(0, 0, DATA);
-memory.writeBigUInt64LE(address + BigInt(IOVEC), 16);
-memory.writeBigUInt64LE(1n, 24);
-memory.writeBigUInt64LE(address + BigInt(CONTROL), 32);
-memory.writeBigUInt64LE(address + BigInt(DATA), IOVEC);
+function layOut(): Message {
+  const block: unknown = koffi.alloc("uint8_t", DATA + MESSAGE_BYTES);
+  const memory = Buffer.from(koffi.view(block, DATA + MESSAGE_BYTES));
+  const address = koffi.address(block);
+  memory.fill(0, 0, DATA);
+  memory.writeBigUInt64LE(address + BigInt(IOVEC), 16);
+  memory.writeBigUInt64LE(1n, 24);
+  memory.writeBigUInt64LE(address + BigInt(CONTROL), 32);
+  memory.writeBigUInt64LE(address + BigInt(DATA), IOVEC);
+  return { block, memory };
+}
+
+const outgoing = layOut();
+outgoing.memory.writeUInt32LE(CMSGHDR_BYTES + DESCRIPTOR_BYTES + 4, CONTROL_LENGTH);
+outgoing.memory.writeUInt32LE(CMSGHDR_BYTES + DESCRIPTOR_BYTES, CONTROL);
+outgoing.memory.writeInt32LE(SOL_SOCKET, CONTROL + 8);
+outgoing.memory.writeInt32LE(SCM_RIGHTS, CONTROL + 12);
+const incoming = layOut();
 
 /** Sends `bytes` (at most MESSAGE_BYTES) with a duplicate of `descriptor` on the first of them. Bytes sent, or -1 (see `lastErrno`). */
 export function sendDescriptor(socket: number, bytes: Uint8Array, descriptor: number): number {
+  const { block, memory } = outgoing;
   memory.set(bytes, DATA);
-  prepare(bytes.length, CMSGHDR_BYTES + DESCRIPTOR_BYTES + 4);
-  memory.writeBigUInt64LE(BigInt(CMSGHDR_BYTES + DESCRIPTOR_BYTES), CONTROL);
-  memory.writeInt32LE(SOL_SOCKET, CONTROL + 8);
-  memory.writeInt32LE(SCM_RIGHTS, CONTROL + 12);
+  memory.writeUInt32LE(bytes.length, IOVEC_LENGTH);
   memory.writeInt32LE(descriptor, CONTROL + CMSGHDR_BYTES);
   return Number(sendmsg(socket, block, MSG_NOSIGNAL));
 }
@@ -55,28 +72,26 @@ export function receiveDescriptors(
   socket: number,
   length: number,
 ): { count: number; bytes: Buffer; descriptors: number[] } {
-  prepare(Math.min(length, MESSAGE_BYTES), CONTROL_BYTES);
+  const { block, memory } = incoming;
+  memory.writeUInt32LE(Math.min(length, MESSAGE_BYTES), IOVEC_LENGTH);
+  memory.writeUInt32LE(CONTROL_BYTES, CONTROL_LENGTH);
+  memory.writeUInt32LE(0, FLAGS);
   const count = Number(recvmsg(socket, block, MSG_CMSG_CLOEXEC));
   if (count < 0) return { count, bytes: Buffer.alloc(0), descriptors: [] };
   return { count, bytes: Buffer.from(memory.subarray(DATA, DATA + count)), descriptors: receivedDescriptors() };
 }
 
-function prepare(dataBytes: number, controlBytes: number): void {
-  memory.writeBigUInt64LE(BigInt(dataBytes), IOVEC + 8);
-  memory.fill(0, CONTROL, CONTROL + CONTROL_BYTES);
-  memory.writeBigUInt64LE(BigInt(controlBytes), 40);
-  memory.writeInt32LE(0, 48);
-}
-
+/** What recvmsg(2) has left in the control block; it says how long that is. */
 function receivedDescriptors(): number[] {
-  const controlBytes = Number(memory.readBigUInt64LE(40));
+  const { memory } = incoming;
+  const controlBytes = memory.readUInt32LE(CONTROL_LENGTH);
   if (
     controlBytes < CMSGHDR_BYTES ||
     memory.readInt32LE(CONTROL + 8) !== SOL_SOCKET ||
     memory.readInt32LE(CONTROL + 12) !== SCM_RIGHTS
   )
     return [];
-  const count = Math.floor((Number(memory.readBigUInt64LE(CONTROL)) - CMSGHDR_BYTES) / DESCRIPTOR_BYTES);
+  const count = Math.floor((memory.readUInt32LE(CONTROL) - CMSGHDR_BYTES) / DESCRIPTOR_BYTES);
   return Array.from({ length: Math.min(count, MAX_DESCRIPTORS) }, (_, i) =>
     memory.readInt32LE(CONTROL + CMSGHDR_BYTES + i * DESCRIPTOR_BYTES),
   );
