@@ -62,6 +62,42 @@ test("a paused listener leaves peers in the backlog, and one that accepts again 
   }
 });
 
+test("who comes alone is taken in by itself, and every so often it is tried whether others wait", async (t) => {
+  const path = join(temporary(t), "s");
+  const listener = transport.listen(path);
+  const came: boolean[] = [];
+  const open: Connection[] = [];
+  t.after(() => {
+    listener.close();
+    for (const connection of open) connection.close();
+  });
+  let expected = 1;
+  let all = (): void => {};
+  const dial = async (count: number): Promise<void> => {
+    expected = came.length + count;
+    const taken = new Promise<void>((resolve) => {
+      all = resolve;
+    });
+    open.push(...(await Promise.all(Array.from({ length: count }, () => transport.connect(path, never)))));
+    await taken;
+  };
+  listener.accept({
+    onConnection(connection, alone) {
+      came.push(alone);
+      connection.close();
+      if (came.length === expected) all();
+    },
+    onError: ({ errno }) => assert.fail(errno),
+  });
+  await dial(1);
+  assert.deepEqual(came, [false], "nothing is known of the first one");
+  // Found out to be alone; the next sixteen are taken to be.
+  await dial(40);
+  assert.deepEqual(came.slice(1), [...Array(16).fill(true), ...Array(24).fill(false)]);
+  await dial(2);
+  assert.deepEqual(came.slice(41), [false, false]);
+});
+
 test("a taken place is EADDRINUSE and leaves no descriptor", async (t) => {
   const directory = temporary(t);
   const path = join(directory, "s");
