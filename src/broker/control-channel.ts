@@ -181,10 +181,11 @@ class BackendControl implements ControlChannel {
     };
     return {
       send: (descriptor, deadline) => {
-        // Registered first: the acknowledgement can be here before our own send returns.
-        acknowledged = this.register(offer, urgency, deadline);
         const result = this.inTurn(() => this.send(bytes, descriptor, deadline));
-        return result instanceof Promise ? result.then(sent) : sent(result);
+        if (!(result instanceof Promise) && !result.ok) return result;
+        // An acknowledgement is read in a later turn at the earliest, and the client waits for the offer, not for this.
+        acknowledged = this.register(offer, urgency, deadline);
+        return result instanceof Promise ? result.then(sent) : result;
       },
       awaitAck: () => acknowledged ?? { ok: false, detail: "no offer was sent" },
       close: () => this.waiting.get(offer.correlationId)?.settle({ ok: false, detail: "the handoff was given up" }),
