@@ -8,6 +8,7 @@ const SERVERS = {
   broker: "broker",
   koffi: "bare koffi server (the floor)",
   blocking: "bare koffi server that blocks",
+  thorough: "bare koffi server with a broker's system calls",
   net: "bare net.Server",
 };
 const placements = Object.keys(PLACEMENTS);

@@ -10,6 +10,9 @@ export const connect = libc.func("int connect(int fd, const void *address, unsig
 export const send = libc.func("long send(int fd, const void *buffer, size_t length, int flags)");
 export const recv = libc.func("long recv(int fd, void *buffer, size_t length, int flags)");
 export const poll = libc.func("int poll(void *fds, unsigned long count, int timeout)");
+export const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");
+export const epollCreate1 = libc.func("int epoll_create1(int flags)");
+export const epollWait = libc.func("int epoll_wait(int set, void *events, int most, int timeout)");
 export const close = libc.func("int close(int fd)");
 
 export const AF_UNIX = 1;
@@ -17,6 +20,8 @@ export const SOCK_STREAM = 1;
 export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_NOSIGNAL = 0x4000;
 export const POLLIN = 1;
+export const SOL_SOCKET = 1;
+export const SO_PEERCRED = 17;
 
 export function socketAddress(path) {
   const bytes = Buffer.from(path);

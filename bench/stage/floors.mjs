@@ -12,13 +12,18 @@ export function helloBytes(endpoint) {
   return { readBytes: hello.length, writeBytes: replyBytes };
 }
 
-/** `paths`, addresses by name: `koffi` (the floor), `blocking` (the same without an event loop), `net` (Node's net.Server). */
+/**
+ * `paths`, addresses by name: `koffi` (the floor), `blocking` (the same without an event loop), `thorough` (the same with a
+ * broker's system calls), `net` (Node's net.Server).
+ */
 export async function startHelloFloors({ root, endpoint }) {
   const bytes = helloBytes(endpoint);
-  const paths = { koffi: join(root, "koffi"), blocking: join(root, "blocking"), net: join(root, "net") };
+  const names = ["koffi", "blocking", "thorough", "net"];
+  const paths = Object.fromEntries(names.map((name) => [name, join(root, name)]));
   const servers = await Promise.all([
     startServer("koffi-server.mjs", { ...bytes, path: paths.koffi }),
     startServer("koffi-server.mjs", { ...bytes, path: paths.blocking, blocking: true }),
+    startServer("koffi-server.mjs", { ...bytes, path: paths.thorough, thorough: true }),
     startServer("net-server.mjs", { ...bytes, path: paths.net, mode: "once" }),
   ]);
   return { paths, bytes, pids: servers.map(({ pid }) => pid) };

@@ -2,8 +2,8 @@
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { checkEnvelope, encodeResponse } from "../wire/envelope.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
-import type { RequestSignals } from "./request-signals.ts";
-import type { BackendHandler } from "./serve-options.ts";
+import type { RequestSignal, RequestSignals } from "./request-signals.ts";
+import type { BackendHandler, BackendRequest } from "./serve-options.ts";
 
 /**
  * The mux passes every kind and encoding on; what a handler can answer is only an uncompressed REQUEST.
@@ -25,18 +25,8 @@ export function answerRequest<S>(
   state: S,
   signals: RequestSignals,
 ): MaybePromise<Buffer> {
-  const { payload, payloadProtocol: protocol, requestId, traceparent, tracestate } = frame;
   const waiting = signals.open();
-  const request = {
-    payload,
-    protocol,
-    requestId,
-    traceparent,
-    tracestate,
-    get signal() {
-      return waiting.signal();
-    },
-  };
+  const request = new RequestOf(frame, waiting);
   let answer: unknown;
   try {
     answer = handle(request, state);
@@ -51,6 +41,29 @@ export function answerRequest<S>(
   return Promise.resolve(answer)
     .then((bytes) => encodeAnswer(frame, bytes))
     .finally(() => waiting.release());
+}
+
+/** What a handler gets. A getter on the prototype, because one in a literal is made anew, and slowly, for each request. */
+class RequestOf implements BackendRequest {
+  readonly payload: Uint8Array;
+  readonly protocol: number;
+  readonly requestId: bigint;
+  readonly traceparent: string;
+  readonly tracestate: string;
+  readonly #waiting: RequestSignal;
+
+  constructor(frame: Frame, waiting: RequestSignal) {
+    this.payload = frame.payload;
+    this.protocol = frame.payloadProtocol;
+    this.requestId = frame.requestId;
+    this.traceparent = frame.traceparent;
+    this.tracestate = frame.tracestate;
+    this.#waiting = waiting;
+  }
+
+  get signal(): AbortSignal {
+    return this.#waiting.signal();
+  }
 }
 
 function encodeAnswer(frame: Frame, answer: unknown): Buffer {

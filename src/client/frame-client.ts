@@ -92,6 +92,8 @@ interface Waiting {
   readonly disarm: () => void;
 }
 
+const NOTHING_ARMED = (): void => {};
+
 class SocketFrameClient implements FrameClient {
   readonly closed: Promise<BrokerError | undefined>;
   private decoder = createFrameDecoder();
@@ -151,7 +153,17 @@ class SocketFrameClient implements FrameClient {
     return this.pending.size;
   }
 
-  async request(protocol: number, payload: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
+  /** Not async: that would be a second promise, and three more turns of their queue before the answer is there. */
+  request(protocol: number, payload: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
+    return new Promise<Uint8Array>((resolve, reject) => {
+      this.checkRequest(protocol, options);
+      const id = this.pending.add({ protocol, resolve, reject, disarm: () => disarm() });
+      const disarm = this.armLimits(id, protocol, options);
+      this.queue.push(id, () => this.encode(id, protocol, payload, options));
+    });
+  }
+
+  private checkRequest(protocol: number, options: RequestOptions): void {
     checkConsumerProtocol(protocol);
     checkTimeout(options.timeoutMs);
     if (options.signal?.aborted) {
@@ -159,11 +171,6 @@ class SocketFrameClient implements FrameClient {
       throw aborted(protocol, options.signal);
     }
     if (this.state !== "open") throw afterTheEnd(this.state.brokenBy);
-    return new Promise<Uint8Array>((resolve, reject) => {
-      const id = this.pending.add({ protocol, resolve, reject, disarm: () => disarm() });
-      const disarm = this.armLimits(id, protocol, options);
-      this.queue.push(id, () => this.encode(id, protocol, payload, options));
-    });
   }
 
   async close(): Promise<void> {
@@ -215,6 +222,7 @@ class SocketFrameClient implements FrameClient {
 
   private armLimits(id: bigint, protocol: number, options: RequestOptions): () => void {
     const { signal, timeoutMs } = options;
+    if (signal === undefined && timeoutMs === undefined) return NOTHING_ARMED;
     const giveUp = (error: BrokerError): void => this.fail(id, error, { abandoned: !this.queue.withdraw(id) });
     const timer: Timer | undefined =
       timeoutMs === undefined

@@ -20,18 +20,21 @@ export function createSendQueue(): SendQueue {
   const waiting = new Map<bigint, () => Uint8Array | undefined>();
   let current: Socket | undefined;
   let full = false;
+  const sendInto = (socket: Socket, encode: () => Uint8Array | undefined): void => {
+    const bytes = encode();
+    if (bytes !== undefined) full = !socket.write(bytes);
+  };
   const flush = (): void => {
     for (const [id, encode] of waiting) {
       if (full || current === undefined) return;
       waiting.delete(id);
-      const bytes = encode();
-      if (bytes !== undefined) full = !current.write(bytes);
+      sendInto(current, encode);
     }
   };
   return {
     push(id, encode) {
-      waiting.set(id, encode);
-      flush();
+      if (current !== undefined && !full && waiting.size === 0) sendInto(current, encode);
+      else waiting.set(id, encode);
     },
     withdraw: (id) => waiting.delete(id),
     attach(socket) {

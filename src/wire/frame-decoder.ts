@@ -56,7 +56,7 @@ class ChunkedFrameDecoder implements FrameDecoder {
 
   push(chunk: Uint8Array): void {
     if (chunk.length === 0 || this.fault !== undefined) return;
-    this.chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    this.chunks.push(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
     this.buffered += chunk.length;
   }
 

@@ -25,7 +25,7 @@ interface Document {
 }
 
 const HELLO_ROWS = ["same", "other"].flatMap((placement) =>
-  ["broker", "koffi", "blocking", "net"].map((id) => `${id}-${placement}`),
+  ["broker", "koffi", "blocking", "thorough", "net"].map((id) => `${id}-${placement}`),
 );
 
 function bench(world: World, ...args: string[]): Promise<Finished> {
