@@ -22,6 +22,7 @@ class PidfdHandle implements ProcessHandle {
   private exited = false;
   /** Ended, though not told yet. */
   private dead = false;
+  private asked = false;
   private guarded = false;
   private watch: ReadinessWatch | undefined;
   private readonly callbacks: (() => void)[] = [];
@@ -34,6 +35,9 @@ class PidfdHandle implements ProcessHandle {
   isAlive(): boolean {
     // Readable means terminated, a zombie included (pidfd_open(2)); signal 0 would call a zombie alive.
     if (!this.open || this.dead || this.exited) return false;
+    // Who asks a second time will ask more often.
+    if (this.asked && !this.guarded) this.guarded = guard(this.pidfd, () => this.died());
+    this.asked = true;
     if (!this.guarded) return !isReadable(this.pidfd);
     look();
     return !this.dead;
@@ -44,9 +48,7 @@ class PidfdHandle implements ProcessHandle {
     if (this.exited) return callback();
     this.callbacks.push(callback);
     // pidfd_open(2): the descriptor becomes readable when the process terminates.
-    if (this.watch !== undefined) return;
-    this.watch = watchReadiness(this.pidfd, "readable", () => this.ended(), { weak: true });
-    this.guarded = guard(this.pidfd, () => this.died());
+    this.watch ??= watchReadiness(this.pidfd, "readable", () => this.ended(), { weak: true });
   }
 
   signal(signal: NodeJS.Signals): boolean {
