@@ -33,8 +33,9 @@ export function createSendQueue(): SendQueue {
   };
   return {
     push(id, encode) {
-      if (current !== undefined && !full && waiting.size === 0) sendInto(current, encode);
-      else waiting.set(id, encode);
+      if (current !== undefined && !full && waiting.size === 0) return sendInto(current, encode);
+      waiting.set(id, encode);
+      flush();
     },
     withdraw: (id) => waiting.delete(id),
     attach(socket) {

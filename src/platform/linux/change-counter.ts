@@ -48,6 +48,8 @@ const CHANGES =
 /** struct inotify_event: watch, mask, cookie, length of the name behind it. */
 const HEAD_BYTES = 16;
 const LENGTH = 12;
+/** Stands for any watch (IN_Q_OVERFLOW). */
+const OVERFLOWN = -1;
 
 /** Bound when they are first needed, which in most processes they never are. */
 let calls: ReturnType<typeof bindCalls> | undefined;
@@ -116,7 +118,7 @@ class Directory {
     this.watch = -1;
   }
 
-  private changed(): number {
+  changed(): number {
     this.count++;
     return this.count;
   }
@@ -150,13 +152,18 @@ function takeRecords(): void {
   for (;;) {
     const got = Number(read(queue, records, records.length));
     if (got <= 0) return;
-    for (let at = 0; at < got; at += HEAD_BYTES + records.readUInt32LE(at + LENGTH)) {
-      // One that is not known is the news that a watch is gone. A queue that overflows is out of the question: a watch
-      // leaves two records at most.
-      const watch = records.readInt32LE(at);
-      const directory = watches.get(watch);
-      watches.delete(watch);
-      directory?.fired();
-    }
+    for (let at = 0; at < got; at += HEAD_BYTES + records.readUInt32LE(at + LENGTH)) take(records.readInt32LE(at));
   }
+}
+
+function take(watch: number): void {
+  // A watch leaves two records at most, so the queue is never full; but the kernel may be short of memory for one.
+  if (watch === OVERFLOWN) {
+    for (const directory of watches.values()) directory.changed();
+    return;
+  }
+  // One that is not known is the news that a watch is gone.
+  const directory = watches.get(watch);
+  watches.delete(watch);
+  directory?.fired();
 }

@@ -11,10 +11,10 @@ const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 1;
 
-/** struct epoll_event (epoll_ctl(2)) is packed on x86-64 only. */
-const PACKED = process.arch === "x64";
-const EVENT_BYTES = PACKED ? 12 : 16;
-const DATA = PACKED ? 4 : 8;
+/** struct epoll_event (epoll_ctl(2)) has no gap between its 32 and its 64 bits: packed on x86-64, by its nature on i386. */
+const DENSE = process.arch === "x64" || process.arch === "ia32";
+const EVENT_BYTES = DENSE ? 12 : 16;
+const DATA = DENSE ? 4 : 8;
 const MOST_EVENTS = 16;
 
 /** Bound when they are first needed, which in most processes they never are. */
