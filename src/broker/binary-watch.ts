@@ -7,6 +7,7 @@
 import { posix } from "node:path";
 import type { Timer } from "../base/clock.ts";
 import type { FileFacts, Platform } from "../platform/ports.ts";
+import { sameStamp } from "../store/file-stamp.ts";
 
 export interface WatchedBinary {
   /** Where the definition says it is; may lead through links. */
@@ -155,8 +156,4 @@ function isSame(
   b: { readonly path: string; readonly facts: FileFacts },
 ): boolean {
   return a?.path === b.path && sameStamp(a.facts, b.facts);
-}
-
-function sameStamp(a: FileFacts, b: FileFacts): boolean {
-  return a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size && a.dev === b.dev;
 }

@@ -14,6 +14,7 @@ import {
 } from "../model/service-definition.ts";
 import type { ChangeCounter, FileStamp, Files } from "../platform/ports.ts";
 import { MAX_DEFINITION_BYTES } from "../wire/limits.ts";
+import { sameStamp } from "./file-stamp.ts";
 
 export interface DefinitionStore {
   readonly directory: string;
@@ -177,8 +178,4 @@ function notFound(service: string, path: string): BrokerError {
     `service definition was not found: ${path} (add one with: rpb service add ${shown} …)`,
     { details: { path } },
   );
-}
-
-function sameStamp(a: FileStamp, b: FileStamp): boolean {
-  return a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size && a.dev === b.dev;
 }

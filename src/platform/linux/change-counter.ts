@@ -6,10 +6,9 @@
  * again, with what comes after it being unknown, when somebody asks the next time; and every so often in any case, for
  * what inotify does not tell: a directory further up that was moved, another machine's changes on a network's file system.
  */
-import koffi from "koffi";
 import { systemClock } from "../node/clock.ts";
 import type { ChangeCounter } from "../ports.ts";
-import { close, read } from "./libc.ts";
+import { close, inotifyAddWatch, inotifyInit1, inotifyRmWatch, read } from "./libc.ts";
 import { guard, look, unguard } from "./sentinel.ts";
 
 /** As late as this a change may be noticed of which inotify does not tell. */
@@ -50,18 +49,6 @@ const HEAD_BYTES = 16;
 const LENGTH = 12;
 /** Stands for any watch (IN_Q_OVERFLOW). */
 const OVERFLOWN = -1;
-
-/** Bound when they are first needed, which in most processes they never are. */
-let calls: ReturnType<typeof bindCalls> | undefined;
-
-function bindCalls() {
-  const libc = koffi.load("libc.so.6");
-  return {
-    inotifyInit1: libc.func("int inotify_init1(int flags)"),
-    inotifyAddWatch: libc.func("int inotify_add_watch(int queue, const char *path, unsigned int mask)"),
-    inotifyRmWatch: libc.func("int inotify_rm_watch(int queue, int watch)"),
-  };
-}
 
 /** inotify's instances are few for each user (fs.inotify.max_user_instances), so one serves all. */
 let queue = -1;
@@ -114,7 +101,7 @@ class Directory {
   disarm(): void {
     if (this.watch < 0) return;
     watches.delete(this.watch);
-    calls?.inotifyRmWatch(queue, this.watch);
+    inotifyRmWatch(queue, this.watch);
     this.watch = -1;
   }
 
@@ -126,7 +113,7 @@ class Directory {
   /** Where that fails, every value is another one, and everybody looks for themselves. */
   private arm(): void {
     if (queue < 0 && !openQueue()) return;
-    const watch: number = calls?.inotifyAddWatch(queue, this.path, CHANGES);
+    const watch: number = inotifyAddWatch(queue, this.path, CHANGES);
     if (watch < 0) return;
     watches.set(watch, this);
     this.watch = watch;
@@ -135,8 +122,7 @@ class Directory {
 }
 
 function openQueue(): boolean {
-  calls ??= bindCalls();
-  queue = calls.inotifyInit1(IN_NONBLOCK | IN_CLOEXEC);
+  queue = inotifyInit1(IN_NONBLOCK | IN_CLOEXEC);
   if (queue >= 0 && !guard(queue, takeRecords)) closeQueue();
   return queue >= 0;
 }

@@ -52,6 +52,12 @@ export const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
 export const statx = libc.func("int statx(int directory, const char *path, int flags, unsigned int mask, void *facts)");
 /** Less than asked for only when a signal interrupts a call for more than 256 bytes (getrandom(2)). */
 export const getrandom = libc.func("long getrandom(void *buffer, size_t length, unsigned int flags)");
+export const epollCreate1 = libc.func("int epoll_create1(int flags)");
+export const epollCtl = libc.func("int epoll_ctl(int set, int operation, int fd, const void *event)");
+export const epollWait = libc.func("int epoll_wait(int set, void *events, int most, int timeout)");
+export const inotifyInit1 = libc.func("int inotify_init1(int flags)");
+export const inotifyAddWatch = libc.func("int inotify_add_watch(int queue, const char *path, unsigned int mask)");
+export const inotifyRmWatch = libc.func("int inotify_rm_watch(int queue, int watch)");
 export const flock = libc.func("int flock(int fd, int operation)");
 const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeout)");
 const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");

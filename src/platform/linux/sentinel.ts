@@ -3,8 +3,7 @@
  * directory. A broker wants to know before it answers a Hello, when its event loop may not have got that far, and one
  * epoll_wait(2) that does not wait tells of all of them; asking each by itself cost a Hello three times as much.
  */
-import koffi from "koffi";
-import { close, lastErrno } from "./libc.ts";
+import { close, epollCreate1, epollCtl, epollWait, lastErrno } from "./libc.ts";
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
@@ -17,18 +16,6 @@ const EVENT_BYTES = DENSE ? 12 : 16;
 const DATA = DENSE ? 4 : 8;
 const MOST_EVENTS = 16;
 
-/** Bound when they are first needed, which in most processes they never are. */
-let calls: ReturnType<typeof bindCalls> | undefined;
-
-function bindCalls() {
-  const libc = koffi.load("libc.so.6");
-  return {
-    epollCreate1: libc.func("int epoll_create1(int flags)"),
-    epollCtl: libc.func("int epoll_ctl(int set, int operation, int fd, const void *event)"),
-    epollWait: libc.func("int epoll_wait(int set, void *events, int most, int timeout)"),
-  };
-}
-
 const guarded = new Map<number, () => void>();
 const events = Buffer.alloc(EVENT_BYTES * MOST_EVENTS);
 let set = -1;
@@ -38,12 +25,11 @@ let set = -1;
  * come before it is closed. False when it cannot be guarded (descriptors ran out).
  */
 export function guard(fd: number, onReadable: () => void): boolean {
-  calls ??= bindCalls();
-  if (set < 0) set = calls.epollCreate1(EPOLL_CLOEXEC);
+  if (set < 0) set = epollCreate1(EPOLL_CLOEXEC);
   const event = Buffer.alloc(EVENT_BYTES);
   event.writeUInt32LE(EPOLLIN, 0);
   event.writeInt32LE(fd, DATA);
-  if (set < 0 || calls.epollCtl(set, EPOLL_CTL_ADD, fd, event) !== 0) {
+  if (set < 0 || epollCtl(set, EPOLL_CTL_ADD, fd, event) !== 0) {
     closeUnused();
     return false;
   }
@@ -53,7 +39,7 @@ export function guard(fd: number, onReadable: () => void): boolean {
 
 export function unguard(fd: number): void {
   if (!guarded.delete(fd)) return;
-  calls?.epollCtl(set, EPOLL_CTL_DEL, fd, null);
+  epollCtl(set, EPOLL_CTL_DEL, fd, null);
   closeUnused();
 }
 
@@ -61,7 +47,7 @@ export function unguard(fd: number): void {
 export function look(): void {
   if (set < 0) return;
   for (;;) {
-    const count: number = calls?.epollWait(set, events, MOST_EVENTS, 0);
+    const count: number = epollWait(set, events, MOST_EVENTS, 0);
     if (count === 0) return;
     if (count < 0) {
       if (lastErrno() === "EINTR") continue;
