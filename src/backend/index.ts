@@ -7,6 +7,7 @@
 import {
   loadPlatform,
   onTerminationSignal,
+  printError,
   takeLaunchEnvironment,
   tolerateOutputErrors,
 } from "../platform/platform.ts";
@@ -25,10 +26,7 @@ export async function serve<S>(options: ServeOptions<S>): Promise<RunningBackend
   tolerateOutputErrors();
   const launchEnv = takeLaunchEnvironment();
   const platform = await loadPlatform();
-  return serveBackend(
-    { onError: (error) => console.error(error), ...options },
-    { platform, launchEnv, onTerminationSignal },
-  );
+  return serveBackend({ onError: printError, ...options }, { platform, launchEnv, onTerminationSignal });
 }
 
 /**

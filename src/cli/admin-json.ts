@@ -45,7 +45,8 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseObject(body: string): JsonObject | undefined {
+/** Undefined for any other text. */
+export function parseObject(body: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(body);
     return isObject(value) ? value : undefined;

@@ -4,7 +4,7 @@ import { alignColumns, cell, formatUptime } from "./status-text.ts";
 
 type Cells = readonly string[];
 
-export function dumpText(body: JsonObject, endpoint: string): string {
+export function dumpText(body: JsonObject, endpoint: string): string[] {
   const nowMs = body.generated_at_unix_ms;
   const backends = rowsOf(body.backend_table).map((row) =>
     [row.service_name, row.service_version, row.pid, row.state, row.backend_pipe].map(cell),
@@ -21,29 +21,30 @@ export function dumpText(body: JsonObject, endpoint: string): string {
     cell(row.reason),
   ]);
   return [
-    `broker ${cell(body.broker_instance)}\n  ${endpoint}\n`,
-    section("backends", ["SERVICE", "VERSION", "PID", "STATE", "ENDPOINT"], backends),
-    section("launch budgets", ["SERVICE", "VERSION", "USED", "LEFT", "LAUNCHING", "RETRY IN"], budgets),
-    section("recent events", ["AGO", "EVENT", "SERVICE", "REASON"], events),
-    section("settings", CONFIG_HEAD, configRows(body.effective_config)),
-  ].join("\n");
+    `broker ${cell(body.broker_instance)}`,
+    `  ${endpoint}`,
+    ...section("backends", ["SERVICE", "VERSION", "PID", "STATE", "ENDPOINT"], backends),
+    ...section("launch budgets", ["SERVICE", "VERSION", "USED", "LEFT", "LAUNCHING", "RETRY IN"], budgets),
+    ...section("recent events", ["AGO", "EVENT", "SERVICE", "REASON"], events),
+    ...section("settings", CONFIG_HEAD, configRows(body.effective_config)),
+  ];
 }
 
-export function configText(body: JsonObject): string {
+export function configText(body: JsonObject): string[] {
   return table(CONFIG_HEAD, configRows(body.values));
 }
 
-export function backendHealthText(body: JsonObject): string {
+export function backendHealthText(body: JsonObject): string[] {
   const rows = rowsOf(body.backends).map((row) => [
     ...[row.service_version, row.pid, row.state].map(cell),
     row.last_hello_unix_ms === 0 ? "never" : `${ago(body.generated_at_unix_ms, row.last_hello_unix_ms)} ago`,
     row.last_error === null ? "none" : `${cell(row.last_error)}${errorAge(body, row)}`,
   ]);
-  if (rows.length === 0) return `no backends of ${cell(body.service_name)}\n`;
+  if (rows.length === 0) return [`no backends of ${cell(body.service_name)}`];
   return table(["VERSION", "PID", "STATE", "LAST HELLO", "LAST ERROR"], rows);
 }
 
-export function instancesText(rows: readonly JsonObject[]): string {
+export function instancesText(rows: readonly JsonObject[]): string[] {
   return table(
     ["INSTANCE", "PID", "STATE", "ENDPOINT"],
     rows.map((row) => [
@@ -53,10 +54,10 @@ export function instancesText(rows: readonly JsonObject[]): string {
   );
 }
 
-export function diagnoseText(body: JsonObject): string {
+export function diagnoseText(body: JsonObject): string[] {
   const bundle = isObject(body.bundle) ? body.bundle : {};
   const entries = rowsOf(bundle.entries).map((row) => [cell(row.path), cell(row.size_bytes)]);
-  return `wrote ${cell(body.output)} (${cell(bundle.size_bytes)} bytes)\n${table(["ENTRY", "BYTES"], entries)}`;
+  return [`wrote ${cell(body.output)} (${cell(bundle.size_bytes)} bytes)`, ...table(["ENTRY", "BYTES"], entries)];
 }
 
 const CONFIG_HEAD = ["SETTING", "VALUE", "SOURCE"] as const;
@@ -75,14 +76,12 @@ function settingCell(value: unknown): string {
   return typeof value === "boolean" ? String(value) : cell(value);
 }
 
-function section(title: string, head: Cells, rows: readonly Cells[]): string {
-  return rows.length === 0 ? `${title}: none\n` : `${title}:\n${table(head, rows, "  ")}`;
+function section(title: string, head: Cells, rows: readonly Cells[]): string[] {
+  return rows.length === 0 ? ["", `${title}: none`] : ["", `${title}:`, ...table(head, rows, "  ")];
 }
 
-function table(head: Cells, rows: readonly Cells[], indent = ""): string {
-  return alignColumns([head, ...rows])
-    .map((line) => `${indent}${line}\n`)
-    .join("");
+function table(head: Cells, rows: readonly Cells[], indent = ""): string[] {
+  return alignColumns([head, ...rows]).map((line) => indent + line);
 }
 
 function errorAge(body: JsonObject, row: JsonObject): string {

@@ -1,9 +1,12 @@
 /** What the verbs that ask one broker one question have in common: which broker, how long, and in which form. */
+
 import type { Command } from "commander";
+import { printableEscaped } from "../base/printable.ts";
 import type { AdminQuery } from "../exchange/admin-client.ts";
 import { askJson, type JsonObject } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { parseDuration } from "./option-parsers.ts";
+import type { Lines } from "./output.ts";
 import { PERMISSIONS, type Verb } from "./permissions.ts";
 import { addSelectorOptions, type BrokerSelector, selectBroker } from "./select-broker.ts";
 
@@ -25,10 +28,21 @@ export function addAdminOptions(command: Command): Command {
 export async function runAdminVerb(
   context: CliContext,
   options: AdminVerbOptions,
-  about: { verb: Verb; query: AdminQuery; toText: (object: JsonObject, endpoint: string) => string },
+  about: { verb: Verb; query: AdminQuery; toText: (object: JsonObject, endpoint: string) => Lines },
 ): Promise<number> {
   const endpoint = await selectBroker(context, options);
   const { body, object, exitCode } = await askJson(context, PERMISSIONS[about.verb], endpoint, about.query, options);
-  context.io.out(options.json ? `${body.trimEnd()}\n` : about.toText(object, endpoint));
+  printAnswer(context, options, body, about.toText(object, endpoint));
   return exitCode;
+}
+
+/** A broker's answer: its own bytes with `--json`, else what `text` says of it. */
+export function printAnswer(
+  context: CliContext,
+  options: { readonly json?: boolean },
+  body: string,
+  text: Lines,
+): void {
+  if (options.json) context.io.document(`${printableEscaped(body.trimEnd())}\n`);
+  else context.io.out(text);
 }

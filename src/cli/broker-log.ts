@@ -1,6 +1,8 @@
 /** What a broker says, as lines on stderr: JSON for machines, or readable in a terminal. */
+
 import { type LevelWithSilent, pino } from "pino";
 import { isBrokerError } from "../base/errors.ts";
+import { printable, printableEscaped } from "../base/printable.ts";
 import type { BrokerEvent } from "../broker/options.ts";
 import type { ProcessIo } from "./process-io.ts";
 
@@ -18,14 +20,14 @@ export type BrokerLog = (event: BrokerEvent) => void;
 
 /** `pid` is the broker's and becomes `broker_pid`; an event's own `pid` is the process it is about. */
 export async function createBrokerLog(
-  io: Pick<ProcessIo, "err" | "stderrIsTerminal">,
+  io: Pick<ProcessIo, "log" | "stderrIsTerminal">,
   pid: number,
   options: BrokerLogOptions,
 ): Promise<BrokerLog> {
   const format =
     (options.format ?? (io.stderrIsTerminal ? "pretty" : "json")) === "pretty"
       ? await prettyLine(io.stderrIsTerminal)
-      : (line: string) => line;
+      : printableEscaped;
   const logger = pino(
     {
       level: options.level ?? "info",
@@ -33,7 +35,7 @@ export async function createBrokerLog(
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: (line: string) => io.err(format(line)) },
+    { write: (line: string) => io.log(format(line)) },
   );
   return (event) => {
     // Each connection says something at debug level, which costs more to prepare than to leave.
@@ -46,7 +48,15 @@ export async function createBrokerLog(
 /** pino-pretty is loaded only when a person looks on. */
 async function prettyLine(colorize: boolean): Promise<(line: string) => string> {
   const { prettyFactory } = await import("pino-pretty");
-  return prettyFactory({ colorize, translateTime: "SYS:HH:MM:ss.l", ignore: "broker_pid,type" });
+  const pretty = prettyFactory({ colorize, translateTime: "SYS:HH:MM:ss.l", ignore: "broker_pid,type" });
+  // Before it is made pretty: afterwards our own colours and line ends could not be told from those of others.
+  return (line) => pretty(JSON.parse(line, printableValue));
+}
+
+/** Longer texts, such as a log's end or a stack, become lists of lines. */
+function printableValue(name: string, value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  return name !== "msg" && value.includes("\n") ? value.split("\n").map(printable) : printable(value);
 }
 
 function plain(value: unknown): unknown {

@@ -60,7 +60,7 @@ async function liveAnswer(context: CliContext, query: AdminQuery, endpoint: stri
     return answer.exitCode;
   } catch (error) {
     if (!isBrokerError(error)) throw error;
-    context.io.err(`admin request to ${JSON.stringify(endpoint)} failed: ${error.reason}\n`);
+    context.io.err(`admin request to ${JSON.stringify(endpoint)} failed: ${error.reason}`);
     return 1;
   }
 }
@@ -122,5 +122,5 @@ function existingPart(files: Files, directory: string): string {
 }
 
 function print(context: CliContext, body: string): void {
-  context.io.out(body.endsWith("\n") ? body : `${body}\n`);
+  context.io.document(body.endsWith("\n") ? body : `${body}\n`);
 }

@@ -32,8 +32,7 @@ const USAGE = `usage: ${NAME} [--socket <endpoint>] <command>
   --serve-once <socket>      answer one Hello (with "unknown service")
   --version, -V | --help, -h
 
-The endpoint is --socket, else RUNNING_PROCESS_BROKER_V1_SOCKET. Exit codes: 0 done, 1 failed, 2 usage.
-`;
+The endpoint is --socket, else RUNNING_PROCESS_BROKER_V1_SOCKET. Exit codes: 0 done, 1 failed, 2 usage.`.split("\n");
 
 type Command = (
   context: CliContext,
@@ -65,16 +64,16 @@ export async function runCompat(io: ProcessIo): Promise<number> {
     return await command(context, args);
   } catch (error) {
     if (error instanceof CompatUsageError) {
-      io.err(`${error.message}\n${error.withUsage ? USAGE : ""}`);
+      io.err([error.message, ...(error.withUsage ? USAGE : [])]);
       return EXIT_USAGE;
     }
-    io.err(`${NAME}: ${reasonOf(error)}\n`);
+    io.err(`${NAME}: ${reasonOf(error)}`);
     return 1;
   }
 }
 
 async function version(context: CliContext): Promise<number> {
-  context.io.out(`${NAME} ${LIBRARY_VERSION}\n`);
+  context.io.out(`${NAME} ${LIBRARY_VERSION}`);
   return 0;
 }
 

@@ -86,7 +86,7 @@ async function attempt(context: CliContext, what: string, work: () => Promise<nu
     return (await work()) === 0 ? 0 : 1;
   } catch (error) {
     if (!isBrokerError(error)) throw error;
-    context.io.err(`${what} failed: ${error.reason}\n`);
+    context.io.err(`${what} failed: ${error.reason}`);
     return 1;
   }
 }
@@ -94,6 +94,6 @@ async function attempt(context: CliContext, what: string, work: () => Promise<nu
 /** Plain lines, as the reference writes them, and only what an operator has to know. */
 function stderrLog(context: CliContext): BrokerLog {
   return ({ level, message }) => {
-    if (level === "warn" || level === "error") context.io.err(`running-process-broker: ${message}\n`);
+    if (level === "warn" || level === "error") context.io.err(`running-process-broker: ${message}`);
   };
 }

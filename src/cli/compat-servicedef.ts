@@ -1,5 +1,7 @@
 /** `servicedef install` of the compat binary (spec: admin §6). Writes no labels: what it installs runs as the reference would. */
+
 import { isBrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { createServiceDefinition, type Isolation } from "../model/service-definition.ts";
 import { CompatUsageError, option, options, required } from "./compat-args.ts";
 import type { CliContext } from "./context.ts";
@@ -26,13 +28,13 @@ export async function installServiceDefinition(
     const definition = createServiceDefinition(init);
     const path = store.save(definition);
     const text = words.includes("--json")
-      ? JSON.stringify({ service_name: definition.serviceName, path, dir: store.directory, dir_source: source })
+      ? jsonLine({ service_name: definition.serviceName, path, dir: store.directory, dir_source: source })
       : `installed ${path} (service-definition dir source: ${source})`;
-    context.io.out(`${text}\n`);
+    context.io.out(text);
     return 0;
   } catch (error) {
     if (!isBrokerError(error)) throw error;
-    context.io.err(`servicedef install failed: ${error.reason}\n`);
+    context.io.err(`servicedef install failed: ${error.reason}`);
     return 1;
   }
 }

@@ -1,6 +1,8 @@
 /** `rpb connect`: what a client does, from the command line, with everything it learns. */
+
 import { type Command, Option } from "commander";
 import { isBrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { type Connected, connect } from "../client/index.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 import type { BackendIdentity } from "../model/identity.ts";
@@ -79,7 +81,7 @@ async function run(
   connected.socket.destroy();
   if (connected.route === "fallback") throw connected.fallbackReason;
   const report = reportOf(connected, await identityAt(context, connected.endpoint));
-  context.io.out(flags.json ? `${JSON.stringify(report)}\n` : reportText(service, version, connected));
+  context.io.out(flags.json ? jsonLine(report) : reportLines(service, version, connected));
   return 0;
 }
 
@@ -133,7 +135,7 @@ function identityToJson(identity: BackendIdentity): Record<string, unknown> {
   };
 }
 
-function reportText(service: string, version: string, connected: Reached): string {
+function reportLines(service: string, version: string, connected: Reached): string[] {
   const { timings } = connected;
   const steps = [
     ["broker", timings.brokerMs],
@@ -142,5 +144,9 @@ function reportText(service: string, version: string, connected: Reached): strin
   ] as const;
   const parts = steps.filter(([, ms]) => ms !== undefined).map(([name, ms]) => `${name} ${(ms ?? 0).toFixed(1)}`);
   const started = connected.route !== "skip" && connected.startedBroker ? ", broker started" : "";
-  return `${service} ${version}: ${connected.route}${started}\n  endpoint  ${connected.endpoint}\n  time      ${timings.totalMs.toFixed(1)} ms${parts.length > 0 ? ` (${parts.join(", ")})` : ""}\n`;
+  return [
+    `${service} ${version}: ${connected.route}${started}`,
+    `  endpoint  ${connected.endpoint}`,
+    `  time      ${timings.totalMs.toFixed(1)} ms${parts.length > 0 ? ` (${parts.join(", ")})` : ""}`,
+  ];
 }

@@ -1,10 +1,11 @@
 /** `rpb diagnose`: has the broker write an archive that may be shown to others. */
+
 import type { Command } from "commander";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE } from "../base/errors.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askJson, isObject, type JsonObject } from "./admin-json.ts";
 import { diagnoseText } from "./admin-text.ts";
-import { type AdminVerbOptions, addAdminOptions, SELECTS_ONE } from "./admin-verb.ts";
+import { type AdminVerbOptions, addAdminOptions, printAnswer, SELECTS_ONE } from "./admin-verb.ts";
 import type { CliContext } from "./context.ts";
 import { absolutePath, parseNonEmpty } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
@@ -37,7 +38,7 @@ async function diagnose(context: CliContext, options: DiagnoseOptions): Promise<
   const query = { verb: AdminVerb.DIAGNOSE, outputPath: absolutePath(options.output, context.io.cwd) };
   const { body, object } = await askJson(context, PERMISSIONS.diagnose, endpoint, query, options);
   if (!isObject(object.bundle) || object.bundle.created !== true) throw notWritten(object, endpoint);
-  context.io.out(options.json ? `${body.trimEnd()}\n` : diagnoseText(object));
+  printAnswer(context, options, body, diagnoseText(object));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 /** Lifecycle events as lines for people. */
+
+import { printable } from "../base/printable.ts";
 import type { LifecycleEvent } from "../model/lifecycle-event.ts";
-import { printable } from "./printable.ts";
 
 const TIME = new Intl.DateTimeFormat("sv-SE", {
   dateStyle: "short",
@@ -13,8 +14,8 @@ export function timeText(ms: number): string {
 }
 
 export interface EventTable {
-  /** Lines, each with its end; the first come with a heading. */
-  lines(events: readonly LifecycleEvent[]): string;
+  /** The first lines come with a heading. */
+  lines(events: readonly LifecycleEvent[]): string[];
 }
 
 /** Columns are as wide as anything was so far: what is followed comes in pieces. */
@@ -23,7 +24,7 @@ export function createEventTable(): EventTable {
   let headed = false;
   return {
     lines(events) {
-      if (events.length === 0) return "";
+      if (events.length === 0) return [];
       const rows = events.map(row);
       if (!headed) rows.unshift(["TIME", "EVENT", "SERVICE", "PID", "REASON"]);
       headed = true;
@@ -31,8 +32,7 @@ export function createEventTable(): EventTable {
         for (const [column, width] of widths.entries()) widths[column] = Math.max(width, cells[column]?.length ?? 0);
       return rows
         .map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  "))
-        .map((line) => `${line.trimEnd()}\n`)
-        .join("");
+        .map((line) => line.trimEnd());
     },
   };
 }

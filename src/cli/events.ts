@@ -1,5 +1,7 @@
 /** `rpb events`: what brokers did and why, from the record they keep. Needs no broker. */
+
 import type { Command } from "commander";
+import { printableEscaped } from "../base/printable.ts";
 import { encodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import { logDirectory } from "../model/places.ts";
 import { openLifecycleReader } from "../store/lifecycle-reader.ts";
@@ -49,15 +51,15 @@ async function events(context: CliContext, flags: EventsFlags): Promise<number> 
     tsMs >= sinceMs && (flags.service === undefined || service === flags.service);
   const table = createEventTable();
   const print = (some: readonly LifecycleEvent[]): void => {
-    const text = flags.json ? some.map(encodeLifecycleEvent).join("") : table.lines(some);
-    if (text !== "") context.io.out(text);
+    if (flags.json) context.io.document(printableEscaped(some.map(encodeLifecycleEvent).join("")));
+    else context.io.out(table.lines(some));
   };
   try {
     const found = reader.read().filter(wanted);
     print(flags.lines === undefined ? found : found.slice(found.length - Math.min(flags.lines, found.length)));
     if (flags.follow) await follow(context, directory, () => print(reader.read().filter(wanted)));
     // Not on stdout, which may be read by a program.
-    else if (found.length === 0) context.io.err(`no such events in ${reader.path}\n`);
+    else if (found.length === 0) context.io.err(`no such events in ${reader.path}`);
     return 0;
   } finally {
     reader.close();

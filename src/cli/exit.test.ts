@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE } from "../base/errors.ts";
 import { describeFailure, exitCodeOf, failureToJson, reportFailure } from "./exit.ts";
+import { createOutput } from "./output.ts";
 
 test("each code exits as the table of errors says", () => {
   for (const [code, row] of Object.entries(ERROR_TABLE)) {
@@ -39,14 +40,15 @@ test("as JSON an error keeps its code, exit status, retry class and details", ()
 
 test("with --json the object goes to stdout and the line to stderr all the same", () => {
   const written = { out: "", err: "" };
-  const io = {
-    out(text: string) {
+  const io = createOutput({
+    stdoutIsTerminal: false,
+    writeOut: (text) => {
       written.out += text;
     },
-    err(text: string) {
+    writeErr: (text) => {
       written.err += text;
     },
-  };
+  });
   assert.equal(reportFailure(io, new BrokerError("SHUTTING_DOWN", "bye"), { json: true }), 75);
   assert.equal(written.err, "rpb: [SHUTTING_DOWN] bye\n");
   assert.equal(JSON.parse(written.out).error.code, "SHUTTING_DOWN");

@@ -1,5 +1,7 @@
 /** From a failure to what the user sees: the one place that knows exit codes and error lines of `rpb`. */
-import { type BrokerErrorCode, ERROR_TABLE, isBrokerError } from "../base/errors.ts";
+
+import { type BrokerErrorCode, ERROR_TABLE, type ErrorRow, isBrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import type { ProcessIo } from "./process-io.ts";
 
 /** Usage errors, as getopt programs have it. */
@@ -8,7 +10,12 @@ export const EXIT_USAGE = 2;
 const EXIT_INTERNAL = ERROR_TABLE.INTERNAL.exit;
 
 export function exitCodeOf(error: unknown): number {
-  return isBrokerError(error) ? ERROR_TABLE[error.code].exit : EXIT_INTERNAL;
+  return isBrokerError(error) ? rowOf(error.code).exit : EXIT_INTERNAL;
+}
+
+/** An error of another copy of this package may have a code that this one does not know. */
+function rowOf(code: BrokerErrorCode): ErrorRow {
+  return Object.hasOwn(ERROR_TABLE, code) ? ERROR_TABLE[code] : ERROR_TABLE.INTERNAL;
 }
 
 /**
@@ -19,8 +26,8 @@ export function reportFailure(
   error: unknown,
   options: { json?: boolean } = {},
 ): number {
-  io.err(`${describeFailure(error).join("\n")}\n`);
-  if (options.json) io.out(`${JSON.stringify({ error: failureToJson(error) })}\n`);
+  io.err(describeFailure(error));
+  if (options.json) io.out(jsonLine({ error: failureToJson(error) }));
   return exitCodeOf(error);
 }
 
@@ -37,7 +44,7 @@ const HINTS: Partial<Record<BrokerErrorCode, string>> = {
 export function describeFailure(error: unknown): string[] {
   if (!isBrokerError(error)) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return [`rpb: [INTERNAL] this is a fault of rpb itself, please report it: ${text}`];
+    return `rpb: [INTERNAL] this is a fault of rpb itself, please report it: ${text}`.split("\n");
   }
   const { retryAfterMs, logTail, logPath } = error.details;
   const hint = HINTS[error.code];
@@ -46,7 +53,7 @@ export function describeFailure(error: unknown): string[] {
     ...(hint === undefined ? [] : [`  ${hint}`]),
     ...(retryAfterMs === undefined ? [] : [`  try again in ${formatWait(retryAfterMs)}`]),
     ...(logPath === undefined ? [] : [`  log: ${logPath}`]),
-    ...(logTail ?? "")
+    ...String(logTail ?? "")
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => `  | ${line}`),
@@ -67,7 +74,7 @@ export function failureToJson(error: unknown): Record<string, unknown> {
     code: error.code,
     message: error.reason,
     exit: exitCodeOf(error),
-    retry: ERROR_TABLE[error.code].retry,
+    retry: rowOf(error.code).retry,
     ...error.details,
   };
 }

@@ -1,6 +1,8 @@
 /** `rpb list-instances`: the brokers of this user, each by its own word. */
+
 import type { Command } from "commander";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askJson, type JsonObject, rowsOf } from "./admin-json.ts";
 import { instancesText } from "./admin-text.ts";
@@ -37,7 +39,7 @@ async function listInstances(context: CliContext, options: AdminVerbOptions): Pr
   const endpoints = await listBrokers(context);
   const answers = await Promise.all(endpoints.map((endpoint) => instancesAt(context, endpoint, options)));
   const rows = answers.flatMap((answer) => answer.rows);
-  if (options.json) context.io.out(`${JSON.stringify(await merged(context, rows))}\n`);
+  if (options.json) context.io.out(jsonLine(await merged(context, rows)));
   else if (rows.length > 0) context.io.out(instancesText(rows));
   if (answers.some(({ answered }) => answered)) return 0;
   // Not thrown: with --json the list is the whole output.

@@ -9,7 +9,6 @@ import type { CliContext } from "./context.ts";
 import { follow } from "./follow.ts";
 import { openDefinitions } from "./open-definitions.ts";
 import { parseCount, parseNonEmpty } from "./option-parsers.ts";
-import { printableLines } from "./printable.ts";
 
 interface LogsFlags {
   readonly follow?: boolean;
@@ -52,10 +51,10 @@ async function logs(context: CliContext, service: string, flags: LogsFlags): Pro
     // A service that nobody has defined is an error, one that nobody has used yet is not.
     if (found.length === 0) (await openDefinitions(context, flags.serviceDefDir)).store.load(service);
     const what = flags.version === undefined ? service : `${service} ${flags.version}`;
-    io.err(`${what} has no log in ${directory}${found.length === 0 ? "" : `; there are ${found.join(", ")}`}\n`);
+    io.err(`${what} has no log in ${directory}${found.length === 0 ? "" : `; there are ${found.join(", ")}`}`);
     if (!flags.follow || version === undefined) return 0;
   } else if (flags.version === undefined && found.length > 1)
-    io.err(`log of ${service} ${version}; for others add --version (${found.slice(1).join(", ")})\n`);
+    io.err(`log of ${service} ${version}; for others add --version (${found.slice(1).join(", ")})`);
   await show(context, posix.join(directory, `${service}-${version}.log`), flags);
   return 0;
 }
@@ -65,7 +64,7 @@ async function show(context: CliContext, path: string, flags: LogsFlags): Promis
   const follower = followCopied(files, path);
   const decoder = new TextDecoder();
   const print = (text: string): void => {
-    if (text !== "") context.io.out(context.io.stdoutIsTerminal ? printableLines(text) : text);
+    if (text !== "") context.io.document(text);
   };
   try {
     const text = decoder.decode(follower.read(), { stream: true });

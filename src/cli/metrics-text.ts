@@ -4,15 +4,13 @@ import { alignColumns, cell } from "./status-text.ts";
 
 const PREFIX = /^running_process_broker_v1_/;
 
-export function metricsText(families: readonly MetricFamily[]): string {
+export function metricsLines(families: readonly MetricFamily[]): string[] {
   const rows = families.flatMap((family) => {
     const name = cell(family.name.replace(PREFIX, ""));
     const series = family.type === "histogram" ? histogramRows(family.samples) : family.samples.map(plainRow);
     return series.length === 0 ? [[name, "", "none"]] : series.map((cells) => [name, ...cells]);
   });
-  return alignColumns([["METRIC", "LABELS", "VALUE"], ...rows])
-    .map((line) => `${line}\n`)
-    .join("");
+  return alignColumns([["METRIC", "LABELS", "VALUE"], ...rows]);
 }
 
 function plainRow({ labels, value }: MetricSample): string[] {

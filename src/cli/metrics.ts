@@ -1,13 +1,15 @@
 /** `rpb metrics`: what a broker has counted and measures, for people, programs and collectors. */
+
 import { type Command, Option } from "commander";
 import { BrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { strictOpenMetrics } from "../model/open-metrics.ts";
 import { parseOpenMetrics } from "../model/parse-open-metrics.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
 import { type AdminVerbOptions, addAdminOptions, SELECTS_ONE } from "./admin-verb.ts";
 import type { CliContext } from "./context.ts";
-import { metricsText } from "./metrics-text.ts";
+import { metricsLines } from "./metrics-text.ts";
 import { PERMISSIONS } from "./permissions.ts";
 import { selectBroker } from "./select-broker.ts";
 
@@ -45,8 +47,8 @@ async function metrics(context: CliContext, options: MetricsOptions): Promise<nu
         details: { path: endpoint },
       },
     );
-  if (options.openmetrics) context.io.out(strictOpenMetrics(answer.body));
-  else if (options.json) context.io.out(`${JSON.stringify({ families })}\n`);
-  else context.io.out(metricsText(families));
+  if (options.openmetrics) context.io.document(strictOpenMetrics(answer.body));
+  else if (options.json) context.io.out(jsonLine({ families }));
+  else context.io.out(metricsLines(families));
   return answer.exitCode;
 }

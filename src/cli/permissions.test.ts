@@ -5,6 +5,7 @@ import { hasCode } from "../base/errors.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
 import { createContext } from "./context.ts";
+import type { Lines } from "./output.ts";
 import { PERMISSIONS } from "./permissions.ts";
 import { createProcessIo } from "./process-io.ts";
 import { buildProgram } from "./program.ts";
@@ -43,8 +44,8 @@ test("a verb without the permission cannot ask a broker to end", async () => {
 test("every verb teaches: a description, examples, and what it starts or stops", async () => {
   let shown = "";
   const io = Object.assign(createProcessIo(), {
-    out(text: string) {
-      shown += text;
+    out(lines: Lines) {
+      shown += [lines].flat().join("\n");
     },
   });
   const program = await buildProgram(createContext(io));

@@ -40,7 +40,7 @@ Examples:
           { verb: WIRE_VERB[verb] },
           { ...(options.timeout !== undefined && { timeoutMs: options.timeout }) },
         );
-        context.io.out(answer.body.endsWith("\n") ? answer.body : `${answer.body}\n`);
+        context.io.document(answer.body.endsWith("\n") ? answer.body : `${answer.body}\n`);
         return answer.exitCode;
       }),
     );

@@ -16,8 +16,9 @@ import {
   tolerateOutputErrors,
 } from "../platform/platform.ts";
 import type { Env } from "../platform/ports.ts";
+import { createOutput, type Output } from "./output.ts";
 
-export interface ProcessIo {
+export interface ProcessIo extends Output {
   /** Arguments without interpreter and script. */
   readonly args: readonly string[];
   readonly env: Env;
@@ -28,10 +29,6 @@ export interface ProcessIo {
   readonly stdout: Writable;
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
-  /** Never throws, also when nobody reads any more. */
-  out(text: string): void;
-  /** The same; what a reader that stalls has not taken beyond 1 MiB is dropped, so that a daemon's log cannot eat its memory. */
-  err(text: string): void;
   /** Calls back on each SIGTERM and SIGINT until disposed. */
   onTermination(callback: (signal: "SIGTERM" | "SIGINT") => void): { dispose(): void };
   /** Calls back on each SIGHUP until disposed. */
@@ -44,6 +41,7 @@ export interface ProcessIo {
 
 export function createProcessIo(): ProcessIo {
   tolerateOutputErrors();
+  const stdoutIsTerminal = process.stdout.isTTY === true;
   return {
     args: process.argv.slice(2),
     env: processEnv(),
@@ -59,12 +57,16 @@ export function createProcessIo(): ProcessIo {
     get stdout(): Writable {
       return process.stdout;
     },
-    stdoutIsTerminal: process.stdout.isTTY === true,
+    stdoutIsTerminal,
     stderrIsTerminal: process.stderr.isTTY === true,
-    out: (text) => void process.stdout.write(text),
-    err: (text) => {
-      if (process.stderr.writableLength < MAX_BACKLOG_BYTES) process.stderr.write(text);
-    },
+    ...createOutput({
+      stdoutIsTerminal,
+      writeOut: (text) => void process.stdout.write(text),
+      // What a reader that stalls has not taken beyond 1 MiB is dropped, so that a daemon's log cannot eat its memory.
+      writeErr: (text) => {
+        if (process.stderr.writableLength < MAX_BACKLOG_BYTES) process.stderr.write(text);
+      },
+    }),
     onTermination: onTerminationSignal,
     onHangup: onHangupSignal,
     endOutput,

@@ -45,8 +45,8 @@ export async function buildProgram(context: CliContext, only?: string): Promise<
     .enablePositionalOptions()
     .addHelpText("after", INTRODUCTION)
     .configureOutput({
-      writeOut: (text) => io.out(text),
-      writeErr: (text) => io.err(text),
+      writeOut: (text) => io.out(linesOf(text)),
+      writeErr: (text) => io.err(linesOf(text)),
       outputError: (text, write) => write(text.replace(/^error: /, "rpb: ")),
       getOutHasColors: () => false,
       getErrHasColors: () => false,
@@ -64,4 +64,9 @@ export async function buildProgram(context: CliContext, only?: string): Promise<
 function verbOf(args: readonly string[]): string {
   const words = args[0] === "help" ? args.slice(1) : args;
   return words[0] ?? "";
+}
+
+/** Commander's texts have line ends of their own, and quote nothing but our own arguments. */
+function linesOf(text: string): string[] {
+  return text.replace(/\n$/, "").split("\n");
 }

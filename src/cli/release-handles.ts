@@ -1,18 +1,21 @@
 /** `rpb release-handles`: has every backend let go of a path, so that it can be moved or deleted. */
+
 import { posix } from "node:path";
 import type { Command } from "commander";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { adminTimeoutMs } from "../exchange/admin-client.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
+import { rowsOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { exitCodeOf, failureToJson, reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
 import { parseDuration } from "./option-parsers.ts";
+import type { Lines } from "./output.ts";
 import { PERMISSIONS } from "./permissions.ts";
-import { printable } from "./printable.ts";
 import { addSelectorOptions, type BrokerSelector, namesOneBroker, selectBroker } from "./select-broker.ts";
-import { alignColumns } from "./status-text.ts";
+import { alignColumns, cell } from "./status-text.ts";
 
 interface ReleaseOptions extends BrokerSelector {
   readonly timeout: number;
@@ -71,7 +74,7 @@ async function release(context: CliContext, given: string, options: ReleaseOptio
     const brokers = answers.map(({ endpoint, backends, error }) =>
       error === undefined ? { endpoint, backends } : { endpoint, error: failureToJson(error) },
     );
-    context.io.out(`${JSON.stringify({ schema_version: 1, command: "release-handles", path, brokers })}\n`);
+    context.io.out(jsonLine({ schema_version: 1, command: "release-handles", path, brokers }));
   } else context.io.out(tableOf(answers));
   for (const { error } of answers) if (error !== undefined) reportFailure(context.io, error);
   return worst(answers.map(({ exitCode }) => exitCode));
@@ -126,23 +129,19 @@ async function ask(context: CliContext, endpoint: string, path: string, options:
 function parsed(body: string): { readonly backends?: readonly Row[] } {
   try {
     const value = JSON.parse(body) as { readonly backends?: readonly Row[] } | null;
-    return Array.isArray(value?.backends) ? { backends: value.backends } : {};
+    return Array.isArray(value?.backends) ? { backends: rowsOf(value.backends) as unknown as Row[] } : {};
   } catch {
     // Another broker's refusal is plain text.
     return {};
   }
 }
 
-function tableOf(answers: readonly Answer[]): string {
+function tableOf(answers: readonly Answer[]): Lines {
   const rows = answers.flatMap(({ backends = [] }) => backends);
-  if (rows.length === 0 && answers.every(({ error }) => error === undefined)) return "no backend runs\n";
+  if (rows.length === 0 && answers.every(({ error }) => error === undefined)) return "no backend runs";
   return alignColumns(
-    rows.map((row) =>
-      [row.service_name, row.service_version, String(row.pid), row.result, row.detail ?? ""].map(printable),
-    ),
-  )
-    .map((line) => `${line}\n`)
-    .join("");
+    rows.map((row) => [row.service_name, row.service_version, row.pid, row.result, row.detail ?? ""].map(cell)),
+  );
 }
 
 /** A failure tells more than a time-out, both more than a broker that could not be asked; then what is unsupported. */

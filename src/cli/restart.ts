@@ -1,9 +1,12 @@
 /** `rpb restart`: has a new process take a broker's place, and reports when it has. */
+
 import type { Command } from "commander";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE, hasCode } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import type { AdminAnswer } from "../exchange/admin-client.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
+import { isObject, parseObject } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
@@ -58,7 +61,7 @@ async function restart(context: CliContext, flags: RestartFlags): Promise<number
     return 0;
   }
   const endpoints = await listBrokers(context);
-  if (endpoints.length === 0 && !flags.json) context.io.out("not running: no broker of this user\n");
+  if (endpoints.length === 0 && !flags.json) context.io.out("not running: no broker of this user");
   let code = 0;
   // One after the other: a machine has better things to do than to start many processes at once.
   for (const endpoint of endpoints) {
@@ -74,10 +77,10 @@ async function restart(context: CliContext, flags: RestartFlags): Promise<number
 
 function report(context: CliContext, restarted: Restarted, { json }: RestartFlags): void {
   const { endpoint, broker_pid: pid, version, backends, duration_ms: ms, switch_ms: switchMs } = restarted;
-  if (json) context.io.out(`${JSON.stringify(restarted)}\n`);
+  if (json) context.io.out(jsonLine(restarted));
   else
     context.io.out(
-      `restarted broker: now pid ${pid}, version ${version}, with ${backends} backends, in ${ms} ms (clients waited ${switchMs} ms at most): ${endpoint}\n`,
+      `restarted broker: now pid ${pid}, version ${version}, with ${backends} backends, in ${ms} ms (clients waited ${switchMs} ms at most): ${endpoint}`,
     );
 }
 
@@ -106,7 +109,11 @@ type Body = Omit<Restarted, "endpoint"> | { readonly error: { readonly code: str
 
 /** Undefined for the answer of a broker that does not know the verb: plain text. */
 function parsed(answer: AdminAnswer): Body | undefined {
-  return answer.kind === "json" ? (JSON.parse(answer.body) as Body) : undefined;
+  const body = answer.kind === "json" ? parseObject(answer.body) : undefined;
+  const error = body?.error;
+  if (body === undefined || error === undefined) return body as Body | undefined;
+  const { code, reason } = isObject(error) ? error : {};
+  return { error: { code: String(code), reason: String(reason) } };
 }
 
 function knownCode(code: string): BrokerErrorCode {

@@ -100,7 +100,7 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
     ...(flags.logLevel && { level: flags.logLevel }),
   });
   const broker = await brokerOptions(context, flags);
-  return runBroker({ io, log, broker, onReady: (endpoint) => io.out(`ready ${endpoint}\n`) });
+  return runBroker({ io, log, broker, onReady: (endpoint) => io.out(`ready ${endpoint}`) });
 }
 
 async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Omit<BrokerOptions, "onEvent">> {

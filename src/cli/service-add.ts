@@ -1,6 +1,8 @@
 /** `rpb service add`: from flags or a TOML file to a definition file. */
+
 import { type Command, Option } from "commander";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { defineService, type ServiceDraft } from "../model/define-service.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -79,13 +81,13 @@ async function add(context: CliContext, name: string | undefined, flags: AddFlag
   const path = store.pathOf(definition.serviceName);
   context.io.out(
     flags.json
-      ? `${JSON.stringify({ name: definition.serviceName, path, outcome })}\n`
-      : `${outcome} ${definition.serviceName}: ${path}\n`,
+      ? jsonLine({ name: definition.serviceName, path, outcome })
+      : `${outcome} ${definition.serviceName}: ${path}`,
   );
   // A definition may be written before its binary is installed; what would fail is said, not refused.
   const { files, host } = await context.platform();
   for (const finding of findingsOf({ files, host, places: context.places }, definition))
-    context.io.err(`note: ${finding.text}\n`);
+    context.io.err(`note: ${finding.text}`);
   return 0;
 }
 

@@ -1,6 +1,8 @@
 /** `rpb service check`: everything a launch would check, without launching. */
+
 import type { Command } from "commander";
 import { ERROR_TABLE } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { checkVersion } from "../model/names.ts";
 import { type ServiceDefinition, VERSION_PLACEHOLDER } from "../model/service-definition.ts";
 import { type Finding, findingsOf, versionsToCheck } from "./check-definition.ts";
@@ -47,8 +49,8 @@ async function check(context: CliContext, name: string, flags: CheckFlags): Prom
   const { files, host } = await context.platform();
   const versions = flags.version === undefined ? versionsToCheck(files, definition) : [flags.version];
   const findings = findingsOf({ files, host, places }, definition, flags.version);
-  if (flags.json) io.out(`${JSON.stringify({ name, versions, findings })}\n`);
-  else io.out([...findings.map(line), summary(definition, versions, findings)].map((text) => `${text}\n`).join(""));
+  if (flags.json) io.out(jsonLine({ name, versions, findings }));
+  else io.out([...findings.map(line), summary(definition, versions, findings)]);
   return findings.some(({ severity }) => severity === "error") ? ERROR_TABLE.DEFINITION_INVALID.exit : 0;
 }
 

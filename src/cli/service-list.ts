@@ -1,5 +1,7 @@
 /** `rpb service list`. */
+
 import type { Command } from "commander";
+import { jsonLine } from "../base/printable.ts";
 import { instanceId } from "../model/names.ts";
 import { instanceOf } from "../model/service-definition.ts";
 import type { DefinitionEntry } from "../store/definition-store.ts";
@@ -28,15 +30,9 @@ export function registerServiceList(service: Command, context: CliContext): void
 async function list(context: CliContext, flags: ListFlags): Promise<number> {
   const { store } = await openDefinitions(context, flags.serviceDefDir);
   const entries = store.list();
-  if (flags.json)
-    context.io.out(`${JSON.stringify({ directory: store.directory, services: entries.map(entryToJson) })}\n`);
-  else if (entries.length === 0) context.io.out(`no services in ${store.directory}\n`);
-  else
-    context.io.out(
-      alignColumns([["NAME", "BROKER", "BINARY"], ...entries.map(row)])
-        .map((line) => `${line}\n`)
-        .join(""),
-    );
+  if (flags.json) context.io.out(jsonLine({ directory: store.directory, services: entries.map(entryToJson) }));
+  else if (entries.length === 0) context.io.out(`no services in ${store.directory}`);
+  else context.io.out(alignColumns([["NAME", "BROKER", "BINARY"], ...entries.map(row)]));
   return 0;
 }
 

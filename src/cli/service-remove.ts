@@ -27,6 +27,6 @@ async function remove(context: CliContext, name: string, flags: RemoveFlags): Pr
   const path = store.pathOf(name);
   if (!store.remove(name))
     throw new BrokerError("DEFINITION_NOT_FOUND", `there is no definition of ${name}: ${path}`, { details: { path } });
-  context.io.out(`removed ${name}: ${path}\n`);
+  context.io.out(`removed ${name}: ${path}`);
   return 0;
 }

@@ -1,5 +1,7 @@
 /** `rpb service show`: one definition, for people, for programs, or as the TOML that `rpb service add -f` takes. */
+
 import { type Command, Option } from "commander";
+import { jsonLine, printableEscaped } from "../base/printable.ts";
 import { draftOf } from "../model/define-service.ts";
 import { instanceId } from "../model/names.ts";
 import { instanceOf, type ServiceDefinition } from "../model/service-definition.ts";
@@ -30,12 +32,11 @@ async function show(context: CliContext, name: string, flags: ShowFlags): Promis
   const { store } = await openDefinitions(context, flags.serviceDefDir);
   const definition = store.load(name);
   const path = store.pathOf(name);
-  if (flags.json) context.io.out(`${JSON.stringify(definitionToJson(definition, path))}\n`);
-  else if (flags.toml) context.io.out(formatServiceToml(draftOf(definition)));
-  else
-    context.io.out(
-      `# ${path}\n# served by the broker ${instanceId(instanceOf(definition))}\n${formatServiceToml(draftOf(definition))}`,
-    );
+  if (flags.json) context.io.out(jsonLine(definitionToJson(definition, path)));
+  else {
+    if (!flags.toml) context.io.out([`# ${path}`, `# served by the broker ${instanceId(instanceOf(definition))}`]);
+    context.io.document(printableEscaped(formatServiceToml(draftOf(definition))));
+  }
   return 0;
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { alignColumns, formatUptime, statusText } from "./status-text.ts";
+import { alignColumns, formatUptime, statusLines } from "./status-text.ts";
 
 test("a broker is one line, its address, and a table of backends", () => {
   const body = {
@@ -12,15 +12,15 @@ test("a broker is one line, its address, and a table of backends", () => {
     backends: [{ service_name: "demo", service_version: "1.0.0", pid: 8, state: "running", backend_pipe: "/b" }],
   };
   assert.equal(
-    statusText("/s", body),
-    "broker shared, pid 7, up 1 h 2 min, accepting, 1 open connection\n  /s\n  SERVICE  VERSION  PID  STATE    ENDPOINT\n  demo     1.0.0    8    running  /b\n",
+    statusLines("/s", body).join("\n"),
+    "broker shared, pid 7, up 1 h 2 min, accepting, 1 open connection\n  /s\n  SERVICE  VERSION  PID  STATE    ENDPOINT\n  demo     1.0.0    8    running  /b",
   );
 });
 
 test("what another implementation leaves out, or fills with escape sequences, does no harm", () => {
-  assert.equal(statusText("/s", {}), "broker ?, pid ?, up ?, not accepting\n  /s\n  no backends\n");
+  assert.equal(statusLines("/s", {}).join("\n"), "broker ?, pid ?, up ?, not accepting\n  /s\n  no backends");
   assert.equal(
-    statusText("/s", { broker_instance: "a\x1b[2Jb\n", backends: "no" }).split("\n")[0],
+    statusLines("/s", { broker_instance: "a\x1b[2Jb\n", backends: "no" })[0],
     "broker a?[2Jb?, pid ?, up ?, not accepting",
   );
 });
@@ -54,13 +54,12 @@ test("what drains is listed with the backends, what crashed below them with its 
     draining: [row],
     crashes: [{ ...row, crashes: 2, last_exit: "signal SIGSEGV", last_log_lines: "a\nb\nc\n\x1b[2Jd\n" }],
   };
-  assert.deepEqual(statusText("/s", body).split("\n").slice(2), [
+  assert.deepEqual(statusLines("/s", body).slice(2), [
     "  SERVICE  VERSION  PID  STATE     ENDPOINT",
     "  demo     1.0.0    8    draining  /b",
     "  crashed lately: demo 1.0.0, 2 of 3 times in 30 s, last with signal SIGSEGV",
     "  | b",
     "  | c",
     "  | ?[2Jd",
-    "",
   ]);
 });

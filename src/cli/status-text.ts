@@ -1,6 +1,6 @@
 /** The admin STATUS body (spec: admin §3.1) as text for people. Fields that another implementation leaves out are left out here. */
 
-import { printable } from "./printable.ts";
+import { printable } from "../base/printable.ts";
 
 /** What is shown of a status body; everything may be missing. */
 interface StatusBody {
@@ -30,7 +30,7 @@ interface BackendRow {
   readonly backend_pipe?: unknown;
 }
 
-export function statusText(endpoint: string, body: StatusBody): string {
+export function statusLines(endpoint: string, body: StatusBody): string[] {
   const facts = [
     `broker ${cell(body.broker_instance)}`,
     `pid ${cell(body.broker_pid)}`,
@@ -54,7 +54,7 @@ export function statusText(endpoint: string, body: StatusBody): string {
     rows.length === 0
       ? ["  no backends"]
       : alignColumns([["SERVICE", "VERSION", "PID", "STATE", "ENDPOINT"], ...rows]).map((line) => `  ${line}`);
-  return [facts.join(", "), `  ${endpoint}`, ...table, ...crashes].map((line) => `${line}\n`).join("");
+  return [facts.join(", "), `  ${endpoint}`, ...table, ...crashes];
 }
 
 function listOf(value: unknown): unknown[] {

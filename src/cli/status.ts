@@ -1,15 +1,18 @@
 /** `rpb status`: what runs. With a selecting option or --json one broker, else all of this user. */
+
 import type { Command } from "commander";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askJson } from "./admin-json.ts";
+import { printAnswer } from "./admin-verb.ts";
 import type { CliContext } from "./context.ts";
 import { describeFailure, failureToJson, reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
 import { parseDuration } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
 import { addSelectorOptions, type BrokerSelector, namesOneBroker, selectBroker } from "./select-broker.ts";
-import { statusText } from "./status-text.ts";
+import { statusLines } from "./status-text.ts";
 
 interface StatusOptions extends BrokerSelector {
   readonly json?: boolean;
@@ -45,7 +48,7 @@ async function status(context: CliContext, options: StatusOptions): Promise<numb
 async function statusOfOne(context: CliContext, options: StatusOptions): Promise<number> {
   const endpoint = await selectBroker(context, options);
   const answer = await ask(context, endpoint, options);
-  context.io.out(options.json ? `${answer.body.trimEnd()}\n` : statusText(endpoint, answer.status));
+  printAnswer(context, options, answer.body, statusLines(endpoint, answer.status));
   return answer.exitCode;
 }
 
@@ -54,9 +57,13 @@ async function statusOfAll(context: CliContext, options: StatusOptions): Promise
   const results = await Promise.all(endpoints.map((endpoint) => outcome(context, endpoint, options)));
   if (options.json)
     context.io.out(
-      `${JSON.stringify({ brokers: results.map(({ endpoint, status, error }) => (status === undefined ? { endpoint, error: failureToJson(error) } : { endpoint, status })) })}\n`,
+      jsonLine({
+        brokers: results.map(({ endpoint, status, error }) =>
+          status === undefined ? { endpoint, error: failureToJson(error) } : { endpoint, status },
+        ),
+      }),
     );
-  else context.io.out(results.map(outcomeText).join(""));
+  else context.io.out(results.flatMap(outcomeLines));
   if (results.some(({ status }) => status !== undefined)) return 0;
   // Not thrown: with --json the list is the whole output.
   return reportFailure(context.io, new BrokerError("BROKER_UNAVAILABLE", "no broker of this user is running"));
@@ -77,11 +84,11 @@ async function outcome(context: CliContext, endpoint: string, options: StatusOpt
   }
 }
 
-function outcomeText({ endpoint, status, error }: Outcome): string {
-  if (status !== undefined) return statusText(endpoint, status);
+function outcomeLines({ endpoint, status, error }: Outcome): string[] {
+  if (status !== undefined) return statusLines(endpoint, status);
   if (hasCode(error, "BROKER_UNAVAILABLE"))
-    return `stale socket, nobody listens (the next broker there replaces it)\n  ${endpoint}\n`;
-  return `broker does not answer\n  ${endpoint}\n  ${describeFailure(error)[0]}\n`;
+    return ["stale socket, nobody listens (the next broker there replaces it)", `  ${endpoint}`];
+  return ["broker does not answer", `  ${endpoint}`, `  ${describeFailure(error)[0]}`];
 }
 
 async function ask(

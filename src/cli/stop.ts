@@ -1,7 +1,9 @@
 /** `rpb stop`: asks a broker to end, and reports when its process has. */
+
 import type { Command } from "commander";
 import { Deadline, sleep } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import type { AdminAnswer } from "../exchange/admin-client.ts";
 import type { Platform, ProcessHandle } from "../platform/ports.ts";
 import { AdminVerb } from "../wire/messages.ts";
@@ -52,7 +54,7 @@ async function stop(context: CliContext, options: StopOptions): Promise<number> 
     return 0;
   }
   const endpoints = await listBrokers(context);
-  if (endpoints.length === 0 && !options.json) context.io.out("not running: no broker of this user\n");
+  if (endpoints.length === 0 && !options.json) context.io.out("not running: no broker of this user");
   const results = await Promise.allSettled(endpoints.map((endpoint) => stopOne(context, endpoint, options)));
   return results.reduce((code, result) => {
     if (result.status === "rejected") return reportFailure(context.io, result.reason, options);
@@ -62,12 +64,12 @@ async function stop(context: CliContext, options: StopOptions): Promise<number> 
 }
 
 function report(context: CliContext, { endpoint, stopped, pid }: Outcome, options: StopOptions): void {
-  if (options.json) context.io.out(`${JSON.stringify({ endpoint, stopped, ...(pid !== undefined && { pid }) })}\n`);
+  if (options.json) context.io.out(jsonLine({ endpoint, stopped, ...(pid !== undefined && { pid }) }));
   else
     context.io.out(
       stopped
-        ? `stopped broker${pid === undefined ? "" : ` (pid ${pid})`}${options.withBackends ? " and its backends" : ""}: ${endpoint}\n`
-        : `not running: ${endpoint}\n`,
+        ? `stopped broker${pid === undefined ? "" : ` (pid ${pid})`}${options.withBackends ? " and its backends" : ""}: ${endpoint}`
+        : `not running: ${endpoint}`,
     );
 }
 

@@ -1,6 +1,8 @@
 /** `rpb why`: how a service came to its present state, from the record of events and the broker's status. */
+
 import type { Command } from "commander";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import { jsonLine } from "../base/printable.ts";
 import { explainService, type LiveBroker, type VersionStory } from "../model/explain-service.ts";
 import { checkName, checkVersion } from "../model/names.ts";
 import { logDirectory } from "../model/places.ts";
@@ -12,7 +14,6 @@ import { timeText } from "./event-text.ts";
 import { openDefinitions } from "./open-definitions.ts";
 import { parseDuration, parseNonEmpty } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
-import { printable } from "./printable.ts";
 import { selectBroker } from "./select-broker.ts";
 
 interface WhyFlags {
@@ -64,8 +65,8 @@ async function why(context: CliContext, service: string, flags: WhyFlags): Promi
     broker,
     exists: (pid) => processes.inspect(pid) !== undefined,
   });
-  if (flags.json) context.io.out(`${JSON.stringify(toJson(service, broker, stories))}\n`);
-  else context.io.out(storyText(service, broker, stories));
+  if (flags.json) context.io.out(jsonLine(toJson(service, broker, stories)));
+  else context.io.out(storyLines(service, broker, stories));
   return 0;
 }
 
@@ -124,13 +125,14 @@ function seenIn(body: string, service: string): Omit<Seen, "endpoint"> {
   };
 }
 
-function storyText(service: string, broker: Seen, stories: readonly VersionStory[]): string {
-  const where = broker.endpoint === undefined ? "" : `\n  ${broker.endpoint}`;
-  const parts = stories.map(({ sentence, chain }) =>
-    [printable(sentence), ...chain.map((step) => `  ${timeText(step.tsMs)}  ${printable(step.sentence)}`)].join("\n"),
-  );
-  if (parts.length === 0) parts.push(`nothing about ${service} is on record: no Hello for it has reached a broker`);
-  return `${[...parts, printable(broker.detail) + where].join("\n\n")}\n`;
+function storyLines(service: string, broker: Seen, stories: readonly VersionStory[]): string[] {
+  const lines = stories.flatMap(({ sentence, chain }) => [
+    sentence,
+    ...chain.map((step) => `  ${timeText(step.tsMs)}  ${step.sentence}`),
+    "",
+  ]);
+  if (lines.length === 0) lines.push(`nothing about ${service} is on record: no Hello for it has reached a broker`, "");
+  return [...lines, broker.detail, ...(broker.endpoint === undefined ? [] : [`  ${broker.endpoint}`])];
 }
 
 function toJson(service: string, broker: Seen, stories: readonly VersionStory[]): object {

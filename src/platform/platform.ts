@@ -9,6 +9,7 @@ export {
   onHangupSignal,
   onTerminationSignal,
   placeInputs,
+  printError,
   processEnv,
   takeLaunchEnvironment,
   tolerateOutputErrors,

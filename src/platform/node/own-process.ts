@@ -1,5 +1,7 @@
 /** What concerns this process itself: its environment, its signals, its output. */
 import { homedir, userInfo } from "node:os";
+import { inspect } from "node:util";
+import { printableLines } from "../../base/printable.ts";
 import type { PlaceInputs } from "../../model/places.ts";
 import type { Env } from "../ports.ts";
 
@@ -63,6 +65,15 @@ export function onTerminationSignal(callback: (signal: "SIGTERM" | "SIGINT") => 
 export function onHangupSignal(callback: () => void): { dispose(): void } {
   process.on("SIGHUP", callback);
   return { dispose: () => void process.off("SIGHUP", callback) };
+}
+
+/**
+ * Writes an error with its stack to stderr. It may quote another process, so in a terminal (a daemon that its author runs by
+ * hand) what would steer it is written as "?".
+ */
+export function printError(error: unknown): void {
+  const text = `${inspect(error)}\n`;
+  process.stderr.write(process.stderr.isTTY === true ? printableLines(text) : text);
 }
 
 /** A daemon outlives whoever reads its output, and must not die of a closed pipe or a full disk behind it. */

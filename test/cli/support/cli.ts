@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import type { TestContext } from "node:test";
 import { runCompat } from "../../../src/cli/compat-program.ts";
+import { createOutput } from "../../../src/cli/output.ts";
 import type { ProcessIo } from "../../../src/cli/process-io.ts";
 import { runProgram } from "../../../src/cli/program.ts";
 import type { Env } from "../../../src/platform/ports.ts";
@@ -15,11 +16,18 @@ export interface CliResult {
   readonly err: string;
 }
 
+export interface More {
+  readonly input?: string;
+  readonly env?: Env;
+  /** Both streams are one. Default false. */
+  readonly terminal?: boolean;
+}
+
 export interface Cli {
   readonly root: string;
   readonly env: Env;
-  rpb(args: readonly string[], more?: { input?: string; env?: Env }): Promise<CliResult>;
-  compat(args: readonly string[], more?: { env?: Env }): Promise<CliResult>;
+  rpb(args: readonly string[], more?: More): Promise<CliResult>;
+  compat(args: readonly string[], more?: More): Promise<CliResult>;
 }
 
 /** Everything lies below a directory that goes with the test; short, because socket paths below it must fit into 107 bytes. */
@@ -36,14 +44,20 @@ export function createCli(t: TestContext): Cli {
   };
   const run =
     (program: (io: ProcessIo) => Promise<number>) =>
-    (args: readonly string[], more: { input?: string; env?: Env } = {}) =>
-      runCli(program, { args, env: { ...env, ...more.env }, cwd: root, input: more.input ?? "" });
+    (args: readonly string[], more: More = {}) =>
+      runCli(program, {
+        args,
+        env: { ...env, ...more.env },
+        cwd: root,
+        input: more.input ?? "",
+        terminal: more.terminal === true,
+      });
   return { root, env, rpb: run(runProgram), compat: run(runCompat) };
 }
 
 async function runCli(
   program: (io: ProcessIo) => Promise<number>,
-  given: { args: readonly string[]; env: Env; cwd: string; input: string },
+  given: { args: readonly string[]; env: Env; cwd: string; input: string; terminal: boolean },
 ): Promise<CliResult> {
   let out = "";
   let err = "";
@@ -53,14 +67,17 @@ async function runCli(
     cwd: given.cwd,
     stdin: Readable.from([given.input]),
     stdout: new PassThrough(),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
+    stdoutIsTerminal: given.terminal,
+    stderrIsTerminal: given.terminal,
+    ...createOutput({
+      stdoutIsTerminal: given.terminal,
+      writeOut: (text) => {
+        out += text;
+      },
+      writeErr: (text) => {
+        err += text;
+      },
+    }),
     onHangup: () => ({ dispose() {} }),
     heap: async () => ({ keepSmall() {}, tidy() {} }),
     onTermination: () => ({ dispose() {} }),
