@@ -58,7 +58,8 @@ const RESTART_MS = 60_000;
 const LARGE_FRAME_QUOTA_BYTES = 4 * MAX_FRAME_BODY_BYTES;
 
 /**
- * Starts a broker and resolves once it accepts.
+ * Starts a broker and resolves once it accepts. It is a guest in its process: a backend that it launches inherits every
+ * descriptor of the program's that is not close-on-exec.
  *
  * @throws BrokerError OPTION_INVALID, BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG and others; nothing is left behind
  */

@@ -39,17 +39,28 @@ type Command = (
   args: { words: readonly string[]; endpoint: string | undefined },
 ) => Promise<number>;
 
+const BROKERS: Readonly<Record<string, Command>> = {
+  "--serve": serveRegistered,
+  "--serve-launch": serveLaunching,
+  "--serve-once": serveOneHello,
+};
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   "--version": version,
   "-V": version,
   "--help": help,
   "-h": help,
   servicedef: installServiceDefinition,
-  "--serve": serveRegistered,
-  "--serve-launch": serveLaunching,
-  "--serve-once": serveOneHello,
+  ...BROKERS,
   ...Object.fromEntries(ADMIN_COMMANDS.map((name) => [name, runAdminCommand])),
 };
+
+/** Does this command line make the process a broker? */
+export function isBroker(args: readonly string[]): boolean {
+  const socket = args.indexOf("--socket");
+  const [name] = socket === -1 ? args : args.toSpliced(socket, 2);
+  return name !== undefined && Object.hasOwn(BROKERS, name);
+}
 
 /** Runs one command line and returns its exit code. Never throws. */
 export async function runCompat(io: ProcessIo): Promise<number> {

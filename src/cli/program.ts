@@ -20,6 +20,11 @@ Try it:
 Exit codes: 0 done, 2 usage, 69 not available, 75 try again, 77 not permitted, 78 configuration,
 124 time was up; docs/errors.md lists the rest. Errors are written as "rpb: [CODE] text".`;
 
+/** Does this command line make the process a broker? */
+export function isBroker(args: readonly string[]): boolean {
+  return args[0] === "serve";
+}
+
 /** Runs one command line and returns its exit code. Never throws. */
 export async function runProgram(io: ProcessIo): Promise<number> {
   const context = createContext(io);

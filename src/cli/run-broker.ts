@@ -5,6 +5,7 @@ import type { Broker, BrokerOptions, CloseReason } from "../broker/options.ts";
 import { SUCCESSION_FD_VARIABLE, type SuccessorCommand } from "../broker/successor.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { BrokerLog } from "./broker-log.ts";
+import { successionFd } from "./inherited-descriptors.ts";
 import { createLeisure, type Leisure } from "./leisure.ts";
 import type { ProcessIo } from "./process-io.ts";
 
@@ -103,8 +104,8 @@ function cwdOf(io: ProcessIo, files: Platform["files"]): string {
 
 function inheritedFd(env: Env): number | undefined {
   const text = env[SUCCESSION_FD_VARIABLE];
-  if (text === undefined) return undefined;
-  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  const fd = successionFd(env);
+  if (text === undefined || fd !== undefined) return fd;
   throw new BrokerError(
     "OPTION_INVALID",
     `${SUCCESSION_FD_VARIABLE} must be a descriptor number, got ${JSON.stringify(text)}`,

@@ -1,0 +1,45 @@
+/** Descriptors that a program is started with although they are none of its business, and who has them. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import type { World } from "../../support/world.ts";
+
+export interface Outer {
+  /** `exec bash -c` arguments in front of a command: bash opens everything and becomes the command. */
+  readonly shell: readonly string[];
+  /** Whatever of it a process has open, as `NUMBER TARGET`. */
+  heldBy(pid: number): string[];
+  /** Can the lock be had that whoever has descriptor 200 holds? */
+  isLockFree(): boolean;
+}
+
+/** Numbers that a shell script may use: files by 3, 9, 17, 63 and 200, a pipe by 10, a directory by 255, a terminal by 11. */
+export function outerDescriptors(world: World): Outer {
+  const directory = join(world.root, "outer");
+  mkdirSync(directory);
+  const file = (name: number): string => `${name}>"${directory}/${name}"`;
+  const script = `exec ${[3, 9, 17, 63, 200].map(file).join(" ")} 10> >(cat >"${directory}/piped") 255<"${directory}" 11<>/dev/ptmx
+readlink /proc/self/fd/10 >"${directory}/pipe"
+flock -n 200 || exit 98
+exec "$@"`;
+  return {
+    shell: ["bash", "-c", script, "bash"],
+    heldBy(pid) {
+      const pipe = world.platform.files.read(join(directory, "pipe"), 100)?.bytes.toString().trim();
+      return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+        const target = targetOf(pid, fd);
+        const isOuter = target.startsWith(directory) || target === pipe || target.includes("/dev/ptmx");
+        return isOuter ? [`${fd} ${target}`] : [];
+      });
+    },
+    isLockFree: () => spawnSync("flock", ["-n", join(directory, "200"), "true"]).status === 0,
+  };
+}
+
+export function targetOf(pid: number, fd: number | string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}
