@@ -1,11 +1,19 @@
 /** What goes wrong with requests and sessions, in words: one function per failure. */
 import { BrokerError } from "../base/errors.ts";
 import { formatProtocol } from "../wire/payload-protocol.ts";
+import { DEFAULT_REQUEST_TIMEOUT_MS } from "./request-limit.ts";
 
 export function expired(protocol: number, timeoutMs: number): BrokerError {
   return new BrokerError(
     "DEADLINE_EXCEEDED",
     `${timeoutMs} ms were up while waiting for the response to a request of protocol ${formatProtocol(protocol)}`,
+  );
+}
+
+export function expiredByDefault(protocol: number): BrokerError {
+  return new BrokerError(
+    "DEADLINE_EXCEEDED",
+    `${DEFAULT_REQUEST_TIMEOUT_MS} ms, the default limit, were up while waiting for the response to a request of protocol ${formatProtocol(protocol)}; timeoutMs sets another limit, 0 none`,
   );
 }
 

@@ -4,6 +4,7 @@ import { type TestContext, test } from "node:test";
 import { type BackendPair, createBackendPair } from "../../test/client/support/backend-pair.ts";
 import { hasCode, isBrokerError } from "../base/errors.ts";
 import { systemClock } from "../platform/node/clock.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
 import { encodeMessage } from "../wire/codec.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
@@ -129,6 +130,51 @@ test("a request whose time is up fails alone, and its late answer is ignored", a
   pair.answer(lateFrame, bytes("too late"));
   pair.answer(otherFrame, bytes("in time"));
   assert.equal(text(await other), "in time");
+});
+
+test("a request without a limit of its own fails after ten minutes, alone, and a younger one goes on", async (t) => {
+  const pair = await createBackendPair(t);
+  const clock = createManualClock();
+  const client = createFrameClient(pair.client, clock);
+  const late = failureOf(client.request(PROTOCOL, bytes("late")));
+  const lateFrame = await pair.nextFrame();
+  const unlimited = client.request(PROTOCOL, bytes("unlimited"), { timeoutMs: 0 });
+  const unlimitedFrame = await pair.nextFrame();
+  clock.advance(60_000);
+  const younger = client.request(PROTOCOL, bytes("younger"));
+  const youngerFrame = await pair.nextFrame();
+  clock.advance(539_999);
+  assert.equal(client.inFlight, 3, "before the ten minutes are up");
+  clock.advance(30_001);
+  const failure = await late;
+  assert.equal(failure.code, "DEADLINE_EXCEEDED");
+  assert.match(
+    failure.message,
+    /600000 ms, the default limit, .* protocol 0xF00D; timeoutMs sets another limit, 0 none/,
+  );
+  assert.equal(client.inFlight, 2);
+  pair.answer(lateFrame, bytes("too late"));
+  pair.answer(youngerFrame, bytes("in time"));
+  assert.equal(text(await younger), "in time");
+  clock.advance(86_400_000);
+  pair.answer(unlimitedFrame, bytes("a day later"));
+  assert.equal(text(await unlimited), "a day later");
+});
+
+test("the default limit costs one timer for a session, which ends with what it is for", async (t) => {
+  const pair = await createBackendPair(t);
+  const clock = createManualClock();
+  const client = createFrameClient(pair.client, clock);
+  assert.equal(clock.pendingTimers, 0);
+  pair.onFrame((frame) => pair.answer(frame, frame.payload));
+  await Promise.all(Array.from({ length: 100 }, () => client.request(PROTOCOL, bytes("x"))));
+  assert.equal(clock.pendingTimers, 1);
+  clock.advance(30_000);
+  assert.equal(clock.pendingTimers, 0, "a session at rest wakes up for nothing");
+  await client.request(PROTOCOL, bytes("x"));
+  assert.equal(clock.pendingTimers, 1);
+  await client.close();
+  assert.equal(clock.pendingTimers, 0);
 });
 
 test("an aborted request fails alone, and its late answer is ignored", async (t) => {
@@ -348,7 +394,7 @@ test("only numbers for consumers can be asked for", async (t) => {
   for (const protocol of [0, 0xad01, 0x6fff, 0x7f00, 0x1_0000, Number.NaN]) {
     assert.equal((await failureOf(client.request(protocol, bytes("")))).code, "PAYLOAD_PROTOCOL_INVALID");
   }
-  assert.equal((await failureOf(client.request(PROTOCOL, bytes(""), { timeoutMs: 0 }))).code, "OPTION_INVALID");
+  assert.equal((await failureOf(client.request(PROTOCOL, bytes(""), { timeoutMs: -1 }))).code, "OPTION_INVALID");
 });
 
 test("close ends the connection, fails what is in flight, and may be repeated", async (t) => {

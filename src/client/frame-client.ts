@@ -17,15 +17,26 @@ import { createFrameDecoder } from "../wire/frame-decoder.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
 import { checkConsumerProtocol } from "../wire/payload-protocol.ts";
 import { createAbortFanout } from "./abort-fanout.ts";
-import { aborted, afterTheEnd, closedByBackend, expired, maybeCarriedOut } from "./frame-client-errors.ts";
+import {
+  aborted,
+  afterTheEnd,
+  closedByBackend,
+  expired,
+  expiredByDefault,
+  maybeCarriedOut,
+} from "./frame-client-errors.ts";
 import { createPendingRequests, type PendingRequests } from "./pending-requests.ts";
+import { createRequestLimit, type RequestLimit } from "./request-limit.ts";
 import { createSendQueue, type SendQueue } from "./send-queue.ts";
 import { createUnconfirmed, type Unconfirmed, type UnconfirmedOptions } from "./unconfirmed.ts";
 
 export interface RequestOptions {
   /** Gives up waiting; a request that is already on the wire may still be carried out by the backend. */
   readonly signal?: AbortSignal;
-  /** Milliseconds until DEADLINE_EXCEEDED. Default: no limit, as the time of a request is the backend's business. */
+  /**
+   * Milliseconds until DEADLINE_EXCEEDED; 0: no limit. Default 600 000 (10 minutes), which is checked every 30 s. The time
+   * in which a session is connected has a limit of its own.
+   */
   readonly timeoutMs?: number;
   /**
    * It does no harm when the backend carries it out twice. Such a request may be sent along with the Hello, and is sent
@@ -88,6 +99,8 @@ interface Waiting {
   readonly protocol: number;
   readonly resolve: (payload: Uint8Array) => void;
   readonly reject: (error: BrokerError) => void;
+  /** When it began, for the default limit (request-limit.ts). Undefined with a limit of its own, or none. */
+  readonly period: number | undefined;
   /** Timer and abort listener. */
   readonly disarm: () => void;
 }
@@ -100,6 +113,7 @@ class SocketFrameClient implements FrameClient {
   private readonly aborts = createAbortFanout();
   private readonly pending: PendingRequests<Waiting>;
   private readonly queue: SendQueue;
+  private readonly limit: RequestLimit;
   private socketClosed: Promise<void> = Promise.resolve();
   private unconfirmed: Unconfirmed | undefined;
   private referenced = true;
@@ -118,6 +132,7 @@ class SocketFrameClient implements FrameClient {
       options.firstRequestId === undefined ? {} : { firstId: options.firstRequestId },
     );
     this.queue = createSendQueue();
+    this.limit = createRequestLimit(clock, () => this.expireOverdue());
     this.firstRequestSent = options.firstRequestSent ?? false;
     this.unconfirmed = options.unconfirmed && createUnconfirmed(options.unconfirmed);
     this.closed = new Promise((resolve) => {
@@ -157,7 +172,8 @@ class SocketFrameClient implements FrameClient {
   request(protocol: number, payload: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     return new Promise<Uint8Array>((resolve, reject) => {
       this.checkRequest(protocol, options);
-      const id = this.pending.add({ protocol, resolve, reject, disarm: () => disarm() });
+      const period = options.timeoutMs === undefined ? this.limit.begin() : undefined;
+      const id = this.pending.add({ protocol, resolve, reject, period, disarm: () => disarm() });
       const disarm = this.armLimits(id, protocol, options);
       this.queue.push(id, () => this.encode(id, protocol, payload, options));
     });
@@ -201,7 +217,7 @@ class SocketFrameClient implements FrameClient {
   private disownFirst(protocol: number): void {
     this.firstRequestSent = false;
     const nobody = (): void => {};
-    const id = this.pending.add({ protocol, resolve: nobody, reject: nobody, disarm: nobody });
+    const id = this.pending.add({ protocol, resolve: nobody, reject: nobody, period: undefined, disarm: nobody });
     this.pending.remove(id, { abandoned: true });
   }
 
@@ -222,17 +238,31 @@ class SocketFrameClient implements FrameClient {
 
   private armLimits(id: bigint, protocol: number, options: RequestOptions): () => void {
     const { signal, timeoutMs } = options;
-    if (signal === undefined && timeoutMs === undefined) return NOTHING_ARMED;
-    const giveUp = (error: BrokerError): void => this.fail(id, error, { abandoned: !this.queue.withdraw(id) });
-    const timer: Timer | undefined =
-      timeoutMs === undefined
-        ? undefined
-        : Deadline.after(this.clock, timeoutMs).arm(() => giveUp(expired(protocol, timeoutMs)));
+    if (signal === undefined && !timeoutMs) return NOTHING_ARMED;
+    const giveUp = (error: BrokerError): void => this.giveUp(id, error);
+    const timer: Timer | undefined = timeoutMs
+      ? Deadline.after(this.clock, timeoutMs).arm(() => giveUp(expired(protocol, timeoutMs)))
+      : undefined;
     const deaf = signal && this.aborts.on(signal, () => giveUp(aborted(protocol, signal)));
     return () => {
       timer?.cancel();
       deaf?.();
     };
+  }
+
+  private giveUp(id: bigint, error: BrokerError): void {
+    this.fail(id, error, { abandoned: !this.queue.withdraw(id) });
+  }
+
+  /** Ends the requests that are over the default limit; true while others with it wait. */
+  private expireOverdue(): boolean {
+    let limited = false;
+    for (const [id, { protocol, period }] of this.pending.all()) {
+      if (period === undefined) continue;
+      if (this.limit.isOver(period)) this.giveUp(id, expiredByDefault(protocol));
+      else limited = true;
+    }
+    return limited;
   }
 
   private receive(chunk: Buffer): void {
@@ -344,6 +374,7 @@ class SocketFrameClient implements FrameClient {
   }
 
   private failAll(error: BrokerError): void {
+    this.limit.close();
     this.queue.clear();
     for (const waiting of this.pending.takeAll()) {
       waiting.disarm();
@@ -354,10 +385,12 @@ class SocketFrameClient implements FrameClient {
 
 /** @throws BrokerError OPTION_INVALID */
 export function checkTimeout(timeoutMs: number | undefined): void {
-  if (timeoutMs === undefined || timeoutMs > 0) return;
-  throw new BrokerError("OPTION_INVALID", `timeoutMs is ${timeoutMs}, expected a number of milliseconds above 0`, {
-    details: { check: "timeoutMs" },
-  });
+  if (timeoutMs === undefined || timeoutMs >= 0) return;
+  throw new BrokerError(
+    "OPTION_INVALID",
+    `timeoutMs is ${timeoutMs}, expected a number of milliseconds, 0 for no limit`,
+    { details: { check: "timeoutMs" } },
+  );
 }
 
 /** Whatever the codec throws is coded; anything else is a fault of ours and goes to the process as it is. */

@@ -19,6 +19,8 @@ export interface PendingRequests<T> {
   remove(id: bigint, options: { abandoned: boolean }): void;
   /** True once for each given-up id. */
   isLateAnswer(id: bigint): boolean;
+  /** Each id that waits, oldest first; a request may be removed meanwhile. */
+  all(): Iterable<readonly [bigint, T]>;
   /** Empties the book. */
   takeAll(): T[];
 }
@@ -69,6 +71,10 @@ class RequestBook<T> implements PendingRequests<T> {
 
   isLateAnswer(id: bigint): boolean {
     return this.abandoned.delete(id) || (id > 0n && id <= this.toleratedUpTo);
+  }
+
+  all(): Iterable<readonly [bigint, T]> {
+    return this.waiting;
   }
 
   takeAll(): T[] {
