@@ -5,24 +5,32 @@
  *   await serve({ protocol: 0xf001, handle: ({ payload }) => format(payload) });
  */
 import {
+  ignoreDebugSignal,
   loadPlatform,
   onTerminationSignal,
   printError,
+  processEnv,
   takeLaunchEnvironment,
   tolerateOutputErrors,
 } from "../platform/platform.ts";
 import { type BootstrapOptions, type BrokeredBackend, bootstrap as bootstrapWith } from "./contract.ts";
+import { isLaunched } from "./launch-environment.ts";
 import { serveBackend } from "./serve-backend.ts";
 import type { RunningBackend, ServeOptions } from "./serve-options.ts";
+
+// A process that a broker launched is a daemon before it says so: what it loads until then may take its time.
+if (isLaunched(processEnv())) ignoreDebugSignal();
 
 /**
  * Serves this process as a backend: `serveBackend` with the real platform and this launch's environment. Faults are
  * written to stderr, which the broker keeps as the backend's log, unless `onError` takes them. A closed or full stderr
- * does not end the process.
+ * does not end the process. SIGUSR1 opens no debugger from now on (in a process that a broker launched: from the import of
+ * this entry on); listeners of the program's own run as ever, and `inspector.open()` in one of them opens it.
  *
  * @throws BrokerError as `serveBackend`; PLATFORM_UNSUPPORTED
  */
 export async function serve<S>(options: ServeOptions<S>): Promise<RunningBackend> {
+  ignoreDebugSignal();
   tolerateOutputErrors();
   const launchEnv = takeLaunchEnvironment();
   const platform = await loadPlatform();
@@ -39,6 +47,7 @@ export async function bootstrap<L, S, R>(
   backend: BrokeredBackend<L, S, R>,
   options: BootstrapOptions = {},
 ): Promise<R> {
+  ignoreDebugSignal();
   const launchEnv = takeLaunchEnvironment();
   return bootstrapWith(backend, options, { platform: await loadPlatform(), launchEnv });
 }

@@ -22,6 +22,11 @@ const BINARY = "RUNNING_PROCESS_BROKER_BINARY";
 const LISTEN_FDS_START = 3;
 const DIRECT_NAMESPACE = "direct";
 
+/** Has a broker launched this process as a backend? */
+export function isLaunched(env: Env): boolean {
+  return Boolean(env[`${V1}BACKEND_PIPE`]);
+}
+
 /**
  * The address of this launch; `fallback` counts only when no broker has given one.
  *

@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import "./without-debugger.ts";
+
 import { isBroker, runCompat } from "./compat-program.ts";
 import { createProcessIo } from "./process-io.ts";
 

@@ -8,6 +8,7 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import {
+  closeUnaskedDebugger,
   loadOwnHeap,
   type OwnHeap,
   onHangupSignal,
@@ -25,6 +26,8 @@ export interface ProcessIo extends Output {
   readonly cwd: string;
   /** For verbs that become a daemon. */
   heap(): Promise<OwnHeap>;
+  /** The same: ends a debugger that SIGUSR1 opened before the first statement of this program ran. */
+  closeUnaskedDebugger(): void;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stdoutIsTerminal: boolean;
@@ -50,6 +53,7 @@ export function createProcessIo(): ProcessIo {
       return process.cwd();
     },
     heap: loadOwnHeap,
+    closeUnaskedDebugger,
     // Getters: touching stdin or stdout opens them, which `serve` has no use for.
     get stdin(): Readable {
       return process.stdin;

@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import "./without-debugger.ts";
+
 import { createProcessIo } from "./process-io.ts";
 import { isBroker, runProgram } from "./program.ts";
 

@@ -74,6 +74,7 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     });
     // Not earlier: code that Node brings along compiled is only taken as such while V8's flags are the usual ones.
     heap.keepSmall();
+    io.closeUnaskedDebugger();
     // A signal that came while it started.
     if (signals > 0) void broker.stop({ reason: "signal" });
     // Whoever started the one before has been told.

@@ -104,7 +104,7 @@ async function openBroker(
       if (!hasCode(error, "BROKER_UNAVAILABLE") || !mayStart(options, places)) throw error;
       return startBroker(
         platform,
-        planBrokerStart(choice, options, { places, nodePath: platform.processes.selfExePath }),
+        planBrokerStart(choice, options, { places, node: () => platform.processes.selfNode }),
         box,
       );
     },

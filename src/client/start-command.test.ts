@@ -12,10 +12,14 @@ function placesWith(env: Record<string, string | undefined>): PlaceInputs {
 
 test("our own rpb is started under the running Node, for the instance and its socket", () => {
   const choice = { endpoint: "/run/x.sock", instance: { kind: "private", service: "demo" } } as const;
-  const start = planBrokerStart(choice, OPTIONS, { places: placesWith({}), nodePath: "/usr/bin/node" });
+  const start = planBrokerStart(choice, OPTIONS, {
+    places: placesWith({}),
+    node: () => ({ file: "/usr/bin/node", args: ["--flag"] }),
+  });
   const rpb = fileURLToPath(new URL("../../dist/cli/rpb.cjs", import.meta.url));
   assert.equal(start.file, "/usr/bin/node");
   assert.deepEqual(start.args, [
+    "--flag",
     rpb,
     "serve",
     "--socket",
@@ -39,7 +43,7 @@ test("a given socket has no instance; a given definition directory and command a
   const choice = { endpoint: "/run/x.sock", instance: undefined };
   const start = planBrokerStart(choice, options, {
     places: placesWith({ XDG_STATE_HOME: "/s" }),
-    nodePath: "/usr/bin/node",
+    node: () => ({ file: "/usr/bin/node", args: ["--flag"] }),
   });
   assert.equal(start.file, "/opt/rpb");
   assert.deepEqual(start.args, [
@@ -60,13 +64,16 @@ test("a given socket has no instance; a given definition directory and command a
 test("a launch that belongs to a trace is left to the Hello that says so", () => {
   const choice = { endpoint: "/run/x.sock", instance: undefined };
   const options = { ...OPTIONS, traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
-  const start = planBrokerStart(choice, options, { places: placesWith({}), nodePath: "/n" });
+  const start = planBrokerStart(choice, options, {
+    places: placesWith({}),
+    node: () => ({ file: "/n", args: ["--flag"] }),
+  });
   assert.ok(!start.args.includes("--launch"));
 });
 
 test("our own broker keeps the caller's certificates for backends; what the caller starts instead gets them as they are", () => {
   const choice = { endpoint: "/run/x.sock", instance: undefined };
-  const at = { places: placesWith({ NODE_EXTRA_CA_CERTS: "/ca.pem" }), nodePath: "/n" };
+  const at = { places: placesWith({ NODE_EXTRA_CA_CERTS: "/ca.pem" }), node: () => ({ file: "/n", args: ["--flag"] }) };
   assert.deepEqual(planBrokerStart(choice, OPTIONS, at).env, { RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS: "/ca.pem" });
   const broker = { startCommand: { file: "npx", args: ["rpb"] } };
   assert.deepEqual(planBrokerStart(choice, { ...OPTIONS, broker }, at).env, { NODE_EXTRA_CA_CERTS: "/ca.pem" });
@@ -94,6 +101,9 @@ test("the broker gets the caller's environment without what belongs to the calle
     UNSET: undefined,
   };
   const choice = { endpoint: "/run/x.sock", instance: undefined };
-  const { env } = planBrokerStart(choice, OPTIONS, { places: placesWith({ ...kept, ...dropped }), nodePath: "/n" });
+  const { env } = planBrokerStart(choice, OPTIONS, {
+    places: placesWith({ ...kept, ...dropped }),
+    node: () => ({ file: "/n", args: ["--flag"] }),
+  });
   assert.deepEqual(env, kept);
 });

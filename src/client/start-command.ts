@@ -21,16 +21,16 @@ export interface BrokerStart {
  */
 export const STARTED_BROKER_IDLE_EXIT = "10m";
 
-/** What the client starts when no broker listens at `choice`. `nodePath` is the running Node's executable. */
+/**
+ * What the client starts when no broker listens at `choice`. `node` says how to run a program of ours; it is asked unless
+ * the caller names a program.
+ */
 export function planBrokerStart(
   choice: BrokerChoice,
   options: ConnectOptions,
-  at: { places: PlaceInputs; nodePath: string },
+  at: { places: PlaceInputs; node: () => StartCommand },
 ): BrokerStart {
-  const command: StartCommand = options.broker?.startCommand ?? {
-    file: at.nodePath,
-    args: [ownBrokerScript(import.meta.url)],
-  };
+  const command: StartCommand = options.broker?.startCommand ?? ownBroker(at.node());
   const idle = ["--idle-exit", STARTED_BROKER_IDLE_EXIT];
   const instance = choice.instance === undefined ? [] : ["--instance", instanceId(choice.instance)];
   const definitions =
@@ -55,6 +55,10 @@ export function brokerLogPath(places: PlaceInputs, choice: BrokerChoice): string
   const given = (): string => `${posix.basename(endpoint, ".sock")}-${hash16(endpoint)}`;
   const leaf = instance === undefined ? given() : instanceId(instance).replace(":", "-");
   return posix.join(logDirectory(places), `broker-${leaf}.log`);
+}
+
+function ownBroker({ file, args }: StartCommand): StartCommand {
+  return { file, args: [...args, ownBrokerScript(import.meta.url)] };
 }
 
 /** The package's command line. Run from the sources, it is the built one: a broker is started by plain Node. */

@@ -5,6 +5,7 @@ import type { Platform } from "./ports.ts";
 
 /** The system clock needs no system to be loaded. */
 export { systemClock } from "./node/clock.ts";
+export { closeUnaskedDebugger, ignoreDebugSignal } from "./node/debug-signal.ts";
 export {
   onHangupSignal,
   onTerminationSignal,

@@ -225,15 +225,28 @@ export interface SpawnedProcess extends ProcessHandle {
   readonly exitStatus: ExitStatus | undefined;
 }
 
-export interface Processes {
+/** This process. */
+export interface OwnProcess {
   readonly selfPid: number;
   readonly selfUid: number;
-  /** Canonical path of our own executable. */
+  /** Canonical path of our own executable. @throws BrokerError PLATFORM_UNSUPPORTED without /proc, IO_FAILED */
   readonly selfExePath: string;
   /** Canonical path of the script the executable was given, when it is an interpreter that runs one. */
   readonly selfScriptPath: string | undefined;
+  /**
+   * Our interpreter, for a program of ours, and the arguments in front of its script: no debugger on SIGUSR1, where the
+   * interpreter can be told so.
+   *
+   * @throws BrokerError PLATFORM_UNSUPPORTED without /proc and in a single executable, IO_FAILED
+   */
+  readonly selfNode: { readonly file: string; readonly args: readonly string[] };
   /** How this process was started, by the paths that were given: what is at them now may be a newer version. */
   readonly selfCommand: { readonly file: string; readonly args: readonly string[] };
+  /** For what has to observe processes. @throws BrokerError PLATFORM_UNSUPPORTED when the system shows none, IO_FAILED */
+  requireProc(): void;
+}
+
+export interface Processes extends OwnProcess {
   /**
    * Starts `file` detached: new session, stdin on the null device.
    *

@@ -5,39 +5,27 @@
  * close-on-exec), makes a new session, and reaps the child when it ends, so that no zombie is left.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process";
-import { closeSync, openSync, readSync, realpathSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { abortError, type Deadline } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf } from "../errno.ts";
 import type { ExitStatus, Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports.ts";
 import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
 import { openProcess } from "./process-handle.ts";
+import { createOwnProcess } from "./self.ts";
 import { countConnections } from "./unix-connections.ts";
 
 export function createProcesses(): Processes {
-  return {
-    selfPid: process.pid,
-    selfUid: process.geteuid?.() ?? -1,
-    selfExePath: realpathSync("/proc/self/exe"),
-    selfScriptPath: scriptPath(),
-    selfCommand: { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] },
-    spawn: (options) => start(options, options.outputFd ?? "ignore").then(({ child }) => createSpawned(child)),
+  // Assigned to, not spread: its properties are looked up when they are asked for.
+  return Object.assign(createOwnProcess(), {
+    spawn: (options: SpawnOptions) =>
+      start(options, options.outputFd ?? "ignore").then(({ child }) => createSpawned(child)),
     spawnAndAwaitLine,
     inspect: readFacts,
     open: openProcess,
     findDescendants,
     countConnections,
-  };
-}
-
-function scriptPath(): string | undefined {
-  const script = process.argv[1];
-  if (script === undefined) return undefined;
-  try {
-    return realpathSync(script);
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 /** More than any magic number needs (execve(2): the kernel itself looks at 256 bytes). */

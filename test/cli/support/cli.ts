@@ -79,6 +79,7 @@ async function runCli(
       },
     }),
     onHangup: () => ({ dispose() {} }),
+    closeUnaskedDebugger() {},
     heap: async () => ({ keepSmall() {}, tidy() {} }),
     onTermination: () => ({ dispose() {} }),
     endOutput: async () => {},

@@ -1,0 +1,26 @@
+/**
+ * SIGUSR1 of a daemon. Node opens its debugger on a TCP port when that signal comes: any process of this machine could then
+ * run code in the daemon. A listener takes the place of Node's own handler, which cannot be brought back, so it stays for the
+ * life of the process. It keeps nothing alive, and listeners of the program's own run beside it.
+ *
+ * Before the first statement of a program runs, Node's handler is there (some 20 ms). Where Node has the flag for it, our own
+ * brokers are started without (platform/linux/self.ts).
+ */
+
+/** From now on SIGUSR1 is ignored. May be called again. Without effect in a worker thread, which gets no signals. */
+export function ignoreDebugSignal(): void {
+  if (!process.listeners("SIGUSR1").includes(ignore)) process.on("SIGUSR1", ignore);
+}
+
+function ignore(): void {}
+
+/**
+ * Closes a debugger that the signal opened before it was ignored. One that the command line or NODE_OPTIONS asks for stays. Not
+ * for a process in which the program itself may have opened one (`inspector.open`).
+ */
+export function closeUnaskedDebugger(): void {
+  const asked = [...process.execArgv, process.env.NODE_OPTIONS ?? ""].some((text) => /(^|\s)--inspect/.test(text));
+  if (asked) return;
+  const inspector = process.getBuiltinModule("node:inspector");
+  if (inspector.url() !== undefined) inspector.close();
+}
