@@ -1,5 +1,6 @@
 /** Entry `running-process-broker`: errors, version, and the registration of services. */
 
+import { coded, codedNow } from "./base/system-error.ts";
 import { defineService, type ServiceDraft } from "./model/define-service.ts";
 import { definitionDirectory } from "./model/places.ts";
 import type { ServiceDefinition } from "./model/service-definition.ts";
@@ -33,17 +34,19 @@ export interface OpenServicesOptions {
   readonly env?: Env;
 }
 
-/** @throws BrokerError PLATFORM_UNSUPPORTED */
+/** @throws BrokerError PLATFORM_UNSUPPORTED, HOME_UNKNOWN, IO_FAILED */
 export async function openServices(options: OpenServicesOptions = {}): Promise<Services> {
-  const directory = options.directory ?? definitionDirectory(placeInputs(options.env ?? processEnv())).path;
-  const store = createDefinitionStore((await loadPlatform()).files, directory);
-  return {
-    directory,
-    add: (draft) => store.save(defineService(draft)),
-    get: (service) => store.load(service),
-    list: () => store.list(),
-    remove: (service) => store.remove(service),
-  };
+  return coded(async () => {
+    const directory = options.directory ?? definitionDirectory(placeInputs(options.env ?? processEnv())).path;
+    const store = createDefinitionStore((await loadPlatform()).files, directory);
+    return {
+      directory,
+      add: (draft) => codedNow(() => store.save(defineService(draft))),
+      get: (service) => codedNow(() => store.load(service)),
+      list: () => codedNow(() => store.list()),
+      remove: (service) => codedNow(() => store.remove(service)),
+    };
+  });
 }
 
 // For users.

@@ -4,6 +4,7 @@
  *   import { serve } from "running-process-broker/backend";
  *   await serve({ protocol: 0xf001, handle: ({ payload }) => format(payload) });
  */
+import { coded } from "../base/system-error.ts";
 import {
   ignoreDebugSignal,
   loadPlatform,
@@ -30,11 +31,13 @@ if (isLaunched(processEnv())) ignoreDebugSignal();
  * @throws BrokerError as `serveBackend`; PLATFORM_UNSUPPORTED
  */
 export async function serve<S>(options: ServeOptions<S>): Promise<RunningBackend> {
-  ignoreDebugSignal();
-  tolerateOutputErrors();
-  const launchEnv = takeLaunchEnvironment();
-  const platform = await loadPlatform();
-  return serveBackend({ onError: printError, ...options }, { platform, launchEnv, onTerminationSignal });
+  return coded(async () => {
+    ignoreDebugSignal();
+    tolerateOutputErrors();
+    const launchEnv = takeLaunchEnvironment();
+    const platform = await loadPlatform();
+    return serveBackend({ onError: printError, ...options }, { platform, launchEnv, onTerminationSignal });
+  });
 }
 
 /**

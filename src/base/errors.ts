@@ -215,7 +215,8 @@ export const ERROR_TABLE = {
     exit: 69,
     retry: "never",
     fix: "us",
-    about: "This operating system is not supported by this release.",
+    about:
+      "This operating system is not supported by this release, or lacks what it needs: the native part of this package, /proc for what starts a broker, a Node to run it with.",
   },
   SPAWN_FAILED: {
     exit: 69,
@@ -310,6 +311,13 @@ export const ERROR_TABLE = {
     retry: "never",
     fix: "operator",
     about: "Another live process serves the endpoint a backend was to bind, or holds its lock file.",
+  },
+  HOME_UNKNOWN: {
+    exit: 78,
+    retry: "never",
+    fix: "operator",
+    about:
+      "A directory below the user's home is needed, and HOME is unset or relative and the system has no account of this user.",
   },
   RESTART_FAILED: {
     exit: 70,

@@ -7,6 +7,7 @@
  */
 import { Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
+import { coded } from "../base/system-error.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
 import { instanceId } from "../model/names.ts";
 import { type PlaceInputs, runtimeDirectory } from "../model/places.ts";
@@ -61,7 +62,7 @@ const LARGE_FRAME_QUOTA_BYTES = 4 * MAX_FRAME_BODY_BYTES;
  * Starts a broker and resolves once it accepts. It is a guest in its process: a backend that it launches inherits every
  * descriptor of the program's that is not close-on-exec.
  *
- * @throws BrokerError OPTION_INVALID, BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG and others; nothing is left behind
+ * @throws BrokerError OPTION_INVALID, PLATFORM_UNSUPPORTED (no /proc), BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG and others; nothing is left behind
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   if (
@@ -70,14 +71,18 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   ) {
     throw new BrokerError("OPTION_INVALID", "max_connections must be greater than zero");
   }
-  const broker = new RunningBroker(options);
-  try {
-    await broker.start();
-  } catch (error) {
-    broker.giveUp();
-    throw error;
-  }
-  return broker;
+  return coded(async () => {
+    // It could prove no backend and watch none.
+    options.platform.processes.requireProc();
+    const broker = new RunningBroker(options);
+    try {
+      await broker.start();
+    } catch (error) {
+      broker.giveUp();
+      throw error;
+    }
+    return broker;
+  });
 }
 
 class RunningBroker implements Broker {

@@ -63,5 +63,10 @@ test("an error of no code is a fault of ours, with its stack", () => {
     describeFailure(error).join("\n"),
     /^rpb: \[INTERNAL\] this is a fault of rpb itself.*oops\n.*exit\.test/,
   );
-  assert.deepEqual(failureToJson("oops"), { code: "INTERNAL", message: "oops", exit: 70, retry: "never" });
+  assert.deepEqual(failureToJson("oops"), {
+    code: "INTERNAL",
+    message: "this is a fault of running-process-broker, please report it: oops",
+    exit: 70,
+    retry: "later",
+  });
 });

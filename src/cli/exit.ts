@@ -1,16 +1,15 @@
 /** From a failure to what the user sees: the one place that knows exit codes and error lines of `rpb`. */
 
-import { type BrokerErrorCode, ERROR_TABLE, type ErrorRow, isBrokerError } from "../base/errors.ts";
+import { type BrokerErrorCode, ERROR_TABLE, type ErrorRow } from "../base/errors.ts";
 import { jsonLine } from "../base/printable.ts";
+import { brokerErrorFrom } from "../base/system-error.ts";
 import type { ProcessIo } from "./process-io.ts";
 
 /** Usage errors, as getopt programs have it. */
 export const EXIT_USAGE = 2;
-/** sysexits.h EX_SOFTWARE: a fault of ours. */
-const EXIT_INTERNAL = ERROR_TABLE.INTERNAL.exit;
 
 export function exitCodeOf(error: unknown): number {
-  return isBrokerError(error) ? rowOf(error.code).exit : EXIT_INTERNAL;
+  return rowOf(brokerErrorFrom(error).code).exit;
 }
 
 /** An error of another copy of this package may have a code that this one does not know. */
@@ -41,9 +40,10 @@ const HINTS: Partial<Record<BrokerErrorCode, string>> = {
   BACKEND_SPAWN_FAILED: "try the definition with: rpb service check <name> --version <version>",
 };
 
-export function describeFailure(error: unknown): string[] {
-  if (!isBrokerError(error)) {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+export function describeFailure(thrown: unknown): string[] {
+  const error = brokerErrorFrom(thrown);
+  if (error.code === "INTERNAL" && error.cause instanceof Error) {
+    const text = error.cause.stack ?? error.cause.message;
     return `rpb: [INTERNAL] this is a fault of rpb itself, please report it: ${text}`.split("\n");
   }
   const { retryAfterMs, logTail, logPath } = error.details;
@@ -61,15 +61,8 @@ export function describeFailure(error: unknown): string[] {
 }
 
 /** The fields of a failure that programs may rely on; absent ones are left out. */
-export function failureToJson(error: unknown): Record<string, unknown> {
-  if (!isBrokerError(error)) {
-    return {
-      code: "INTERNAL",
-      message: error instanceof Error ? error.message : String(error),
-      exit: EXIT_INTERNAL,
-      retry: "never",
-    };
-  }
+export function failureToJson(thrown: unknown): Record<string, unknown> {
+  const error = brokerErrorFrom(thrown);
   return {
     code: error.code,
     message: error.reason,

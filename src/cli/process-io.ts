@@ -15,6 +15,7 @@ import {
   onTerminationSignal,
   processEnv,
   tolerateOutputErrors,
+  workingDirectory,
 } from "../platform/platform.ts";
 import type { Env } from "../platform/ports.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -23,6 +24,7 @@ export interface ProcessIo extends Output {
   /** Arguments without interpreter and script. */
   readonly args: readonly string[];
   readonly env: Env;
+  /** Throws BrokerError IO_FAILED when it is gone. */
   readonly cwd: string;
   /** For verbs that become a daemon. */
   heap(): Promise<OwnHeap>;
@@ -48,9 +50,8 @@ export function createProcessIo(): ProcessIo {
   return {
     args: process.argv.slice(2),
     env: processEnv(),
-    // A daemon may have been started in a directory that is gone; only relative paths need it.
     get cwd(): string {
-      return process.cwd();
+      return workingDirectory();
     },
     heap: loadOwnHeap,
     closeUnaskedDebugger,

@@ -5,7 +5,8 @@
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
-import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { type BrokerError, hasCode } from "../base/errors.ts";
+import { brokerErrorFrom } from "../base/system-error.ts";
 import type { PlaceInputs } from "../model/places.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { HandoffWish } from "./connect-with.ts";
@@ -87,17 +88,25 @@ async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: (
       Promise.all([system.loadPlatform(), import("./runtime.ts"), prepare()]);
     const [platform, { connectWith }, { wish, finish }] = await box.run("loading the client", load);
     return finish(await connectWith({ platform, places: system.places(env), box }, options, wish));
-  } catch (error) {
+  } catch (thrown) {
+    // Whatever lacks, the caller hears a code, and its own path is taken.
+    const error = brokerErrorFrom(thrown);
     const { fallback } = options;
-    if (fallback === undefined || !isBrokerError(error) || hasCode(error, ...NO_FALLBACK)) throw error;
-    const { finish } = await prepare();
+    if (fallback === undefined || hasCode(error, ...NO_FALLBACK)) throw error;
     const socket = await takeFallback(fallback, error, { clock, signal: options.signal });
-    return finish({
-      route: "fallback",
-      fallbackReason: error,
-      timings: { totalMs: clock.monotonicMs() - startedAt },
-      socket,
-    });
+    try {
+      const { finish } = await prepare();
+      return finish({
+        route: "fallback",
+        fallbackReason: error,
+        timings: { totalMs: clock.monotonicMs() - startedAt },
+        socket,
+      });
+    } catch (late) {
+      // Without the code of a session there is none; the reason for that is the first one.
+      socket.destroy();
+      throw brokerErrorFrom(late);
+    }
   }
 }
 

@@ -142,6 +142,7 @@ export type Connected = Route & { readonly socket: Socket };
 
 /** @throws BrokerError OPTION_INVALID (`details.check` names the option), NAME_INVALID, VERSION_INVALID */
 export function checkConnectOptions(options: ConnectOptions): void {
+  if (typeof options !== "object" || options === null) throw invalid("options", options, "an object");
   requireText("service", options.service);
   checkName("service name", options.service);
   requireText("version", options.version, MAX_WANTED_VERSION_BYTES);

@@ -227,3 +227,23 @@ function win32(env: Env): Partial<PlaceInputs> {
 function inputs(at: Partial<PlaceInputs>): PlaceInputs {
   return { os: "linux", env: {}, uid: 1000, home: "/home/u", ...at };
 }
+
+test("a user without a home directory hears what to set, and still has logs", () => {
+  const at: PlaceInputs = { os: "linux", env: {}, uid: 54321, home: "" };
+  const unknown = (given: PlaceInputs, words: RegExp): void => {
+    assert.throws(
+      () => definitionDirectory(given),
+      (error) =>
+        hasCode(error, "HOME_UNKNOWN") &&
+        words.test(error.message) &&
+        /RUNNING_PROCESS_SERVICE_DEF_DIR/.test(error.message),
+    );
+  };
+  unknown(at, /no account of uid 54321/);
+  unknown({ ...at, home: "ann" }, /HOME is "ann", which is no absolute path/);
+  assert.equal(definitionDirectory({ ...at, env: { RUNNING_PROCESS_SERVICE_DEF_DIR: "/d" } }).path, "/d");
+  assert.equal(definitionDirectory({ ...at, env: { XDG_CONFIG_HOME: "/c" } }).path, "/c/running-process/services");
+  assert.equal(logDirectory(at), "/tmp/running-process-54321/logs");
+  assert.equal(logDirectory({ ...at, env: { XDG_RUNTIME_DIR: "/run/u" } }), "/run/u/running-process/logs");
+  assert.equal(logDirectory({ ...at, env: { XDG_STATE_HOME: "/s" } }), "/s/running-process/logs");
+});

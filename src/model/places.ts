@@ -14,7 +14,7 @@ export interface PlaceInputs {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Numeric user id; ignored on Windows. */
   readonly uid: number;
-  /** Home directory as the system knows it. */
+  /** Home directory as the environment or the system knows it; empty when neither does. */
   readonly home: string;
 }
 
@@ -75,9 +75,17 @@ export function manifestDirectory(at: PlaceInputs): string {
   return set(at.env.RUNNING_PROCESS_MANIFEST_DIR) ?? under(at, "data", "manifests");
 }
 
-/** Directory of broker and backend logs (ours; the reference keeps none). */
+/**
+ * Directory of broker and backend logs (ours; the reference keeps none). Logs of a user without a home directory are
+ * beside the sockets: they can be lost with a reboot, and a backend is launched all the same.
+ */
 export function logDirectory(at: PlaceInputs): string {
-  return set(at.env.RUNNING_PROCESS_BROKER_LOG_DIR) ?? under(at, "state", "logs");
+  const given = set(at.env.RUNNING_PROCESS_BROKER_LOG_DIR);
+  if (given !== undefined) return given;
+  const homeless = at.os === "linux" && at.home === "" && set(at.env.XDG_STATE_HOME) === undefined;
+  if (!homeless) return under(at, "state", "logs");
+  const base = set(at.env.XDG_RUNTIME_DIR);
+  return base === undefined ? `/tmp/running-process-${at.uid}/logs` : below(base, "running-process", "logs");
 }
 
 /** First 8 bytes of BLAKE3 as 16 lower-case hex digits. */
@@ -90,10 +98,10 @@ function under(at: PlaceInputs, kind: "config" | "data" | "state", leaf: string)
     case "linux": {
       const variable = { config: "XDG_CONFIG_HOME", data: "XDG_DATA_HOME", state: "XDG_STATE_HOME" }[kind];
       const fallback = { config: ".config", data: ".local/share", state: ".local/state" }[kind];
-      return below(set(at.env[variable]) ?? below(at.home, fallback), "running-process", leaf);
+      return below(set(at.env[variable]) ?? below(homeOf(at), fallback), "running-process", leaf);
     }
     case "darwin":
-      return below(at.home, "Library", "Application Support", "running-process", leaf);
+      return below(homeOf(at), "Library", "Application Support", "running-process", leaf);
     case "win32": {
       const base = kind === "state" ? set(at.env.LOCALAPPDATA) : set(at.env.APPDATA);
       return win32.join(base ?? "C:\\ProgramData", "running-process", leaf);
@@ -107,6 +115,20 @@ function under(at: PlaceInputs, kind: "config" | "data" | "state", leaf: string)
  */
 function below(base: string, ...names: readonly string[]): string {
   return (base.endsWith("/") ? base : `${base}/`) + names.join("/");
+}
+
+/** @throws BrokerError HOME_UNKNOWN */
+function homeOf({ home, uid }: PlaceInputs): string {
+  if (home.startsWith("/")) return home;
+  const why =
+    home === ""
+      ? `HOME is not set and the system has no account of uid ${uid}`
+      : `HOME is ${JSON.stringify(home)}, which is no absolute path`;
+  throw new BrokerError(
+    "HOME_UNKNOWN",
+    `the home directory is not known: ${why}; set HOME, or the variables of the directory itself: RUNNING_PROCESS_SERVICE_DEF_DIR for definitions, RUNNING_PROCESS_BROKER_LOG_DIR for logs`,
+    { details: { check: "HOME" } },
+  );
 }
 
 function set(value: string | undefined): string | undefined {

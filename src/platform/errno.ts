@@ -1,31 +1,29 @@
-/** errno to coded error: the one place where a failed system call gets its words. */
-import { BrokerError } from "../base/errors.ts";
+/** errno to coded error: the one place where a failed system call of a port gets its words. */
+import type { BrokerError } from "../base/errors.ts";
+import { nodeErrno, systemCallFailed } from "../base/system-error.ts";
 
 /** @param errno symbolic name, such as `ECONNREFUSED` */
 export function ioFailed(syscall: string, errno: string, path?: string): BrokerError {
-  const where = path === undefined ? "" : ` ${path}`;
-  return new BrokerError("IO_FAILED", `${syscall}${where} failed: ${errno}`, {
-    details: { syscall, errno, ...(path !== undefined && { path }) },
-  });
+  return systemCallFailed({ syscall, errno, path });
 }
 
 /** For errors thrown by node:fs and friends; anything without an errno is passed on. */
 export function fromNodeError(error: unknown, path?: string): unknown {
-  const { code, syscall, path: failed } = error as NodeJS.ErrnoException;
-  if (typeof code !== "string" || !/^E[A-Z0-9]+$/.test(code)) return error;
-  const at = path ?? failed;
-  return new BrokerError(
-    "IO_FAILED",
-    `${syscall ?? "system call"}${at === undefined ? "" : ` ${at}`} failed: ${code}`,
-    {
-      details: { errno: code, ...(syscall !== undefined && { syscall }), ...(at !== undefined && { path: at }) },
-      cause: error,
-    },
-  );
+  const errno = nodeErrno(error);
+  if (errno === undefined) return error;
+  const { syscall, path: failed } = error as NodeJS.ErrnoException;
+  return systemCallFailed({ syscall, errno, path: path ?? failed }, error);
+}
+
+/** Runs work of node:fs. @throws BrokerError IO_FAILED when a system call in it fails */
+export function attempt<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw fromNodeError(error, path);
+  }
 }
 
 export function errnoOf(error: unknown): string | undefined {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (typeof code === "string" && code.startsWith("E")) return code;
-  return (error as { details?: { errno?: string } } | undefined)?.details?.errno;
+  return nodeErrno(error) ?? (error as { details?: { errno?: string } } | undefined)?.details?.errno;
 }

@@ -1,5 +1,6 @@
 /** The real platform: the one place that chooses an operating system. */
 import { BrokerError, reasonOf } from "../base/errors.ts";
+import { brokerErrorFrom, codedNow, nodeErrno, systemCallFailed } from "../base/system-error.ts";
 import type { OwnHeap } from "./node/own-heap.ts";
 import type { Platform } from "./ports.ts";
 
@@ -14,6 +15,7 @@ export {
   processEnv,
   takeLaunchEnvironment,
   tolerateOutputErrors,
+  workingDirectory,
 } from "./node/own-process.ts";
 export type { OwnHeap };
 
@@ -21,16 +23,17 @@ export type { OwnHeap };
  * One platform per call; nothing is shared or kept alive by it. Its modules (and koffi) are loaded by the first call,
  * so that whoever never needs the system does not pay for it.
  *
- * @throws BrokerError PLATFORM_UNSUPPORTED on anything but Linux, and where its native part was not installed
+ * @throws BrokerError PLATFORM_UNSUPPORTED on anything but Linux, and where its native part is missing or may not be
+ * loaded; IO_FAILED when a file of this package cannot be read now (EMFILE)
  */
 export async function loadPlatform(): Promise<Platform> {
   if (process.platform !== "linux") {
     throw new BrokerError("PLATFORM_UNSUPPORTED", `this release runs on Linux, not on ${process.platform}`);
   }
   const { createLinuxPlatform } = await import("./linux/platform.ts").catch((error: unknown) => {
-    throw withoutNative(error);
+    throw notLoaded(error);
   });
-  return createLinuxPlatform();
+  return codedNow(createLinuxPlatform);
 }
 
 /**
@@ -52,15 +55,21 @@ function parentChannelFd(): number | undefined {
 }
 
 /** koffi, which is part of this package, looks for its native code in a package of its own for each processor. */
-function withoutNative(error: unknown): unknown {
+function notLoaded(error: unknown): BrokerError {
   const reason = reasonOf(error);
-  if (!/koffi/i.test(reason)) return error;
   const name = `@koromix/koffi-${process.platform}-${process.arch}`;
-  return new BrokerError(
-    "PLATFORM_UNSUPPORTED",
-    `the native part could not be loaded (${reason}): it is the optional dependency ${name}, which npm leaves out with --omit=optional`,
-    { cause: error },
-  );
+  // dlopen(3) tells by its text alone that descriptors ran out.
+  if (/too many open files/i.test(reason))
+    return systemCallFailed({ syscall: "dlopen", errno: "EMFILE", path: name }, error);
+  if (nodeErrno(error) !== undefined || !/koffi|libc\.so|shared object/i.test(reason)) return brokerErrorFrom(error);
+  const cure = /failed to map|not permitted|permission denied/i.test(reason)
+    ? `${name} must lie on a file system from which programs may be run (it is mounted noexec, or a security policy forbids it)`
+    : /libc\.so/.test(reason)
+      ? "it needs the GNU C library"
+      : `it is the optional dependency ${name}, which npm leaves out with --omit=optional`;
+  return new BrokerError("PLATFORM_UNSUPPORTED", `the native part could not be loaded (${reason}): ${cure}`, {
+    cause: error,
+  });
 }
 
 /** Loaded by its first call: only a daemon has use for it. */

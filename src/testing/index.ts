@@ -3,8 +3,10 @@
  * returns when it passes and throws a ConformanceError when it does not, so that any test runner can use it.
  */
 
+import { brokerErrorFrom } from "../base/system-error.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { loadPlatform } from "../platform/platform.ts";
+import { ConformanceError } from "./conformance-error.ts";
 import { checkProbeResponds as checkProbeRespondsOn, type ExpectedBackend } from "./probe-check.ts";
 
 /**
@@ -13,7 +15,11 @@ import { checkProbeResponds as checkProbeRespondsOn, type ExpectedBackend } from
  * @throws ConformanceError `probe`, `identity-mismatch`; BrokerError PLATFORM_UNSUPPORTED
  */
 export async function checkProbeResponds(expected: ExpectedBackend): Promise<BackendIdentity> {
-  return checkProbeRespondsOn(await loadPlatform(), expected);
+  try {
+    return await checkProbeRespondsOn(await loadPlatform(), expected);
+  } catch (error) {
+    throw error instanceof ConformanceError ? error : brokerErrorFrom(error);
+  }
 }
 
 export type { ConformanceKind } from "./conformance-error.ts";

@@ -3,27 +3,33 @@ import { readdirSync, readFileSync, statfsSync } from "node:fs";
 import { hostname } from "node:os";
 import { BrokerError } from "../../base/errors.ts";
 import { hash16 } from "../../model/places.ts";
-import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { Host } from "../ports.ts";
 import { getrandom, lastErrno } from "./libc.ts";
 
 const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
+const UNKNOWN_BOOT = "unknown";
 
 export function createHost(): Host {
-  const bootId = readTrimmed(BOOT_ID_FILE) ?? "unknown";
+  // Looked up when asked for, and remembered: neither changes while the machine runs.
+  let known: string | undefined;
+  const bootId = (): string => {
+    known ??= readTrimmed(BOOT_ID_FILE) ?? UNKNOWN_BOOT;
+    return known;
+  };
   let userHash: string | undefined;
   return {
     os: "linux",
     isPrivileged: () => process.geteuid?.() === 0,
     userHash: () => {
       // The real uid and the machine id; a machine without one gets the boot id, as later versions of the reference do.
-      userHash ??= hash16(`${process.getuid?.()}:${machineId() ?? `boot:${requireBootId(bootId)}`}`);
+      userHash ??= hash16(`${process.getuid?.()}:${machineId() ?? `boot:${requireBootId(bootId())}`}`);
       return userHash;
     },
-    bootId: () => bootId,
-    machineId: () => machineId() ?? `boot:${bootId}`,
-    hostname: () => hostname() || "unknown",
+    bootId,
+    machineId: () => machineId() ?? `boot:${bootId()}`,
+    hostname: () => attempt("host name", hostname) || "unknown",
     randomBytes,
     inodeUsage,
     descriptorUsage,
@@ -53,10 +59,10 @@ function machineId(): string | undefined {
 }
 
 function requireBootId(bootId: string): string {
-  if (bootId !== "unknown") return bootId;
+  if (bootId !== UNKNOWN_BOOT) return bootId;
   throw new BrokerError(
     "IO_FAILED",
-    `this machine has no id: neither ${MACHINE_ID_FILES.join(" nor ")} nor ${BOOT_ID_FILE} can be read`,
+    `this machine has no id: neither ${MACHINE_ID_FILES.join(" nor ")} nor ${BOOT_ID_FILE} can be read: mount /proc, or make one with systemd-machine-id-setup`,
     { details: { errno: "ENOENT" } },
   );
 }
@@ -81,10 +87,12 @@ function inodeUsage(path: string): { total: bigint; free: bigint } | undefined {
 }
 
 function descriptorUsage(): { open: number; limit: number } {
-  const limit = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-  return {
-    // The directory itself is open while it is read.
-    open: readdirSync("/proc/self/fd").length - 1,
-    limit: limit === undefined || limit === "unlimited" ? Number.POSITIVE_INFINITY : Number(limit),
-  };
+  return attempt("/proc/self", () => {
+    const limit = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    return {
+      // The directory itself is open while it is read.
+      open: readdirSync("/proc/self/fd").length - 1,
+      limit: limit === undefined || limit === "unlimited" ? Number.POSITIVE_INFINITY : Number(limit),
+    };
+  });
 }

@@ -7,7 +7,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, un
 import type { Deadline } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
-import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { FileLock, Locks } from "../ports.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
 
@@ -24,7 +24,7 @@ function tryAcquire(path: string): FileLock | undefined {
       if (errno === "EAGAIN") return undefined;
       throw ioFailed("flock", errno, path);
     }
-    if (isCurrent(fd, path)) return createLock(fd, path);
+    if (isCurrentOrClose(fd, path)) return createLock(fd, path);
     // Its holder removed it between our open and our lock: what we hold is a file nobody else can find.
     closeSync(fd);
   }
@@ -64,10 +64,14 @@ function openLockFile(path: string): number {
     if (errnoOf(error) === "ELOOP") throw insecure(path, "it is a link");
     throw fromNodeError(error, path);
   }
-  const facts = fstatSync(fd);
-  if (facts.isFile() && facts.uid === process.geteuid?.()) return fd;
-  closeSync(fd);
-  throw insecure(path, facts.isFile() ? `it belongs to uid ${facts.uid}` : "it is not a regular file");
+  try {
+    const facts = fstatSync(fd);
+    if (facts.isFile() && facts.uid === process.geteuid?.()) return fd;
+    throw insecure(path, facts.isFile() ? `it belongs to uid ${facts.uid}` : "it is not a regular file");
+  } catch (error) {
+    closeSync(fd);
+    throw fromNodeError(error, path);
+  }
 }
 
 function insecure(path: string, why: string): BrokerError {
@@ -80,12 +84,22 @@ function isCurrent(fd: number, path: string): boolean {
   return current !== undefined && current.ino === mine.ino && current.dev === mine.dev;
 }
 
+/** Closes the descriptor when it cannot be said. @throws BrokerError IO_FAILED */
+function isCurrentOrClose(fd: number, path: string): boolean {
+  try {
+    return isCurrent(fd, path);
+  } catch (error) {
+    closeSync(fd);
+    throw fromNodeError(error, path);
+  }
+}
+
 function createLock(fd: number, path: string): FileLock {
   let held = true;
   return {
     path,
     fd,
-    isCurrent: () => held && isCurrent(fd, path),
+    isCurrent: () => held && attempt(path, () => isCurrent(fd, path)),
     describe(text) {
       ftruncateSync(fd, 0);
       writeSync(fd, text, 0);

@@ -1,5 +1,6 @@
 /** What /proc says about processes (proc(5)). Everything is read at one moment and may be outdated at the next. */
 import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { attempt } from "../errno.ts";
 import type { ProcessFacts } from "../ports.ts";
 import { readProcFile } from "./proc-file.ts";
 
@@ -43,9 +44,9 @@ export function readStat(pid: number): ProcessStat | undefined {
   return { state, sessionId: Number(session), startTime: BigInt(startTime) };
 }
 
-/** Every process id there is right now. */
+/** Every process id there is right now. @throws BrokerError IO_FAILED */
 export function listPids(): number[] {
-  return readdirSync("/proc")
+  return attempt("/proc", () => readdirSync("/proc"))
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
 }

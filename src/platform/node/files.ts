@@ -18,7 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
-import { errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { stampOf } from "./file-stamp.ts";
@@ -69,14 +69,6 @@ export function createFiles({
     watch,
     changeCounter,
   };
-}
-
-function attempt<T>(path: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw fromNodeError(error, path);
-  }
 }
 
 function nodeFacts(path: string): FileFacts | undefined {

@@ -1,7 +1,9 @@
 /** What concerns this process itself: its environment, its signals, its output. */
-import { homedir, userInfo } from "node:os";
+import { userInfo } from "node:os";
 import { inspect } from "node:util";
+import { BrokerError } from "../../base/errors.ts";
 import { printableLines } from "../../base/printable.ts";
+import { nodeErrno } from "../../base/system-error.ts";
 import type { PlaceInputs } from "../../model/places.ts";
 import type { Env } from "../ports.ts";
 
@@ -40,11 +42,30 @@ export function placeInputs(env: Env): PlaceInputs {
   return { os, env, uid: process.getuid?.() ?? 0, home: env.HOME || homeOf() };
 }
 
+/** Empty for a uid without an account (a container run with any uid), which is said where the directory is needed. */
 function homeOf(): string {
   try {
     return userInfo().homedir;
   } catch {
-    return homedir();
+    return "";
+  }
+}
+
+/**
+ * The working directory; programs may run in one that is gone, and only relative paths need it.
+ *
+ * @throws BrokerError IO_FAILED (ENOENT)
+ */
+export function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    const errno = nodeErrno(error) ?? "ENOENT";
+    throw new BrokerError(
+      "IO_FAILED",
+      `the working directory cannot be told: ${errno} (it was removed, or may not be read: change to another one, or give absolute paths)`,
+      { details: { syscall: "getcwd", errno }, cause: error },
+    );
   }
 }
 
