@@ -34,11 +34,13 @@ export interface Transport {
    * Binds and listens: a close-on-exec stream socket whose file has mode 0600 from its first moment.
    * The path's directory must exist and nothing may be at the path.
    *
+   * `blocking`: without O_NONBLOCK, for a process that is given it; `accept` is not for such a one. Default false.
+   *
    * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, IO_FAILED (`details.errno`, EADDRINUSE when something is there)
    */
-  listen(path: string, options?: { backlog?: number }): Listener;
+  listen(path: string, options?: { backlog?: number; blocking?: boolean }): Listener;
   /**
-   * Takes over an inherited listening descriptor and marks it close-on-exec. Consumes `fd`, but only when it is one: a
+   * Takes over an inherited listening descriptor: close-on-exec, and O_NONBLOCK, whoever passed it. Consumes `fd`, but only when it is one: a
    * wrong number can belong to anybody in this process.
    *
    * `asOurs`: from now on the kernel names this process to peers, instead of whoever called listen(2) before.
@@ -52,10 +54,23 @@ export interface Transport {
    * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, DEADLINE_EXCEEDED, IO_FAILED (ENOENT, ECONNREFUSED, …)
    */
   connect(path: string, deadline: Deadline): Promise<Connection>;
-  /** A connected pair: one end for us, the other's descriptor (close-on-exec) for a child; the caller closes it. */
-  pair(): { ours: Connection; theirs: number };
   /**
-   * Takes over an inherited or received stream socket: close-on-exec, non-blocking. Consumes `fd`, also on failure.
+   * Is a live socket bound to the file at `path`, of any type, listening or not? Asks the kernel without connecting: no
+   * process notices. False only when the kernel says that there is none (connect(2): ECONNREFUSED, ENOENT, ENOTDIR); want of
+   * descriptors or rights says nothing.
+   *
+   * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID
+   */
+  isBound(path: string): boolean;
+  /**
+   * A connected pair: one end for us, the other's descriptor (close-on-exec) for a child; the caller closes it.
+   * `theirsBlocking`: default true.
+   *
+   * @throws BrokerError IO_FAILED
+   */
+  pair(options?: { theirsBlocking?: boolean }): { ours: Connection; theirs: number };
+  /**
+   * Takes over an inherited or received stream socket: close-on-exec, and O_NONBLOCK, whoever passed it. Consumes `fd`, also on failure.
    *
    * @throws BrokerError ENDPOINT_INVALID when it is no stream socket
    */
@@ -166,6 +181,12 @@ export interface Connection {
    * @throws as `readExactly`
    */
   readSome(maxBytes: number, deadline: Deadline): MaybePromise<Buffer>;
+  /**
+   * Sets whether O_NONBLOCK is off, for a process that is given a duplicate: the flag belongs to the open file description,
+   * which all duplicates share. The operations of this object never block either way, and once this was called with true they
+   * leave the flag alone. No effect on a closed connection.
+   */
+  setBlocking(blocking: boolean): void;
   /** shutdown(2) in both directions: ends the stream for every process that holds a duplicate. */
   shutdown(): void;
   /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */
@@ -279,6 +300,17 @@ export interface Processes extends OwnProcess {
    * known. Reads a table of all sockets of the machine; not for every request.
    */
   countConnections(options: { path: string; pid: number; handedOverFrom: string }): number | undefined;
+  /**
+   * Inodes of the sockets that were bound to `path` and listen: empty when there are only others. Undefined when the process
+   * `pid` cannot see any that was bound to it: another network namespace, another spelling of the path. Reads a table of all
+   * sockets of the machine; not for every request.
+   */
+  listenersAt(path: string, pid: number): readonly string[] | undefined;
+  /**
+   * Pids of the processes that have one of these sockets open, as far as they show it. `among`: default all, which reads the
+   * descriptors of every process.
+   */
+  holdersOf(sockets: readonly string[], among?: readonly number[]): readonly number[];
 }
 
 // ---------------------------------------------------------------------------------------------------- files

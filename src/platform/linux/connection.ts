@@ -1,7 +1,10 @@
 /**
- * A connected Unix stream as a raw, non-blocking descriptor. Reads are tried at once and wait for readiness only when
- * nothing is there: after accept the first frame usually is. Nothing is read ahead, because what follows a frame may
- * belong to the process that is handed the connection.
+ * A connected Unix stream as a raw descriptor. Reads are tried at once and wait for readiness only when nothing is there:
+ * after accept the first frame usually is. Nothing is read ahead, because what follows a frame may belong to the process
+ * that is handed the connection.
+ *
+ * No call here blocks, whatever the descriptor's O_NONBLOCK: every transfer says MSG_DONTWAIT. The flag belongs to the open
+ * file description, so a process that is given a duplicate decides about it (`setBlocking`).
  *
  * States: open (at most one pending read and one pending write, each with its own watch and timer, or a standing watch
  * instead of pending reads), closed or released (none). `dispose` is the only way out of open.
@@ -15,28 +18,33 @@ import type { Connection, PeerCredentials, ProcessHandle, ReadableWatch, Receive
 import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
 import {
   close,
-  F_DUPFD_CLOEXEC,
+  F_SETFL,
   fcntl,
   lastErrno,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   recv,
   SHUT_RDWR,
   SO_PEERCRED,
   SO_PEERPIDFD,
+  SOCK_NONBLOCK,
   send,
   shutdown,
   socketOption,
 } from "./libc.ts";
 import { createProcessHandle } from "./process-handle.ts";
 import { onceReady, type ReadinessWatch, watchReadiness } from "./readiness.ts";
+import { onceReadyAside } from "./readiness-aside.ts";
 
 /** Bodies are read in steps of this size, so that a peer's claim of 16 MiB costs memory only as the bytes come. */
 const READ_STEP_BYTES = 256 * 1024;
 
-/** Consumes `fd`, which must be a connected, non-blocking stream socket. */
-export function createConnection(fd: number): Connection {
-  return new UnixConnection(fd);
+/** Consumes `fd`, which must be a connected stream socket. `nonBlocking`: is its O_NONBLOCK set? */
+export function createConnection(fd: number, { nonBlocking }: { nonBlocking: boolean } = NON_BLOCKING): Connection {
+  return new UnixConnection(fd, nonBlocking);
 }
+
+const NON_BLOCKING = { nonBlocking: true } as const;
 
 /**
  * For reads of unknown length: a large buffer made for each would be garbage that calls for collections out of all
@@ -56,12 +64,18 @@ class Pending {
 
   constructor(
     private readonly slot: Slot,
-    private readonly owner: { fd: number; reading: Pending | undefined; writing: Pending | undefined },
+    private readonly owner: {
+      fd: number;
+      blocking: boolean;
+      reading: Pending | undefined;
+      writing: Pending | undefined;
+    },
     deadline: Deadline,
     private readonly settled: { readonly resolve: () => void; readonly reject: (error: BrokerError) => void },
   ) {
     const ready = (): void => this.resolve();
-    this.watch = slot === "reading" ? onceReady(owner.fd, "readable", ready) : watchForWriting(owner.fd, ready);
+    if (slot === "writing") this.watch = onceReadyAside(owner.fd, "writable", ready);
+    else this.watch = (owner.blocking ? onceReadyAside : onceReady)(owner.fd, "readable", ready);
     this.timer = deadline.arm(() => this.reject(timedOut(slot)));
   }
 
@@ -85,11 +99,17 @@ class Pending {
 class UnixConnection implements Connection {
   reading: Pending | undefined;
   writing: Pending | undefined;
+  /** Set by `setBlocking`: whoever has a duplicate counts on O_NONBLOCK being off. */
+  blocking = false;
   private open = true;
   private credentials: PeerCredentials | undefined;
   private standingWatch: ReadinessWatch | undefined;
 
-  constructor(readonly fd: number) {}
+  constructor(
+    readonly fd: number,
+    /** Is O_NONBLOCK set? libuv sets it when a watch on the descriptor begins. */
+    private nonBlocking: boolean,
+  ) {}
 
   get peer(): PeerCredentials {
     this.credentials ??= readCredentials(this.fd);
@@ -198,7 +218,17 @@ class UnixConnection implements Connection {
   watchReadable(onReadable: () => void): ReadableWatch {
     if (this.reading !== undefined || this.standingWatch !== undefined) throw new Error("the connection has a reader");
     this.standingWatch = watchReadiness(this.openFd("poll"), "readable", onReadable);
+    this.nonBlocking = true;
     return this.standingWatch;
+  }
+
+  setBlocking(blocking: boolean): void {
+    if (!this.open) return;
+    this.blocking = blocking;
+    if (this.nonBlocking !== blocking) return;
+    // Of the flags that F_SETFL changes a socket of ours has no other one.
+    fcntl(this.fd, F_SETFL, blocking ? 0 : SOCK_NONBLOCK);
+    this.nonBlocking = !blocking;
   }
 
   shutdown(): void {
@@ -241,11 +271,11 @@ class UnixConnection implements Connection {
   }
 
   private receive(room: Buffer, length: number): number {
-    return this.call("recv", recv(this.openFd("recv"), room, length, 0));
+    return this.call("recv", recv(this.openFd("recv"), room, length, MSG_DONTWAIT));
   }
 
   private transmit(bytes: Uint8Array): number {
-    return this.call("send", send(this.openFd("send"), bytes, bytes.length, MSG_NOSIGNAL));
+    return this.call("send", send(this.openFd("send"), bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT));
   }
 
   /** The result of a transfer; -1 for "would block". Interrupted calls count as that, and the loop tries again. */
@@ -261,26 +291,11 @@ class UnixConnection implements Connection {
     if (this[slot] !== undefined) throw new Error(`two operations are ${slot} one connection`);
     if (slot === "reading" && this.standingWatch !== undefined) throw new Error("the connection has a reader");
     if (deadline.passed()) return Promise.reject(timedOut(slot));
+    if (slot === "reading" && !this.blocking) this.nonBlocking = true;
     return new Promise((resolve, reject) => {
       this[slot] = new Pending(slot, this, deadline, { resolve, reject });
     });
   }
-}
-
-/** On a duplicate: libuv aborts the process at a second watch on a descriptor, and one for reading may be armed. */
-function watchForWriting(fd: number, onWritable: () => void): Pick<ReadinessWatch, "stop"> {
-  const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) throw ioFailed("fcntl", lastErrno());
-  const watch = onceReady(copy, "writable", onWritable);
-  let stopped = false;
-  return {
-    stop() {
-      if (stopped) return;
-      stopped = true;
-      watch.stop();
-      close(copy);
-    },
-  };
 }
 
 function timedOut(slot: string): BrokerError {

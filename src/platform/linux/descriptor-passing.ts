@@ -7,7 +7,7 @@
  *     cmsghdr{ len, level, type } + descriptors                            16 + 4 each, rounded up to 8
  */
 import koffi from "koffi";
-import { MSG_NOSIGNAL, recvmsg, SOL_SOCKET, sendmsg } from "./libc.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL, recvmsg, SOL_SOCKET, sendmsg } from "./libc.ts";
 
 /** Bytes that one call moves at most. */
 export const MESSAGE_BYTES = 64 * 1024;
@@ -55,18 +55,22 @@ outgoing.memory.writeInt32LE(SOL_SOCKET, CONTROL + 8);
 outgoing.memory.writeInt32LE(SCM_RIGHTS, CONTROL + 12);
 const incoming = layOut();
 
-/** Sends `bytes` (at most MESSAGE_BYTES) with a duplicate of `descriptor` on the first of them. Bytes sent, or -1 (see `lastErrno`). */
+/**
+ * Sends `bytes` (at most MESSAGE_BYTES) with a duplicate of `descriptor` on the first of them. Never waits. Bytes sent, or
+ * -1 (see `lastErrno`; EAGAIN: nothing was sent).
+ */
 export function sendDescriptor(socket: number, bytes: Uint8Array, descriptor: number): number {
   const { block, memory } = outgoing;
   memory.set(bytes, DATA);
   memory.writeUInt32LE(bytes.length, IOVEC_LENGTH);
   memory.writeInt32LE(descriptor, CONTROL + CMSGHDR_BYTES);
-  return Number(sendmsg(socket, block, MSG_NOSIGNAL));
+  return Number(sendmsg(socket, block, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 /**
  * Receives up to `length` bytes (at most MESSAGE_BYTES) and the descriptors that ride on them, which become the
- * caller's and are close-on-exec. `count` is -1 on failure (see `lastErrno`), 0 at the end of the stream.
+ * caller's and are close-on-exec. Never waits. `count` is -1 on failure (see `lastErrno`; EAGAIN: nothing is there), 0 at
+ * the end of the stream.
  */
 export function receiveDescriptors(
   socket: number,
@@ -76,7 +80,7 @@ export function receiveDescriptors(
   memory.writeUInt32LE(Math.min(length, MESSAGE_BYTES), IOVEC_LENGTH);
   memory.writeUInt32LE(CONTROL_BYTES, CONTROL_LENGTH);
   memory.writeUInt32LE(0, FLAGS);
-  const count = Number(recvmsg(socket, block, MSG_CMSG_CLOEXEC));
+  const count = Number(recvmsg(socket, block, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
   if (count < 0) return { count, bytes: Buffer.alloc(0), descriptors: [] };
   return { count, bytes: Buffer.from(memory.subarray(DATA, DATA + count)), descriptors: receivedDescriptors() };
 }

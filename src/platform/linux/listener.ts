@@ -11,7 +11,9 @@ import {
   accept4,
   bind,
   close,
+  F_GETFL,
   F_SETFD,
+  F_SETFL,
   FD_CLOEXEC,
   fchmod,
   fcntl,
@@ -38,10 +40,16 @@ const ACCEPT_BATCH = 64;
  */
 const LOOK_EVERY = 16;
 
+/** Connections need no flag of their own, and one that is handed over has none to be cleared (connection.ts). */
+const BLOCKING = { nonBlocking: false } as const;
+
 /** @see Transport.listen */
-export function listenOn(path: string, backlog: number = DEFAULT_BACKLOG): Listener {
+export function listenOn(
+  path: string,
+  { backlog = DEFAULT_BACKLOG, blocking = false }: { backlog?: number; blocking?: boolean } = {},
+): Listener {
   const address = socketAddress(path);
-  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
   if (fd < 0) throw ioFailed("socket", lastErrno());
   if (fchmod(fd, 0o600) !== 0) throw failed(fd, "fchmod", path);
   if (bind(fd, address, address.length) !== 0) throw failed(fd, "bind", path);
@@ -61,9 +69,17 @@ export function adoptListener(fd: number, options: { asOurs?: boolean } = {}): L
   if (socketOption(fd, SO_ACCEPTCONN, 1)?.[0] !== 1)
     throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is a socket that does not listen`);
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) throw ioFailed("fcntl", lastErrno());
+  setNonBlocking(fd);
   // net/unix/af_unix.c, unix_listen: also for a socket that listens already it notes down who calls.
   if (options.asOurs && listen(fd, DEFAULT_BACKLOG) !== 0) throw ioFailed("listen", lastErrno());
   return new UnixListener(fd);
+}
+
+/** For accept(2), which knows no MSG_DONTWAIT, and for whom it is given to. @throws BrokerError IO_FAILED */
+export function setNonBlocking(fd: number): void {
+  const flags = fcntl(fd, F_GETFL, 0);
+  if (flags < 0 || (flags & SOCK_NONBLOCK) !== 0) return;
+  if (fcntl(fd, F_SETFL, flags | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
 }
 
 function failed(fd: number, syscall: string, path: string): BrokerError {
@@ -117,9 +133,9 @@ class UnixListener implements Listener {
     const most = alone ? 1 : ACCEPT_BATCH;
     if (alone) this.lone--;
     for (let taken = 0; taken < most && this.watch !== undefined; taken++) {
-      const fd = accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const fd = accept4(this.fd, null, null, SOCK_CLOEXEC);
       if (fd >= 0) {
-        handlers.onConnection(createConnection(fd), alone);
+        handlers.onConnection(createConnection(fd, BLOCKING), alone);
         continue;
       }
       const errno = lastErrno();
@@ -136,12 +152,12 @@ class UnixListener implements Listener {
   private reportError(errno: string, handlers: AcceptHandlers): void {
     const resource = errno === "EMFILE" || errno === "ENFILE";
     const rejected = resource ? this.acceptThroughReserve() : -1;
-    handlers.onError({ errno, resource, ...(rejected >= 0 && { rejected: createConnection(rejected) }) });
+    handlers.onError({ errno, resource, ...(rejected >= 0 && { rejected: createConnection(rejected, BLOCKING) }) });
   }
 
   private acceptThroughReserve(): number {
     if (this.reserve >= 0) close(this.reserve);
-    const fd = accept4(this.fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const fd = accept4(this.fd, null, null, SOCK_CLOEXEC);
     this.reserve = spareDescriptor();
     return fd;
   }

@@ -14,6 +14,7 @@ import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
 import { openProcess } from "./process-handle.ts";
 import { createOwnProcess } from "./self.ts";
 import { countConnections } from "./unix-connections.ts";
+import { holdersOf, listenersAt } from "./unix-listeners.ts";
 
 export function createProcesses(): Processes {
   // Assigned to, not spread: its properties are looked up when they are asked for.
@@ -25,6 +26,8 @@ export function createProcesses(): Processes {
     open: openProcess,
     findDescendants,
     countConnections,
+    listenersAt,
+    holdersOf,
   });
 }
 

@@ -10,30 +10,30 @@ import {
   AF_UNIX,
   close,
   connect,
-  F_GETFL,
   F_SETFD,
-  F_SETFL,
   FD_CLOEXEC,
   fcntl,
   lastErrno,
   SO_TYPE,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   socket,
   socketOption,
   socketpair,
 } from "./libc.ts";
-import { adoptListener, listenOn } from "./listener.ts";
+import { adoptListener, listenOn, setNonBlocking } from "./listener.ts";
 import { socketAddress } from "./socket-address.ts";
 
 /** unix(7): connect on a full backlog gives EAGAIN at once and there is nothing to poll for, so it is tried again. */
 const FULL_BACKLOG_RETRY_MS = 5;
 
 export const unixTransport: Transport = {
-  listen: (path, options) => listenOn(path, options?.backlog),
+  listen: listenOn,
   adoptListener,
   connect: connectTo,
+  isBound,
   pair,
   adoptConnection,
   serveSockets,
@@ -63,13 +63,28 @@ async function connectTo(path: string, deadline: Deadline): Promise<Connection> 
   return createConnection(fd);
 }
 
-function pair(): { ours: Connection; theirs: number } {
+/** What connect(2) says when no socket is bound to the file, or there is no file. */
+const UNBOUND = ["ECONNREFUSED", "ENOENT", "ENOTDIR"];
+
+/**
+ * connect(2) of a socket of another type: the kernel looks the bound socket up by the file's inode, finds that the types
+ * differ, and gives EPROTOTYPE (net/unix/af_unix.c, unix_find_bsd). No connection is made, and no process notices.
+ */
+function isBound(path: string): boolean {
+  const address = socketAddress(path);
+  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return true;
+  const unbound = connect(fd, address, address.length) !== 0 && UNBOUND.includes(lastErrno());
+  close(fd);
+  return !unbound;
+}
+
+function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; theirs: number } {
   const fds = Buffer.alloc(8);
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) !== 0) throw ioFailed("socketpair", lastErrno());
   const [ours, theirs] = [fds.readInt32LE(0), fds.readInt32LE(4)];
-  // Only our end is non-blocking: the flag belongs to the open file, and the child may want to block.
-  setNonBlocking(ours);
-  return { ours: createConnection(ours), theirs };
+  if (options.theirsBlocking === false) setNonBlocking(theirs);
+  return { ours: createConnection(ours, { nonBlocking: false }), theirs };
 }
 
 function adoptConnection(fd: number): Connection {
@@ -80,12 +95,6 @@ function adoptConnection(fd: number): Connection {
   }
   setNonBlocking(fd);
   return createConnection(fd);
-}
-
-function setNonBlocking(fd: number): void {
-  const flags = fcntl(fd, F_GETFL, 0);
-  if ((flags & SOCK_NONBLOCK) !== 0) return;
-  if (fcntl(fd, F_SETFL, flags | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
 }
 
 function serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> } {
