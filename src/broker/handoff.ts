@@ -13,10 +13,10 @@
 import { type Clock, Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
 import { ACK_DEADLINE_MS, createAckRegistry } from "../model/ack-registry.ts";
-import type { HandoffSettings } from "../model/exec-settings.ts";
 import { createHandoffPolicy, type FallbackReason } from "../model/handoff-policy.ts";
 import { type HandoffOutcome, runHandoff, UNIX_HANDOFF, type UnixStage } from "../model/handoff-stages.ts";
 import { createHandoffTokenStore, type HandoffToken } from "../model/handoff-tokens.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
 import { CAPABILITY, hasCapability } from "../wire/capabilities.ts";
 import { encodeReadyEvent } from "../wire/handoff.ts";
@@ -26,7 +26,8 @@ import type { BackendKey } from "./launcher.ts";
 
 export interface HandoffRequest {
   readonly backend: Backend;
-  readonly settings: HandoffSettings;
+  /** What it is run by at this moment. */
+  readonly definition: Pick<ServiceDefinition, "exec" | "handoff">;
   readonly clientCapabilities: bigint;
   readonly connectionId: bigint;
 }
@@ -39,6 +40,8 @@ export interface PreparedHandoff {
   readonly correlationId: bigint;
   /** The client keeps the connection and waits for no event. */
   readonly direct: boolean;
+  /** The backend gets the connection without O_NONBLOCK. */
+  readonly blocking: boolean;
   /** For `Negotiated.server_capabilities`. */
   readonly capabilities: bigint;
 }
@@ -88,7 +91,7 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
   const policy = createHandoffPolicy();
 
   return {
-    prepare({ backend, settings, clientCapabilities, connectionId }) {
+    prepare({ backend, definition, clientCapabilities, connectionId }) {
       const nowMs = clock.monotonicMs();
       const way = backend.handoffWay();
       const decision = policy.decide(
@@ -96,7 +99,7 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
           key: backend.identity.endpoint.path,
           clientSupports: hasCapability(clientCapabilities, "handlePassing"),
           transportAvailable: way !== undefined,
-          settings,
+          settings: definition.handoff,
           fdPressure: options.fdPressure(),
           adopted: false,
         },
@@ -111,7 +114,8 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
       const direct = way.direct && hasCapability(clientCapabilities, "handoffDirect");
       acks.register(issued.token, { serviceName: backend.key.service, backendPid: backend.identity.pid }, nowMs);
       const capabilities = CAPABILITY.handlePassing | (direct ? CAPABILITY.handoffDirect : 0n);
-      return { backend, way, token: issued.token, correlationId: connectionId, direct, capabilities };
+      const blocking = !definition.exec.nonBlocking;
+      return { backend, way, token: issued.token, correlationId: connectionId, direct, blocking, capabilities };
     },
 
     async run(connection, prepared, { reply, replyDeadline }) {
@@ -127,7 +131,7 @@ export function createHandoffService(options: HandoffServiceOptions): HandoffSer
       // Encoded before the reply is sent, so that nothing is left to do between the reply and the offer.
       const exchange = prepared.way.open(offer, direct ? "at-leisure" : "at-once");
       if (!direct) await replyFirst(connection, reply, replyDeadline, () => acks.abandon(token));
-      const outcome = await handOver(connection, token, exchange, { clock, acks });
+      const outcome = await handOver(connection, prepared, exchange, { clock, acks });
       exchange.close();
       const micros = Math.round((clock.monotonicMs() - startedMs) * 1000);
       const key = backend.identity.endpoint.path;
@@ -166,13 +170,17 @@ async function replyFirst(
 
 function handOver(
   connection: Connection,
-  token: HandoffToken,
+  { token, blocking }: PreparedHandoff,
   exchange: HandoffExchange,
   { clock, acks }: { clock: Clock; acks: ReturnType<typeof createAckRegistry> },
 ): Promise<HandoffOutcome<UnixStage>> {
   const deadline = Deadline.after(clock, ACK_DEADLINE_MS);
   return runHandoff(UNIX_HANDOFF, {
-    send: () => exchange.send(connection.fd, deadline),
+    send: () => {
+      // Stays so whatever comes of the handoff: a backend that refuses may still hold its duplicate.
+      connection.setBlocking(blocking);
+      return exchange.send(connection.fd, deadline);
+    },
     awaitAck: () => exchange.awaitAck(deadline),
     acknowledge: () => acks.acknowledge(token, clock.monotonicMs()),
     revoke: () => void acks.abandon(token),

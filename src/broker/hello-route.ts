@@ -5,10 +5,10 @@
 import type { Clock, Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import type { HandoffSettings } from "../model/exec-settings.ts";
 import { checkHelloShape, PROTOCOL_VERSION } from "../model/negotiate.ts";
 import type { RateLimiter } from "../model/rate-limit.ts";
 import { type Refusal, refuse, wireNumber } from "../model/refusal.ts";
+import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, PeerCredentials } from "../platform/ports.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, encodeResponse, envelopeFault } from "../wire/envelope.ts";
@@ -66,7 +66,7 @@ export function createHelloRoute(options: HelloRouteOptions): HelloRoute {
 interface Chosen {
   readonly backend: Backend;
   readonly how: ActivationHow;
-  readonly settings: HandoffSettings;
+  readonly definition: ServiceDefinition;
 }
 
 /** Nothing here is a promise unless a launch or a look at a backend has to be waited for. */
@@ -125,12 +125,12 @@ class HelloRouter implements HelloRoute {
   private answer(frame: Frame, hello: Hello, chosen: Chosen | Refused): HelloOutcome {
     if ("refusal" in chosen) return this.refused(frame, hello, chosen.refusal);
     const { handoffs, clock } = this.options;
-    const { backend, how, settings } = chosen;
+    const { backend, how, definition } = chosen;
     const { clientCapabilities, clientKeepaliveSecs: keepaliveSecs } = hello;
     const connectionId = ++this.lastConnectionId;
     backend.lastHelloUnixMs = Math.round(clock.wallMs());
     backend.lastActiveUnixMs = backend.lastHelloUnixMs;
-    const prepared = handoffs?.prepare({ backend, settings, clientCapabilities, connectionId });
+    const prepared = handoffs?.prepare({ backend, definition, clientCapabilities, connectionId });
     return {
       reply: this.encodeGranted(frame, { backend, keepaliveSecs, connectionId, handoff: prepared }),
       hello,
@@ -154,7 +154,7 @@ class HelloRouter implements HelloRoute {
 
 function chosenFrom(activated: Activated, { definition }: LaunchRequest): Chosen | Refused {
   if ("refusal" in activated) return activated;
-  return { backend: activated.backend, how: activated.how, settings: definition.handoff };
+  return { backend: activated.backend, how: activated.how, definition };
 }
 
 /** Frozen texts for each envelope field. */

@@ -124,9 +124,10 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
   const { platform } = options;
   const { exec } = request.definition;
   const { binary, endpoint, log } = prepared;
-  const listener = exec.bind === "broker" ? platform.transport.listen(endpoint.path) : undefined;
+  const blocking = !exec.nonBlocking;
+  const listener = exec.bind === "broker" ? platform.transport.listen(endpoint.path, { blocking }) : undefined;
   // A daemon that answers no probe does not know the channel either, and one more descriptor could only confuse it.
-  const pair = exec.ready === "probe" ? platform.transport.pair() : undefined;
+  const pair = exec.ready === "probe" ? platform.transport.pair({ theirsBlocking: blocking }) : undefined;
   const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
   const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);
   try {

@@ -62,6 +62,7 @@ export function registerServiceAdd(service: Command, context: CliContext): void 
     .addOption(
       new Option("--ready <how>", "when it counts as ready (default: probe)").choices(["probe", "listen", "connect"]),
     )
+    .option("--nonblocking", "sockets it is given have O_NONBLOCK set (default: they block)")
     .option("--ready-timeout <duration>", "from start to ready (default: 15s)", parseNonEmpty)
     .option("--stop-timeout <duration>", "from SIGTERM to SIGKILL (default: 10s)", parseNonEmpty)
     .option("--label <key=value>", "any label (repeatable)", collectPairs)

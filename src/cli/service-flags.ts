@@ -17,6 +17,7 @@ export interface AddFlags {
   readonly cwd?: string;
   readonly bind?: BindMode;
   readonly ready?: Readiness;
+  readonly nonblocking?: boolean;
   readonly readyTimeout?: string;
   readonly stopTimeout?: string;
   readonly label?: Readonly<Record<string, string>>;
@@ -66,13 +67,14 @@ function isolationOf(text: string): Pick<ServiceDraft, "isolation" | "instance">
 }
 
 function execOf(flags: AddFlags, cwd: string): ExecDraft {
-  const { arg, env, bind, ready, readyTimeout, stopTimeout } = flags;
+  const { arg, env, bind, ready, nonblocking, readyTimeout, stopTimeout } = flags;
   return {
     ...(arg !== undefined && { args: arg }),
     ...(env !== undefined && { env }),
     ...(flags.cwd !== undefined && { cwd: absolutePath(flags.cwd, cwd) }),
     ...(bind !== undefined && { bind }),
     ...(ready !== undefined && { ready }),
+    ...(nonblocking !== undefined && { nonBlocking: nonblocking }),
     ...(readyTimeout !== undefined && { readyTimeout }),
     ...(stopTimeout !== undefined && { stopTimeout }),
   };

@@ -38,6 +38,8 @@ export interface ExecDraft {
   /** Default: `broker`, or `backend` when `ready` is `connect`. */
   readonly bind?: BindMode;
   readonly ready?: Readiness;
+  /** Descriptors it is given have O_NONBLOCK set, like systemd's NonBlocking=. Default: false. */
+  readonly nonBlocking?: boolean;
   /** A duration such as `500ms`, `10s` or `2m`. */
   readonly readyTimeout?: string;
   readonly stopTimeout?: string;
@@ -91,6 +93,7 @@ export function draftOf(definition: ServiceDefinition): ServiceDraft {
     // Always said: absent means `backend` in a definition but `broker` in a draft.
     bind: definition.exec.bind,
     ...(given["exec.ready"] !== undefined && { ready: definition.exec.ready }),
+    ...(given["exec.nonblocking"] !== undefined && { nonBlocking: definition.exec.nonBlocking }),
     ...(given["exec.ready_timeout"] !== undefined && { readyTimeout: given["exec.ready_timeout"] }),
     ...(given["exec.stop_timeout"] !== undefined && { stopTimeout: given["exec.stop_timeout"] }),
     ...(Object.keys(definition.exec.env).length > 0 && { env: definition.exec.env }),
@@ -116,6 +119,7 @@ const DRAFTED_LABELS: ReadonlySet<string> = new Set([
   "exec.cwd",
   "exec.bind",
   "exec.ready",
+  "exec.nonblocking",
   "exec.ready_timeout",
   "exec.stop_timeout",
   "log.max_bytes",
@@ -133,6 +137,7 @@ function draftedLabels(draft: ServiceDraft): Record<string, string> {
     ...(exec.cwd !== undefined && { "exec.cwd": exec.cwd }),
     ...(exec.bind !== undefined && { "exec.bind": exec.bind }),
     ...(exec.ready !== undefined && { "exec.ready": exec.ready }),
+    ...(exec.nonBlocking !== undefined && { "exec.nonblocking": String(exec.nonBlocking) }),
     ...(exec.readyTimeout !== undefined && { "exec.ready_timeout": exec.readyTimeout }),
     ...(exec.stopTimeout !== undefined && { "exec.stop_timeout": exec.stopTimeout }),
     ...(draft.log?.maxBytes !== undefined && { "log.max_bytes": String(draft.log.maxBytes) }),

@@ -87,6 +87,16 @@ const ROWS: readonly Row[] = [
     good: [["connect", "connect"]],
     bad: ["listen"],
   },
+  {
+    key: "exec.nonblocking",
+    setting: "nonBlocking",
+    fallback: false,
+    good: [
+      ["true", true],
+      ["false", false],
+    ],
+    bad: ["", "True", "yes", "1", "0", "true ", "toString"],
+  },
   ...(
     [
       ["exec.ready_timeout", "readyTimeoutMs", 15_000],

@@ -20,6 +20,11 @@ export interface ExecSettings {
   readonly cwd: string;
   readonly bind: BindMode;
   readonly ready: Readiness;
+  /**
+   * Descriptors that the backend is given (listener, control channel, clients' connections) have O_NONBLOCK set, like
+   * systemd's NonBlocking=. Default false: they block, as accept(2) and read(2) do unless told otherwise.
+   */
+  readonly nonBlocking: boolean;
   /** From spawn to ready, like systemd's TimeoutStartSec. */
   readonly readyTimeoutMs: number;
   /** From SIGTERM to SIGKILL, like systemd's TimeoutStopSec. */
@@ -72,6 +77,12 @@ export const LABELS: readonly LabelRow[] = [
     value: "probe | listen | connect",
     fallback: "probe",
     about: "when the backend counts as ready",
+  },
+  {
+    key: "exec.nonblocking",
+    value: "true | false",
+    fallback: "false",
+    about: "are descriptors that the backend is given non-blocking (like systemd's NonBlocking=)",
   },
   { key: "exec.ready_timeout", value: "duration", fallback: "15s", about: "from start to ready" },
   { key: "exec.stop_timeout", value: "duration", fallback: "10s", about: "from SIGTERM to SIGKILL" },
@@ -126,6 +137,7 @@ export function parseExecSettings(labels: Readonly<Record<string, string>>): Exe
     cwd: parseCwd(labels["exec.cwd"]),
     bind,
     ready,
+    nonBlocking: oneOf(labels, "exec.nonblocking", ["false", "true"] as const) === "true",
     readyTimeoutMs: parseDuration(labels, "exec.ready_timeout", DEFAULT_READY_TIMEOUT_MS),
     stopTimeoutMs: parseDuration(labels, "exec.stop_timeout", DEFAULT_STOP_TIMEOUT_MS),
     logMaxBytes: parseBytes(labels, "log.max_bytes", DEFAULT_LOG_MAX_BYTES),

@@ -39,6 +39,7 @@ test("everything the process was started with makes it another one", () => {
     { "exec.cwd": "/tmp" },
     { "exec.bind": "broker" },
     { "exec.ready": "connect" },
+    { "exec.nonblocking": "true" },
     { "handoff.endpoint": "{endpoint}.h" },
   ])
     assert.ok(!same({ labels: { ...BASE.labels, ...labels } }), JSON.stringify(labels));

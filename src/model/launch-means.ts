@@ -7,7 +7,7 @@ export function meansSameLaunch(launched: ServiceDefinition, definition: Service
 }
 
 function launchText(definition: ServiceDefinition, version: string): string {
-  const { args, env, cwd, bind, ready } = definition.exec;
+  const { args, env, cwd, bind, ready, nonBlocking } = definition.exec;
   const variables = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([
     binaryPathFor(definition, version),
@@ -17,6 +17,7 @@ function launchText(definition: ServiceDefinition, version: string): string {
     cwd,
     bind,
     ready,
+    nonBlocking,
     definition.handoff.endpoint,
   ]);
 }

@@ -21,6 +21,7 @@ args = ["--socket", "{endpoint}", "quote \\" and é"]
 cwd = "/var/tmp"
 bind = "backend"
 ready = "connect"
+nonblocking = true
 ready_timeout = "30s"
 stop_timeout = "500ms"
 
@@ -49,6 +50,7 @@ test("every key of the form arrives in the definition", () => {
     cwd: "/var/tmp",
     bind: "backend",
     ready: "connect",
+    nonBlocking: true,
     readyTimeoutMs: 30_000,
     stopTimeoutMs: 500,
     logMaxBytes: 65536,
@@ -76,6 +78,7 @@ test("any definition that can be written reads back as one without a difference"
           args: fc.array(text),
           env: fc.dictionary(fc.stringMatching(/^[A-Z_][A-Z0-9_]{0,6}$/), text),
           bind: fc.constantFrom("broker" as const, "backend" as const),
+          nonBlocking: fc.boolean(),
           readyTimeout: fc.constantFrom("1s", "90s", "20ms"),
         },
         { requiredKeys: [] },
@@ -121,7 +124,7 @@ test("what is wrong with a key is said with the key, what it holds and what it m
     [
       `${base}[exec]\nfrobnicate = 1`,
       "exec.frobnicate",
-      "key exec.frobnicate is unknown; known keys here: args, cwd, bind, ready, ready_timeout, stop_timeout, env",
+      "key exec.frobnicate is unknown; known keys here: args, cwd, bind, ready, nonblocking, ready_timeout, stop_timeout, env",
     ],
     ['binary = "/opt/demo"', "name", "key name is missing"],
     ['name = "demo"', "binary", "key binary is missing"],
@@ -131,6 +134,11 @@ test("what is wrong with a key is said with the key, what it holds and what it m
     [`${base}[exec.env]\nA = 1`, "exec.env", "key exec.env is a table, expected a table of strings"],
     [`${base}[log]\nmax_bytes = 1.5`, "log.max_bytes", "key log.max_bytes is 1.5, expected an integer"],
     [`${base}isolation = "none"`, "isolation", 'key isolation is "none", expected "private", "shared", "explicit"'],
+    [
+      `${base}[exec]\nnonblocking = "true"`,
+      "exec.nonblocking",
+      'key exec.nonblocking is "true", expected true or false',
+    ],
     [`${base}[exec]\nbind = "me"`, "exec.bind", 'key exec.bind is "me", expected "broker", "backend"'],
     [
       `${base}toString = "x"`,

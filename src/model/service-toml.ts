@@ -7,7 +7,7 @@ import { parse, stringify, TomlDate, TomlError } from "smol-toml";
 import { BrokerError } from "../base/errors.ts";
 import type { ServiceDraft } from "./define-service.ts";
 
-type ValueType = "string" | "integer" | "strings" | "string table" | "table";
+type ValueType = "string" | "boolean" | "integer" | "strings" | "string table" | "table";
 
 interface KeyRow {
   /** Property of the draft. */
@@ -36,6 +36,7 @@ const KEYS: Readonly<Record<string, KeyRow>> = {
       cwd: { as: "cwd", type: "string" },
       bind: { as: "bind", type: "string", oneOf: ["broker", "backend"] },
       ready: { as: "ready", type: "string", oneOf: ["probe", "listen", "connect"] },
+      nonblocking: { as: "nonBlocking", type: "boolean" },
       ready_timeout: { as: "readyTimeout", type: "string" },
       stop_timeout: { as: "stopTimeout", type: "string" },
       env: { as: "env", type: "string table" },
@@ -109,6 +110,7 @@ function readValue(value: unknown, row: KeyRow, key: string): unknown {
 
 const TYPE_TEXT: Record<ValueType, string> = {
   string: "a string",
+  boolean: "true or false",
   integer: "an integer",
   strings: "an array of strings",
   "string table": "a table of strings",
@@ -119,6 +121,8 @@ function hasType(value: unknown, type: ValueType): boolean {
   switch (type) {
     case "string":
       return typeof value === "string";
+    case "boolean":
+      return typeof value === "boolean";
     case "integer":
       return Number.isSafeInteger(value);
     case "strings":

@@ -65,7 +65,7 @@ test("add writes every flag into a private file", async (t) => {
       "--ready",
       "listen",
     ],
-    ...["--ready-timeout", "3s", "--stop-timeout", "2s", "--label", "team=x"],
+    ...["--nonblocking", "--ready-timeout", "3s", "--stop-timeout", "2s", "--label", "team=x"],
   ];
   const result = await at.rpb(["service", "add", "demo", "--binary", at.binary, ...flags]);
   assert.deepEqual(result, { code: 0, out: `added demo: ${at.file("demo")}\n`, err: "" });
@@ -83,6 +83,7 @@ test("add writes every flag into a private file", async (t) => {
   assert.equal(labels.team, "x");
   assert.deepEqual(exec.args, ["a", "--b"]);
   assert.deepEqual(exec.env, { A: "1", B: "x=y" });
+  assert.equal(exec.nonBlocking, true);
   assert.deepEqual([exec.bind, exec.ready, exec.readyTimeoutMs, exec.stopTimeoutMs], ["broker", "listen", 3000, 2000]);
 });
 
