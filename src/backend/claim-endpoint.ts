@@ -7,9 +7,9 @@
  *
  * Invariant: a live socket file is removed only by the process that bound it, and only while it is still the same file.
  *
- * A socket file left by a crashed backend makes the bind fail. It is removed only once the lock is ours and a connect
- * is refused: then neither a backend of this kind nor any other program listens there. Whoever checks that holds the
- * lock for a moment without owning the endpoint, hence the short wait in step 3.
+ * A socket file left by a crashed backend makes the bind fail. It is removed only once the lock is ours and the kernel
+ * knows no socket that is bound to it: then neither a backend of this kind nor any other program listens there. Whoever
+ * checks that holds the lock for a moment without owning the endpoint, hence the short wait in step 3.
  */
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
@@ -41,10 +41,8 @@ export interface EndpointClaim<L> {
   release(): void;
 }
 
-/** How long a silent program at the path may keep us from finding out whether it is alive. */
-const STALE_CHECK_MS = 500;
-/** Longer than another process's stale check. */
-const LOCK_WAIT_MS = 2 * STALE_CHECK_MS;
+/** Far longer than another process's stale check. */
+const LOCK_WAIT_MS = 1000;
 /** Lock files hold one line. */
 const MAX_LOCK_BYTES = 4096;
 
@@ -85,16 +83,12 @@ interface Held<L> {
   readonly adopted: boolean;
 }
 
-async function bindOverLeftover<L>(
-  options: ClaimOptions<L>,
-  address: BackendAddress,
-  cause: BrokerError,
-): Promise<EndpointClaim<L>> {
+function bindOverLeftover<L>(options: ClaimOptions<L>, address: BackendAddress, cause: BrokerError): EndpointClaim<L> {
   const { files, locks } = options.platform;
   const lock = locks.tryAcquire(lockPath(address));
   if (lock === undefined) throw heldBySomebody(options, address);
   try {
-    if (files.facts(address.path)?.kind !== "socket" || !(await isRefused(options.platform, address.path))) {
+    if (files.facts(address.path)?.kind !== "socket" || options.platform.transport.isBound(address.path)) {
       throw new BrokerError("ENDPOINT_IN_USE", `something else is at ${address.path}`, {
         details: { path: address.path },
         cause,
@@ -106,15 +100,6 @@ async function bindOverLeftover<L>(
   } catch (error) {
     lock.release();
     throw error;
-  }
-}
-
-async function isRefused(platform: ClaimPorts, path: string): Promise<boolean> {
-  try {
-    (await platform.transport.connect(path, Deadline.after(platform.clock, STALE_CHECK_MS))).close();
-    return false;
-  } catch (error) {
-    return hasCode(error, "IO_FAILED") && error.details.errno === "ECONNREFUSED";
   }
 }
 

@@ -2,7 +2,6 @@
 import type { Timer } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import { acceptsConnections } from "../exchange/accepts-connections.ts";
 import {
   type BackendEffect,
   type BackendEvent,
@@ -41,7 +40,7 @@ export interface Backend {
   lastActiveUnixMs: number;
   /** Wall clock of the last Hello that got it; 0 before the first. */
   lastHelloUnixMs: number;
-  /** False when its process is gone or its endpoint accepts nobody. Cheap enough for every Hello. */
+  /** False when its process is gone or no client can reach its endpoint. Connects to nothing; cheap enough for every Hello. */
   isServing(): MaybePromise<boolean>;
   /** How a client's connection can be handed to it right now; undefined: not at all. */
   handoffWay(): HandoffWay | undefined;
@@ -111,8 +110,8 @@ export interface BackendOptions {
   readonly onTransition: (backend: LaunchedBackend, event: BackendEvent, from: BackendState) => void;
 }
 
-/** Least time between two connects that only look whether an endpoint accepts; what a client can meet is older at most by this. */
-const SERVING_CHECK_INTERVAL_MS = 100;
+/** Least time between two questions to the kernel whether a socket is still bound; what a client can meet is older at most by this. */
+const BOUND_CHECK_INTERVAL_MS = 100;
 /** How long the end of a killed process is waited for. */
 const KILL_PATIENCE_MS = 2000;
 
@@ -167,7 +166,6 @@ class BackendRunner implements LaunchedBackend {
   private known: BackendIdentity | undefined;
   private socket: EndpointSocket | undefined;
   private checkedMs = Number.NEGATIVE_INFINITY;
-  private checking: Promise<boolean> | undefined;
   private stopDeadline: Timer | undefined;
   /** Monotonic; undefined when no stop deadline runs. */
   private killAtMs: number | undefined;
@@ -298,14 +296,16 @@ class BackendRunner implements LaunchedBackend {
     return this.options.launch.handoffWay();
   }
 
-  isServing(): MaybePromise<boolean> {
-    if (this.state !== "running" || !this.options.launch.process.isAlive() || !this.socket?.isSame()) return false;
-    if (this.options.platform.clock.monotonicMs() - this.checkedMs < SERVING_CHECK_INTERVAL_MS) return true;
+  isServing(): boolean {
+    const { platform, launch } = this.options;
+    if (this.state !== "running" || !launch.process.isAlive() || !this.socket?.isSame()) return false;
+    const nowMs = platform.clock.monotonicMs();
+    if (nowMs - this.checkedMs < BOUND_CHECK_INTERVAL_MS) return true;
     this.binaryWatch?.used();
-    this.checking ??= this.checkAccepts().finally(() => {
-      this.checking = undefined;
-    });
-    return this.checking;
+    // A process that closed its listener and lives on, such as one that drains, leaves the file as it was.
+    if (!platform.transport.isBound(launch.endpoint.path)) return false;
+    this.checkedMs = nowMs;
+    return true;
   }
 
   handle(event: BackendEvent): void {
@@ -422,12 +422,6 @@ class BackendRunner implements LaunchedBackend {
 
   private watchSocket(): void {
     this.socket = watchEndpointSocket(this.options.platform.files, this.identity.endpoint.path);
-  }
-
-  private async checkAccepts(): Promise<boolean> {
-    if (!(await acceptsConnections(this.options.platform, this.identity.endpoint.path))) return false;
-    this.checkedMs = this.options.platform.clock.monotonicMs();
-    return true;
   }
 }
 

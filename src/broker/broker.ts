@@ -36,7 +36,7 @@ import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-rec
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
 import { type Bequests, openPredecessor } from "./predecessor.ts";
-import { verifyRegistered } from "./registered-backend.ts";
+import { type RegisteredServing, verifyRegistered } from "./registered-backend.ts";
 import { releaseHandles } from "./release-handles.ts";
 import { createRestart, type Restart, type RestartReport } from "./restart.ts";
 import type { ServeOptions } from "./serve-connection.ts";
@@ -103,6 +103,7 @@ class RunningBroker implements Broker {
   private readonly hello: HelloRoute;
   private readonly acceptor: Acceptor;
   private idleWatch: { close(): void } | undefined;
+  private registered: RegisteredServing | undefined;
   /** Set while the process whose place this one took may still relay requests. */
   private predecessor: { readonly gone: Promise<void>; serving(): Promise<void> } | undefined;
   /** Another process is the broker now. */
@@ -159,8 +160,10 @@ class RunningBroker implements Broker {
 
   async start(): Promise<void> {
     const { registered } = this.options;
-    if (registered !== undefined)
-      this.activation.register(await verifyRegistered(this.platform, this.createDefinitions({}), registered));
+    if (registered !== undefined) {
+      this.registered = await verifyRegistered(this.platform, this.createDefinitions({}), registered);
+      this.activation.register(this.registered);
+    }
     const bequests = await this.claimOrInherit();
     const inherited = bequests && { backends: bequests.count };
     if (registered === undefined) this.adoptLeftovers(bequests);
@@ -176,8 +179,7 @@ class RunningBroker implements Broker {
   giveUp(): void {
     // What was to be inherited is the other process's again.
     if (this.options.predecessorFd === undefined) this.keeper.close();
-    this.definitions.close();
-    this.recorder.close();
+    this.closeWatches();
   }
 
   restart({ timeoutMs = RESTART_MS }: { timeoutMs?: number | undefined } = {}): Promise<RestartReport> {
@@ -238,11 +240,12 @@ class RunningBroker implements Broker {
       inherited.close();
       this.events.leftoversUnread(directory, error);
     }
-    void sweepEndpoints(this.platform, directory).then(
-      (swept) => swept > 0 && this.events.swept(swept),
+    try {
+      const swept = sweepEndpoints(this.platform, directory);
+      if (swept > 0) this.events.swept(swept);
+    } catch {
       // Tidying up is no reason to fail; the next start tries again.
-      () => {},
-    );
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ composition
@@ -446,8 +449,7 @@ class RunningBroker implements Broker {
       options.reason,
       this.activation.backends().map((backend) => backend.identity.pid),
     );
-    this.definitions.close();
-    this.recorder.close();
+    this.closeWatches();
     alive.cancel();
     this.resolveClosed(options.reason);
   }
@@ -456,8 +458,7 @@ class RunningBroker implements Broker {
   private async leave(): Promise<void> {
     this.idleWatch?.close();
     await this.relaysOver();
-    this.definitions.close();
-    this.recorder.close();
+    this.closeWatches();
     this.resolveClosed("replaced");
   }
 
@@ -465,6 +466,12 @@ class RunningBroker implements Broker {
   private async relaysOver(): Promise<void> {
     await this.predecessor?.gone;
     await this.connections.idle();
+  }
+
+  private closeWatches(): void {
+    this.definitions.close();
+    this.recorder.close();
+    this.registered?.close();
   }
 
   private snapshot(): BrokerSnapshot {

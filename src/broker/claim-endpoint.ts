@@ -1,11 +1,11 @@
 /**
  * Being the only broker at an address. The lock file beside the socket is held for life; only its holder may remove a
  * socket file that nobody listens on, and only when it is a socket of ours (spec: launch §12, recommendation). A broker
- * of another make takes no lock, so a socket that accepts is left alone even by the holder.
+ * of another make takes no lock, so a socket that is bound is left alone even by the holder.
  */
 import { posix } from "node:path";
 import { BrokerError, hasCode } from "../base/errors.ts";
-import { acceptsConnections } from "../exchange/accepts-connections.ts";
+import { findListener } from "../exchange/find-listener.ts";
 import { checkEndpointLength } from "../model/places.ts";
 import type { FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
 
@@ -74,8 +74,9 @@ async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<vo
       { details: { path } },
     );
   }
-  if (await acceptsConnections(platform, path)) throw alreadyRunning(path);
-  platform.files.remove(path);
+  const holder = await findListener(platform, path);
+  if (holder === "none") platform.files.remove(path);
+  else throw holder === "broker" ? alreadyRunning(path) : occupied(path);
 }
 
 function createClaim(
@@ -118,6 +119,14 @@ function createClaim(
 
 function sameFile(a: SocketFile | undefined, b: SocketFile | undefined): boolean {
   return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
+}
+
+function occupied(path: string): BrokerError {
+  return new BrokerError(
+    "BROKER_ALREADY_RUNNING",
+    `a program listens on ${path} that does not answer as a broker does; end it, or choose another address`,
+    { details: { path, check: "healthz" } },
+  );
 }
 
 function alreadyRunning(path: string): BrokerError {

@@ -5,7 +5,6 @@
  */
 import { posix } from "node:path";
 import { hasCode } from "../base/errors.ts";
-import { acceptsConnections } from "../exchange/accepts-connections.ts";
 import { verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { BackendManifest } from "../model/backend-manifest.ts";
 import { classifyLeftover, type LeftoverEvidence, type LeftoverVerdict } from "../model/classify-leftover.ts";
@@ -165,12 +164,12 @@ async function prove(platform: Platform, manifest: BackendManifest): Promise<Lef
     if (definition.exec.ready === "probe") await verifyBackend(platform, { expected: identity, ...LAUNCHED });
     else {
       await verifyProcess(platform, identity, LAUNCHED);
-      if (!(await acceptsConnections(platform, identity.endpoint.path))) return "closed";
+      if (!platform.transport.isBound(identity.endpoint.path)) return "closed";
     }
     return "proved";
   } catch (error) {
     if (hasCode(error, "IO_FAILED") && error.details.syscall === "connect")
-      return (await acceptsConnections(platform, identity.endpoint.path)) ? "busy" : "closed";
+      return platform.transport.isBound(identity.endpoint.path) ? "busy" : "closed";
     if (!hasCode(error, "DEADLINE_EXCEEDED")) return "refuted";
   }
   // No answer in time says nothing about who it is; the kernel does.

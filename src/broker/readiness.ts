@@ -1,16 +1,17 @@
 /**
  * From spawn to ready. Whatever "ready" means for a definition, the process must be the intended binary by the kernel's
- * word; with `probe` it must also answer a fresh challenge as such.
+ * word; with `probe` it must also answer a fresh challenge as such. Only with `probe` is anything connected to.
  *
  * Failures are of two kinds: "not yet" (nothing listens, no answer, the shebang's `env` still runs) is tried again with
  * back-off until the deadline; a wrong answer, be it another identity or no identity at all, is final at once.
  */
-import { type Deadline, sleep } from "../base/clock.ts";
+import type { Deadline } from "../base/clock.ts";
 import { BrokerError, type BrokerErrorCode, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import { PROBE_TIMEOUT_MS } from "../exchange/probe-endpoint.ts";
 import { type VerifyPorts, verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { ExecSettings } from "../model/exec-settings.ts";
 import type { BackendIdentity } from "../model/identity.ts";
+import { createHintedPause, createOwnListener, type HintedPause, type OwnListener } from "./own-listener.ts";
 
 /** A Node program needs 40 ms to bind, a native one 2: looking early is cheap, looking often is not. */
 const BACKOFF_MS = { first: 2, factor: 1.5, most: 200 };
@@ -28,23 +29,28 @@ export interface ReadinessOptions {
 
 /** @throws BrokerError IDENTITY_MISMATCH, DEADLINE_EXCEEDED (naming the last thing that was in the way), ABORTED */
 export async function awaitReadiness(platform: VerifyPorts, options: ReadinessOptions): Promise<void> {
-  for (
-    let wait = BACKOFF_MS.first, last = "nothing was tried";
-    ;
-    wait = Math.min(wait * BACKOFF_MS.factor, BACKOFF_MS.most)
-  ) {
-    try {
-      return await check(platform, options);
-    } catch (error) {
-      if (!isBrokerError(error) || isFinal(error, options)) throw error;
-      last = reasonOf(error);
+  const { deadline, signal, expected } = options;
+  const listener = createOwnListener(platform, expected);
+  let pause: HintedPause | undefined;
+  let last = "nothing was tried";
+  try {
+    for (let wait = BACKOFF_MS.first; ; wait = Math.min(wait * BACKOFF_MS.factor, BACKOFF_MS.most)) {
+      try {
+        return await check(platform, options, listener);
+      } catch (error) {
+        if (!isBrokerError(error) || isFinal(error, options)) throw error;
+        last = reasonOf(error);
+      }
+      if (deadline.passed()) throw new BrokerError("DEADLINE_EXCEEDED", `backend was not ready in time: ${last}`);
+      pause ??= createHintedPause(platform.files, expected.endpoint.path);
+      await pause.sleep(platform.clock, Math.min(wait, deadline.remainingMs()), signal);
     }
-    if (options.deadline.passed()) throw new BrokerError("DEADLINE_EXCEEDED", `backend was not ready in time: ${last}`);
-    await sleep(platform.clock, Math.min(wait, options.deadline.remainingMs()), options.signal);
+  } finally {
+    pause?.close();
   }
 }
 
-async function check(platform: VerifyPorts, options: ReadinessOptions): Promise<void> {
+async function check(platform: VerifyPorts, options: ReadinessOptions, listener: OwnListener): Promise<void> {
   const { expected, exec, deadline } = options;
   switch (exec.ready) {
     case "probe":
@@ -60,25 +66,11 @@ async function check(platform: VerifyPorts, options: ReadinessOptions): Promise<
     case "listen":
       await verifyProcess(platform, expected, LAUNCHED);
       return;
-    case "connect": {
-      const connection = await platform.transport.connect(expected.endpoint.path, deadline);
-      const listenerPid = connection.peer.pid;
-      connection.close();
-      checkListener(platform, expected, listenerPid);
+    case "connect":
+      listener.check();
       await verifyProcess(platform, expected, LAUNCHED);
       return;
-    }
   }
-}
-
-/** Whoever listens must be the backend or a process of its session, such as a worker it forked. */
-function checkListener(platform: Pick<VerifyPorts, "processes">, expected: BackendIdentity, listenerPid: number): void {
-  if (listenerPid === expected.pid || platform.processes.inspect(listenerPid)?.sessionId === expected.pid) return;
-  throw new BrokerError(
-    "IDENTITY_MISMATCH",
-    `backend identity mismatch: its endpoint is served by process ${listenerPid}, expected ${expected.pid}`,
-    { details: { check: "listener" } },
-  );
 }
 
 /** Whoever answers like this speaks another protocol, and will not learn ours by being asked again. */

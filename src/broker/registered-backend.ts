@@ -1,15 +1,28 @@
-/** The one backend of registered mode: somebody else's process, verified at start and looked at on every Hello. */
-import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
-import { acceptsConnections } from "../exchange/accepts-connections.ts";
+/**
+ * The one backend of registered mode: a process that something else started. It is verified at start; a Hello trusts what the
+ * kernel says of it, its pidfd and the socket file that was there when it was verified, and connects to nothing. When it binds
+ * its socket anew it is verified anew.
+ */
+import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { discoverBackend, verifyBackend } from "../exchange/verify-backend.ts";
+import type { BackendState } from "../model/backend-state.ts";
+import type { BackendIdentity } from "../model/identity.ts";
 import { checkVersion, instanceId } from "../model/names.ts";
 import { checkVersionPolicy } from "../model/negotiate.ts";
 import { instanceOf } from "../model/service-definition.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../platform/ports.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
 import type { Backend } from "./backend.ts";
-import { createDialledWay } from "./handoff-way.ts";
+import { type EndpointSocket, watchEndpointSocket } from "./endpoint-socket.ts";
+import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
+import type { BackendKey } from "./launcher.ts";
 import type { RegisteredBackend } from "./options.ts";
+
+/** The caller closes it: a watch on its socket's directory and a handle on its process. */
+export interface RegisteredServing extends Backend {
+  close(): void;
+}
 
 /**
  * Order of checks as in the reference (spec: server §3.1), with its limitation lifted: any process may be the backend.
@@ -20,7 +33,7 @@ export async function verifyRegistered(
   platform: Platform,
   definitions: DefinitionStore,
   registered: RegisteredBackend,
-): Promise<Backend> {
+): Promise<RegisteredServing> {
   if (registered.endpoint === "") throw new BrokerError("OPTION_INVALID", "backend endpoint must not be empty");
   const definition = definitions.load(registered.service);
   checkVersion("configured service version", registered.version);
@@ -30,28 +43,94 @@ export async function verifyRegistered(
       "VERSION_BLOCKED",
       `configured service version is blocked by service-definition policy: ${blocked.reason}`,
     );
-  const identity = await identify(platform, registered);
-  const process = platform.processes.open(identity.pid);
-  if (process === undefined)
-    throw new BrokerError("PROCESS_EXITED", `backend process ${identity.pid} ended while it was being registered`, {
-      details: { pid: identity.pid },
+  // Before the probe: a socket that is bound anew while it is answered is another one afterwards.
+  const socket = watchEndpointSocket(platform.files, registered.endpoint);
+  try {
+    const identity = await identify(platform, registered);
+    const process = platform.processes.open(identity.pid);
+    if (process === undefined)
+      throw new BrokerError("PROCESS_EXITED", `backend process ${identity.pid} ended while it was being registered`, {
+        details: { pid: identity.pid },
+      });
+    const key = {
+      instanceId: instanceId(instanceOf(definition)),
+      service: registered.service,
+      version: registered.version,
+    };
+    return new Registered({ platform, key, identity, process, socket, handoffEndpoint: registered.handoffEndpoint });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+interface RegisteredParts {
+  readonly platform: Platform;
+  readonly key: BackendKey;
+  readonly identity: BackendIdentity;
+  /** Consumed, as is `socket`. */
+  readonly process: ProcessHandle;
+  readonly socket: EndpointSocket;
+  readonly handoffEndpoint: string | undefined;
+}
+
+class Registered implements RegisteredServing {
+  readonly key: BackendKey;
+  readonly identity: BackendIdentity;
+  lastActiveUnixMs: number;
+  lastHelloUnixMs = 0;
+  private readonly way: HandoffWay | undefined;
+  private socket: EndpointSocket;
+  private verifying: Promise<boolean> | undefined;
+
+  constructor(private readonly parts: RegisteredParts) {
+    const { platform, key, identity, socket, handoffEndpoint } = parts;
+    this.key = key;
+    this.identity = identity;
+    this.socket = socket;
+    this.lastActiveUnixMs = identity.startedAtUnixMs;
+    this.way = handoffEndpoint === undefined ? undefined : createDialledWay(platform, handoffEndpoint);
+  }
+
+  get state(): BackendState {
+    return this.parts.process.isAlive() ? "running" : "absent";
+  }
+
+  isServing(): MaybePromise<boolean> {
+    if (!this.parts.process.isAlive()) return false;
+    if (this.socket.isSame()) return true;
+    this.verifying ??= this.verifyAgain().finally(() => {
+      this.verifying = undefined;
     });
-  const way =
-    registered.handoffEndpoint === undefined ? undefined : createDialledWay(platform, registered.handoffEndpoint);
-  return {
-    key: { instanceId: instanceId(instanceOf(definition)), service: registered.service, version: registered.version },
-    identity,
-    get state() {
-      return process.isAlive() ? "running" : "absent";
-    },
-    lastActiveUnixMs: identity.startedAtUnixMs,
-    lastHelloUnixMs: 0,
-    async isServing() {
-      return process.isAlive() && (await acceptsConnections(platform, identity.endpoint.path));
-    },
-    handoffWay: () => way,
-    retire() {},
-  };
+    return this.verifying;
+  }
+
+  handoffWay(): HandoffWay | undefined {
+    return this.way;
+  }
+
+  retire(): void {}
+
+  close(): void {
+    this.socket.close();
+    this.parts.process.close();
+  }
+
+  /** Its socket file is gone or another one. */
+  private async verifyAgain(): Promise<boolean> {
+    const { platform, identity } = this.parts;
+    const socket = watchEndpointSocket(platform.files, identity.endpoint.path);
+    try {
+      await verifyBackend(platform, { expected: identity });
+    } catch (error) {
+      socket.close();
+      if (!isBrokerError(error)) throw error;
+      return false;
+    }
+    this.socket.close();
+    this.socket = socket;
+    return socket.isSame();
+  }
 }
 
 async function identify(platform: Platform, registered: RegisteredBackend): ReturnType<typeof verifyBackend> {

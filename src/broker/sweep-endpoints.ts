@@ -3,7 +3,6 @@
  * had written of a record when it was killed. Looked for once, when a broker starts, beside serving and not before it.
  */
 import { posix } from "node:path";
-import { acceptsConnections } from "../exchange/accepts-connections.ts";
 import type { Platform } from "../platform/ports.ts";
 import { removeEndpointFiles } from "./launch-record.ts";
 
@@ -12,11 +11,11 @@ const BACKEND_SOCKET = /^rpb-v1-[0-9a-f]{16}-be-[0-9a-f]{32}\.sock$/;
 const LEAST_AGE_MS = 60_000;
 const NS_PER_MS = 1_000_000n;
 
-/** Removes what nobody listens on and what nobody writes. Returns how many sockets there were. */
-export async function sweepEndpoints(
+/** Removes what no process has bound and none writes. Connects to nothing. Returns how many sockets there were. */
+export function sweepEndpoints(
   platform: Pick<Platform, "clock" | "files" | "processes" | "transport">,
   directory: string,
-): Promise<number> {
+): number {
   const { clock, files, processes } = platform;
   files.sweepTemporaries(directory);
   let swept = 0;
@@ -26,7 +25,7 @@ export async function sweepEndpoints(
     const facts = files.facts(path);
     if (facts?.kind !== "socket" || facts.uid !== processes.selfUid) continue;
     if (clock.wallMs() - Number(facts.mtimeNs / NS_PER_MS) < LEAST_AGE_MS) continue;
-    if (await acceptsConnections(platform, path)) continue;
+    if (platform.transport.isBound(path)) continue;
     removeEndpointFiles(files, path);
     swept++;
   }

@@ -7,6 +7,7 @@ import { type Connected, connect } from "../client/index.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { CliContext } from "./context.ts";
+import { openDefinitions } from "./open-definitions.ts";
 import { absolutePath, parseDuration, parseNonEmpty } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
 import { relay } from "./relay.ts";
@@ -28,7 +29,8 @@ version does not run; both stay. With --no-start no broker is started (one that 
 RUNNING_PROCESS_DISABLE=1 turns it all off (exit 69).
 
 --json prints {"route", "endpoint", "timings", "negotiated", "identity", …}: route is "negotiated", or "handed-off"
-when the broker passed its own connection on (--adopt), timings are milliseconds, identity is what the backend answers to a probe, or null when it answers none.
+when the broker passed its own connection on (--adopt), timings are milliseconds, identity is what the backend answers to a
+probe, or null: only a backend whose definition here says exec.ready = probe is asked.
 --pipe connects stdin and stdout to the backend, byte for byte, until both directions have ended.
 
 Examples:
@@ -80,8 +82,14 @@ async function run(
   if (flags.pipe) return pipe(context, connected);
   connected.socket.destroy();
   if (connected.route === "fallback") throw connected.fallbackReason;
-  const report = reportOf(connected, await identityAt(context, connected.endpoint));
-  context.io.out(flags.json ? jsonLine(report) : reportLines(service, version, connected));
+  if (!flags.json) {
+    context.io.out(reportLines(service, version, connected));
+    return 0;
+  }
+  const identity = (await answersProbes(context, service, flags))
+    ? await identityAt(context, connected.endpoint)
+    : undefined;
+  context.io.out(jsonLine(reportOf(connected, identity)));
   return 0;
 }
 
@@ -91,13 +99,27 @@ async function pipe(context: CliContext, connected: Connected): Promise<number> 
   return 0;
 }
 
+/**
+ * Only a backend whose definition says so is sent a probe: to any other program it is a connection with bytes that it cannot
+ * understand. No definition says nothing.
+ */
+async function answersProbes(context: CliContext, service: string, flags: ConnectFlags): Promise<boolean> {
+  try {
+    const { store } = await openDefinitions(context, flags.serviceDefDir);
+    return store.load(service).exec.ready === "probe";
+  } catch (error) {
+    if (isBrokerError(error)) return false;
+    throw error;
+  }
+}
+
 async function identityAt(context: CliContext, endpoint: string): Promise<BackendIdentity | undefined> {
   try {
     const { identity, listener } = await probeEndpoint(await context.platform(), endpoint);
     listener?.close();
     return identity;
   } catch (error) {
-    // Backends that take a listener or bind by themselves need not know the probe.
+    // The definition that the broker launched it by may be another one than ours.
     if (isBrokerError(error)) return undefined;
     throw error;
   }

@@ -143,19 +143,9 @@ async function ended(
 }
 
 async function unbound(platform: Platform, endpoint: string, deadline: Deadline): Promise<void> {
-  while (await listens(platform, endpoint, deadline)) {
+  while (platform.transport.isBound(endpoint)) {
     if (deadline.passed()) throw stuck(endpoint);
     await sleep(platform.clock, POLL_MS);
-  }
-}
-
-async function listens(platform: Platform, endpoint: string, deadline: Deadline): Promise<boolean> {
-  try {
-    (await platform.transport.connect(endpoint, deadline)).close();
-    return true;
-  } catch (error) {
-    if (hasCode(error, "IO_FAILED")) return false;
-    throw error;
   }
 }
 
