@@ -12,6 +12,7 @@
  * checks that holds the lock for a moment without owning the endpoint, hence the short wait in step 3.
  */
 import { Deadline } from "../base/clock.ts";
+import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
 import { type BackendAddress, backendAddress, backendLabels, inheritedListenerFd } from "./launch-environment.ts";
@@ -85,9 +86,10 @@ interface Held<L> {
 
 function bindOverLeftover<L>(options: ClaimOptions<L>, address: BackendAddress, cause: BrokerError): EndpointClaim<L> {
   const { files, locks } = options.platform;
-  const lock = locks.tryAcquire(lockPath(address));
-  if (lock === undefined) throw heldBySomebody(options, address);
-  try {
+  return acquire((held) => {
+    const lock = locks.tryAcquire(lockPath(address));
+    if (lock === undefined) throw heldBySomebody(options, address);
+    held.defer(() => lock.release());
     if (files.facts(address.path)?.kind !== "socket" || options.platform.transport.isBound(address.path)) {
       throw new BrokerError("ENDPOINT_IN_USE", `something else is at ${address.path}`, {
         details: { path: address.path },
@@ -96,26 +98,25 @@ function bindOverLeftover<L>(options: ClaimOptions<L>, address: BackendAddress, 
     }
     files.remove(address.path);
     const listener = options.bind(address);
+    held.defer(() => options.discard(listener));
     return hold(options, { address, listener, adopted: false }, lock, files.facts(address.path));
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
+  });
 }
 
 async function lockAndHold<L>(options: ClaimOptions<L>, held: Held<L>): Promise<EndpointClaim<L>> {
   const { clock, files, locks } = options.platform;
-  const { address } = held;
-  // Read at once, before anybody can have replaced it: so we know our own file again when it is to be removed.
-  const bound = held.adopted ? undefined : files.facts(address.path);
-  try {
-    const lock = await locks.acquire(lockPath(address), Deadline.after(clock, LOCK_WAIT_MS));
-    return hold(options, held, lock, bound);
-  } catch (error) {
-    options.discard(held.listener);
-    removeOwn(files, address.path, bound);
-    throw hasCode(error, "DEADLINE_EXCEEDED") ? heldBySomebody(options, address) : error;
-  }
+  const { address, listener, adopted } = held;
+  return acquireAsync(async (owned) => {
+    owned.defer(() => options.discard(listener));
+    // Read at once, before anybody can have replaced it: so we know our own file again when it is to be removed.
+    const bound = adopted ? undefined : files.facts(address.path);
+    owned.defer(() => removeOwn(files, address.path, bound));
+    try {
+      return hold(options, held, await locks.acquire(lockPath(address), Deadline.after(clock, LOCK_WAIT_MS)), bound);
+    } catch (error) {
+      throw hasCode(error, "DEADLINE_EXCEEDED") ? heldBySomebody(options, address) : error;
+    }
+  });
 }
 
 function hold<L>(
@@ -155,7 +156,6 @@ function heldBySomebody(options: Pick<ClaimOptions<never>, "platform">, address:
   });
 }
 
-/** For people who look. On a full disk the lock holds all the same. */
 function describe(options: Omit<ClaimOptions<never>, "bind" | "adopt" | "discard">, lock: FileLock): void {
   const launched = backendLabels(options.launchEnv);
   const holder = {
@@ -163,9 +163,5 @@ function describe(options: Omit<ClaimOptions<never>, "bind" | "adopt" | "discard
     service: launched.service ?? options.service ?? null,
     version: launched.version ?? options.version ?? null,
   };
-  try {
-    lock.describe(JSON.stringify(holder));
-  } catch {
-    // The text is a courtesy, the lock is what counts.
-  }
+  lock.describe(JSON.stringify(holder));
 }

@@ -3,6 +3,7 @@
  * later ones join that launch, and nobody waits for another key's.
  */
 import { type Clock, sleep, type Timer } from "../base/clock.ts";
+import { runAll } from "../base/disposal-stack.ts";
 import { type BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { meansSameLaunch } from "../model/launch-means.ts";
@@ -59,7 +60,7 @@ export interface Activation {
    */
   suspend(): Promise<readonly SuspendedBackend[]>;
   resume(): void;
-  /** Another broker has taken them over. */
+  /** Another broker has taken them over. Never throws. */
   letGo(): void;
   /**
    * Launches nothing any more and ends what was launched: `launching` only what is not ready yet, `all` everything.
@@ -104,6 +105,8 @@ class SingleFlight implements Activation {
   private readonly budget = createSpawnBudget();
   private readonly recovery = createRecovery();
   private stopping = false;
+  /** Another broker has the backends, or is to have them. */
+  private gone = false;
 
   constructor(private readonly options: ActivationOptions) {}
 
@@ -226,7 +229,8 @@ class SingleFlight implements Activation {
 
   letGo(): void {
     this.stopping = true;
-    for (const backend of this.owned) backend.letGo();
+    this.gone = true;
+    runAll([...this.owned].map((backend) => () => backend.letGo()));
   }
 
   private launch(id: string, request: LaunchRequest): Promise<Activated> {
@@ -292,6 +296,7 @@ class SingleFlight implements Activation {
         void started.ended.then(() => this.owned.delete(started));
         // One that was taken over at this moment keeps running, as the others do.
         if (this.stopping && started.state === "spawning") started.stop();
+        if (this.gone && started.state !== "spawning") started.letGo();
       },
       publish: (published) => {
         const old = this.running.get(id);

@@ -1,5 +1,6 @@
 /** A running backend of an earlier broker as one of ours: found process, its log and endpoint go on under this broker. */
 import { posix } from "node:path";
+import { acquire, type DisposalStack } from "../base/disposal-stack.ts";
 import type { Platform } from "../platform/ports.ts";
 import { type BackendOptions, type LaunchedBackend, takeOver } from "./backend.ts";
 import { openBackendLog } from "./backend-log.ts";
@@ -18,20 +19,28 @@ export interface AdoptOptions {
   readonly inherited?: Bequests | undefined;
 }
 
-/** Consumes the handle in `found`. */
+/** Consumes the handle in `found`, also when it throws: then the backend goes on without a broker. */
 export function adoptBackend(options: AdoptOptions, found: AdoptableBackend): LaunchedBackend {
+  return acquire((held) => adopt(options, found, held));
+}
+
+function adopt(options: AdoptOptions, found: AdoptableBackend, held: DisposalStack): LaunchedBackend {
   const { platform } = options;
   const { manifest, process, drain } = found;
+  held.use(process);
   const bequest = options.inherited?.take(manifest.identity.endpoint.path, process.pid);
+  if (bequest?.channel !== undefined) held.use(bequest.channel.connection);
   const { identity, definition, instanceId, service, version } = manifest;
   const key: BackendKey = { instanceId, service, version };
-  const log = openBackendLog({
-    ...platform,
-    directory: posix.dirname(manifest.logPath),
-    service,
-    version,
-    maxBytes: definition.exec.logMaxBytes,
-  });
+  const log = held.use(
+    openBackendLog({
+      ...platform,
+      directory: posix.dirname(manifest.logPath),
+      service,
+      version,
+      maxBytes: definition.exec.logMaxBytes,
+    }),
+  );
   // The backend has its own descriptor; ours was only to find the file as it is.
   log.handedOver();
   const launch = createLaunch({

@@ -82,13 +82,15 @@ export function adoptLeftovers(
     { directory, brokerEndpoint },
     {
       reaped: (count) => events.reaped(count),
+      notAdopted: (...backend) => events.notAdopted(...backend),
       classified: (endpoint, verdict, evidence) => events.leftover(endpoint, verdict, evidence),
       adopting: (key, work) =>
         activation.adopt(key, (registry) => work((found) => adoptBackend({ ...adoption, registry }, found))),
     },
   );
   // What has no taker belongs to a backend that is gone or not as it was.
-  void activation.settled().then(() => inherited?.close());
+  const letGo = (): void => inherited?.close();
+  void activation.settled().then(letGo, letGo);
 }
 
 function followBackend(

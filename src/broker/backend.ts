@@ -1,5 +1,6 @@
 /** Runs the lifecycle table of one backend, launched or adopted: turns events into effects, and effects into system calls. */
 import type { Timer } from "../base/clock.ts";
+import { acquire, runAll } from "../base/disposal-stack.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import {
@@ -70,7 +71,7 @@ export interface LaunchedBackend extends Backend {
    */
   suspend(): Promise<SuspendedBackend>;
   resume(): void;
-  /** Another broker has taken it over. */
+  /** Another broker has taken it over. Never throws. */
   letGo(): void;
 }
 
@@ -121,13 +122,13 @@ const KILL_PATIENCE_MS = 2000;
  * @throws BrokerError what made the launch fail; by then everything it started has been killed
  */
 export async function bringUp(options: BackendOptions): Promise<LaunchedBackend> {
-  const backend = new BackendRunner(options);
-  backend.launched();
+  const backend = createRunner(options);
   try {
+    backend.launched();
     await backend.awaitReady();
     return backend;
   } catch (error) {
-    backend.handle("launch-failed");
+    backend.giveUp();
     await backend.ended;
     throw error;
   }
@@ -148,11 +149,28 @@ export interface BackendPast extends Pick<Backend, "lastActiveUnixMs" | "lastHel
   readonly killInMs: number | undefined;
 }
 
-/** Takes over a running backend of an earlier broker. Consumes `options.launch`. */
+/** Takes over a running backend of an earlier broker. Consumes `options.launch`, unless it throws. */
 export function takeOver(options: BackendOptions, adoption: Adoption): LaunchedBackend {
-  const backend = new BackendRunner(options);
-  backend.adopt(adoption);
-  return backend;
+  return acquire((held) => {
+    const backend = new BackendRunner(options);
+    held.defer(() => backend.letGo());
+    held.defer(() => options.registry.unpublish(backend, "withdrawn"));
+    backend.adopt(adoption);
+    return backend;
+  });
+}
+
+/** What cannot even be begun with is ended: nothing else knows of the process. */
+function createRunner(options: BackendOptions): BackendRunner {
+  const { launch, platform } = options;
+  return acquire((held) => {
+    held.defer(() => launch.cleanUp());
+    held.defer(() => launch.process.signal("SIGKILL"));
+    held.defer(() => {
+      for (const descendant of killDescendants(platform.processes, launch.search)) descendant.close();
+    });
+    return new BackendRunner(options);
+  });
 }
 
 class BackendRunner implements LaunchedBackend {
@@ -237,6 +255,11 @@ class BackendRunner implements LaunchedBackend {
     this.handle("ready");
   }
 
+  /** The launch failed, at whatever point. */
+  giveUp(): void {
+    this.handle(this.state === "spawning" ? "launch-failed" : "stop");
+  }
+
   stop(): void {
     this.handle("stop");
   }
@@ -283,13 +306,15 @@ class BackendRunner implements LaunchedBackend {
 
   letGo(): void {
     this.postponed = [];
-    this.unwatch();
-    this.socket?.close();
-    this.drain.close();
-    this.disarmStopDeadline();
-    this.options.launch.control.letGo();
-    // Two processes that rotate one log would overwrite what the other has just saved.
-    this.options.launch.log.close();
+    runAll([
+      () => this.unwatch(),
+      () => this.socket?.close(),
+      () => this.drain.close(),
+      () => this.disarmStopDeadline(),
+      () => this.options.launch.control.letGo(),
+      // Two processes that rotate one log would overwrite what the other has just saved.
+      () => this.options.launch.log.close(),
+    ]);
   }
 
   handoffWay(): HandoffWay | undefined {
@@ -317,10 +342,18 @@ class BackendRunner implements LaunchedBackend {
     const step = stepBackend(this.life, event);
     this.life = step;
     if (step.effects === undefined) return;
-    for (const effect of step.effects) this.run(effect, event);
-    if (event === "exited" && from === "running") this.options.registry.crashed(this, this.crash());
-    this.options.onTransition(this, event, from);
-    if (step.state === "failed" || step.state === "absent") this.finish();
+    // A backend that ends is cleaned up after, whatever else goes wrong with it.
+    const failure = runAll([
+      ...step.effects.map((effect) => () => this.run(effect, event)),
+      () => {
+        if (event === "exited" && from === "running") this.options.registry.crashed(this, this.crash());
+      },
+      () => this.options.onTransition(this, event, from),
+      () => {
+        if (step.state === "failed" || step.state === "absent") this.finish();
+      },
+    ]);
+    if (failure !== undefined) throw failure.error;
   }
 
   private run(effect: BackendEffect, event: BackendEvent): void {

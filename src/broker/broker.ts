@@ -6,6 +6,7 @@
  * endpoint is ours or we are on our way out.
  */
 import { Deadline } from "../base/clock.ts";
+import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError } from "../base/errors.ts";
 import { coded } from "../base/system-error.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
@@ -35,7 +36,7 @@ import { watchBrokerIdle } from "./idle-exit.ts";
 import { createLifecycleRecorder, type LifecycleRecorder } from "./lifecycle-recorder.ts";
 import { createBrokerMetrics } from "./metrics.ts";
 import type { Broker, BrokerOptions, CloseReason, StopOptions } from "./options.ts";
-import { type Bequests, openPredecessor } from "./predecessor.ts";
+import { type Bequests, type Inheritance, openPredecessor, type Predecessor } from "./predecessor.ts";
 import { type RegisteredServing, verifyRegistered } from "./registered-backend.ts";
 import { releaseHandles } from "./release-handles.ts";
 import { createRestart, type Restart, type RestartReport } from "./restart.ts";
@@ -105,7 +106,7 @@ class RunningBroker implements Broker {
   private idleWatch: { close(): void } | undefined;
   private registered: RegisteredServing | undefined;
   /** Set while the process whose place this one took may still relay requests. */
-  private predecessor: { readonly gone: Promise<void>; serving(): Promise<void> } | undefined;
+  private predecessor: { readonly gone: Promise<void> } | undefined;
   /** Another process is the broker now. */
   private gone = false;
   private stopping: { reason: CloseReason; done: Promise<void> } | undefined;
@@ -164,22 +165,20 @@ class RunningBroker implements Broker {
       this.registered = await verifyRegistered(this.platform, this.createDefinitions({}), registered);
       this.activation.register(this.registered);
     }
-    const bequests = await this.claimOrInherit();
-    const inherited = bequests && { backends: bequests.count };
-    if (registered === undefined) this.adoptLeftovers(bequests);
-    this.keeper.open();
-    void this.predecessor?.serving();
-    this.events.started(this.endpoint, this.instance(), inherited);
-    if (bequests === undefined) this.launchAhead();
-    this.recorder.flush();
-    this.watchIdle();
+    const { predecessorFd } = this.options;
+    if (predecessorFd === undefined) await this.begin();
+    else await this.takeOver(predecessorFd);
   }
 
   /** It has not begun, and will not: the program that goes on without it keeps neither address nor lock. */
   giveUp(): void {
-    // What was to be inherited is the other process's again.
-    if (this.options.predecessorFd === undefined) this.keeper.close();
-    this.closeWatches();
+    runAll([
+      // What was to be inherited is the other process's again.
+      () => this.options.predecessorFd === undefined && this.keeper.close(),
+      // Backends of an earlier broker are left to the next one.
+      () => this.activation.letGo(),
+      () => this.closeRest(),
+    ]);
   }
 
   restart({ timeoutMs = RESTART_MS }: { timeoutMs?: number | undefined } = {}): Promise<RestartReport> {
@@ -195,31 +194,64 @@ class RunningBroker implements Broker {
     return this.stopping.done;
   }
 
-  /** The address: free, or that of the broker whose place this one takes, with all it has. */
-  private async claimOrInherit(): Promise<Bequests | undefined> {
-    const { predecessorFd } = this.options;
-    if (predecessorFd === undefined) {
-      await this.keeper.claim();
-      return undefined;
-    }
+  /** At an address that is free. Whatever fails ends the start. */
+  private async begin(): Promise<void> {
+    await this.keeper.claim();
+    if (this.options.registered === undefined) this.adoptLeftovers(undefined);
+    this.keeper.open();
+    this.events.started(this.endpoint, this.instance());
+    this.launchAhead();
+    this.recorder.flush();
+    this.watchIdle();
+  }
+
+  /** In the place of another broker, with all it has. From the moment that this process is the broker nothing ends the start. */
+  private async takeOver(predecessorFd: number): Promise<void> {
     const predecessor = openPredecessor(this.platform, predecessorFd);
+    let inheritance: Inheritance;
     try {
-      const { claim, accepted, lastConnectionId, bequests } = await predecessor.inherit(this.endpoint);
-      this.keeper.inherit(claim);
-      this.acceptor.accepted = accepted;
-      this.hello.lastConnectionId = lastConnectionId;
-      this.predecessor = {
-        serving: () => predecessor.serving(),
-        gone: predecessor.takeRequests((...request) => this.acceptor.takeOver(...request)),
-      };
-      void this.predecessor.gone.then(() => {
-        this.predecessor = undefined;
-      });
-      return bequests;
+      inheritance = await predecessor.inherit(this.endpoint);
     } catch (error) {
       await predecessor.failed(error);
       throw error;
     }
+    const { claim, accepted, lastConnectionId, bequests, faults } = inheritance;
+    for (const { step, error } of faults) this.events.restartFault(step, error);
+    this.keeper.inherit(claim);
+    this.acceptor.accepted = accepted;
+    this.hello.lastConnectionId = lastConnectionId;
+    this.tolerate("taking over requests", () => this.followPredecessor(predecessor));
+    if (this.options.registered === undefined)
+      this.tolerate("finding its backends", () => this.adoptLeftovers(bequests));
+    if (!this.tolerate("accepting", () => this.keeper.open())) this.loseEndpoint("connections cannot be accepted");
+    void predecessor.serving();
+    this.tolerate("telling of it", () => {
+      this.events.started(this.endpoint, this.instance(), { backends: bequests.count });
+      this.recorder.flush();
+    });
+    this.tolerate("watching for idleness", () => this.watchIdle());
+  }
+
+  /** For what comes after there is no way back. False when it failed, which has been said. */
+  private tolerate(step: string, work: () => void): boolean {
+    const failure = runAll([work]);
+    if (failure !== undefined) this.events.restartFault(step, failure.error);
+    return failure === undefined;
+  }
+
+  private followPredecessor(predecessor: Predecessor): void {
+    const gone = predecessor
+      .takeRequests((...request) => this.acceptor.takeOver(...request))
+      .then((fault) => {
+        this.predecessor = undefined;
+        if (fault !== undefined) this.events.restartFault("taking over requests", fault);
+      });
+    this.predecessor = { gone };
+  }
+
+  private loseEndpoint(reason: string, options: Pick<StopOptions, "withBackends"> = {}): void {
+    this.events.lostEndpoint(this.endpoint, reason);
+    void this.stop({ reason: "lost-endpoint", ...options });
   }
 
   private launchAhead(): void {
@@ -231,7 +263,7 @@ class RunningBroker implements Broker {
 
   private adoptLeftovers(inherited: Bequests | undefined): void {
     const directory = runtimeDirectory(this.places());
-    if (directory === undefined) return;
+    if (directory === undefined) return inherited?.close();
     try {
       adoptLeftovers(this.supplyOptions(), this.activation, { directory, inherited });
     } catch (error) {
@@ -257,11 +289,8 @@ class RunningBroker implements Broker {
       endpoint,
       onListener: () => this.acceptor.begin(),
       onRebound: () => this.events.rebound(endpoint),
-      onLost: (reason) => {
-        this.events.lostEndpoint(endpoint, reason);
-        // Nobody can reach this broker or find its backends any more.
-        void this.stop({ reason: "lost-endpoint", withBackends: true });
-      },
+      // Nobody can reach this broker or find its backends any more.
+      onLost: (reason) => this.loseEndpoint(reason, { withBackends: true }),
     });
   }
 
@@ -332,6 +361,7 @@ class RunningBroker implements Broker {
       onGone: () => {
         this.gone = true;
       },
+      onFault: (step, error) => events.restartFault(step, error),
       onLeft: (report) => {
         events.restarted(report);
         void this.leave();
@@ -449,7 +479,7 @@ class RunningBroker implements Broker {
       options.reason,
       this.activation.backends().map((backend) => backend.identity.pid),
     );
-    this.closeWatches();
+    this.closeRest();
     alive.cancel();
     this.resolveClosed(options.reason);
   }
@@ -458,20 +488,18 @@ class RunningBroker implements Broker {
   private async leave(): Promise<void> {
     this.idleWatch?.close();
     await this.relaysOver();
-    this.closeWatches();
+    this.closeRest();
     this.resolveClosed("replaced");
+  }
+
+  private closeRest(): void {
+    runAll([() => this.registered?.close(), () => this.definitions.close(), () => this.recorder.close()]);
   }
 
   /** Nothing is open here, and nothing comes any more from the process whose place this one took. */
   private async relaysOver(): Promise<void> {
     await this.predecessor?.gone;
     await this.connections.idle();
-  }
-
-  private closeWatches(): void {
-    this.definitions.close();
-    this.recorder.close();
-    this.registered?.close();
   }
 
   private snapshot(): BrokerSnapshot {

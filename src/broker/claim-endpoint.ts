@@ -4,6 +4,7 @@
  * of another make takes no lock, so a socket that is bound is left alone even by the holder.
  */
 import { posix } from "node:path";
+import { acquireAsync, runAll } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { findListener } from "../exchange/find-listener.ts";
 import { checkEndpointLength } from "../model/places.ts";
@@ -18,13 +19,16 @@ export interface EndpointClaim {
   readonly lock: FileLock;
   /** The socket file that was bound; undefined when it was gone at once. */
   readonly bound: SocketFile | undefined;
-  /** Is the socket file at the path still the one that was bound? */
+  /** Is the socket file at the path still the one that was bound? @throws BrokerError IO_FAILED when it cannot be known */
   isCurrent(): boolean;
-  /** Removes the socket file when it is still ours, stops listening, and lets the next broker in. */
+  /**
+   * Removes the socket file when it is still ours, stops listening, and lets the next broker in. Never throws: a socket file
+   * that cannot be removed is one that nobody listens on, which the next broker removes.
+   */
   release(): void;
   /** False when somebody else has the lock meanwhile. @throws BrokerError FILE_INSECURE, IO_FAILED */
   refreshLock(): boolean;
-  /** Closes our descriptors only: another process has taken over. */
+  /** Closes our descriptors only: another process has taken over. Never throws. */
   letGo(): void;
 }
 
@@ -41,20 +45,28 @@ export async function claimEndpoint(platform: ClaimPorts, path: string): Promise
     });
   checkEndpointLength(platform.host.os, path);
   platform.files.ensurePrivateDirectory(posix.dirname(path));
-  const lock = platform.locks.tryAcquire(`${path}.lock`);
-  if (lock === undefined) throw alreadyRunning(path);
-  try {
+  return acquireAsync(async (held) => {
+    const lock = platform.locks.tryAcquire(`${path}.lock`);
+    if (lock === undefined) throw alreadyRunning(path);
+    held.defer(() => lock.release());
     lock.describe(`${platform.processes.selfPid}\n`);
     await removeStaleSocket(platform, path);
-    const listener = platform.transport.listen(path);
+    const listener = held.use(listen(platform, path));
+    // Ours by the lock, whatever file it is.
+    held.defer(() => platform.files.remove(path));
     return createClaim(platform, path, { lock, listener, bound: platform.files.facts(path) });
+  });
+}
+
+function listen(platform: ClaimPorts, path: string): Listener {
+  try {
+    return platform.transport.listen(path);
   } catch (error) {
-    lock.release();
     throw hasCode(error, "IO_FAILED") && error.details.errno === "EADDRINUSE" ? alreadyRunning(path) : error;
   }
 }
 
-/** An address that another broker claimed and gives up in our favour. Consumes listener and lock. */
+/** An address that another broker claimed and gives up in our favour. Consumes listener and lock. Never throws. */
 export function inheritEndpoint(
   platform: ClaimPorts,
   path: string,
@@ -106,13 +118,10 @@ function createClaim(
     },
     release() {
       // The file goes first: whoever connects from now on finds nothing instead of a listener about to vanish.
-      if (isCurrent()) platform.files.remove(path);
-      listener.close();
-      lock.release();
+      runAll([() => isCurrent() && platform.files.remove(path), () => listener.close(), () => lock.release()]);
     },
     letGo() {
-      listener.close();
-      lock.abandon();
+      runAll([() => listener.close(), () => lock.abandon()]);
     },
   };
 }

@@ -9,6 +9,7 @@
  *   anything else                        an acknowledgement may be on its way, and the connection with it in use
  */
 import type { Deadline, Timer } from "../base/clock.ts";
+import { acquire } from "../base/disposal-stack.ts";
 import { hasCode, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { StageResult } from "../model/handoff-stages.ts";
@@ -56,13 +57,16 @@ export interface SuspendedChannel {
   readonly memory: ChannelMemory;
 }
 
-/** Consumes the connection. `memory`: of the broker that used the channel before. */
+/** Consumes the connection, also when it throws. `memory`: of the broker that used the channel before. */
 export function createControlChannel(
   platform: Pick<Platform, "clock">,
   connection: Connection,
   memory?: ChannelMemory,
 ): ControlChannel {
-  return new BackendControl(platform, connection, memory);
+  return acquire((held) => {
+    held.use(connection);
+    return new BackendControl(platform, connection, memory);
+  });
 }
 
 /**

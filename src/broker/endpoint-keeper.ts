@@ -7,6 +7,7 @@
  */
 import { posix } from "node:path";
 import { sleep } from "../base/clock.ts";
+import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
 import type { Listener } from "../platform/ports.ts";
 import { type ClaimPorts, claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
@@ -32,10 +33,13 @@ export interface EndpointKeeper {
   /**
    * Neither accepts nor looks; peers wait in the backlog. Undefined while the socket is bound anew, or when somebody else
    * has the lock: nothing was done.
+   *
+   * @throws BrokerError IO_FAILED, FILE_INSECURE: nothing was done either
    */
   suspend(): EndpointClaim | undefined;
-  /** Another process has it now: nothing of it is removed. */
+  /** Another process has it now: nothing of it is removed. Never throws. */
   letGo(): void;
+  /** Never throws. */
   close(): void;
 }
 
@@ -82,18 +86,13 @@ class Keeper implements EndpointKeeper {
   }
 
   letGo(): void {
-    this.unwatch();
-    this.held?.letGo();
+    this.state = "closed";
+    runAll([() => this.watcher?.close(), () => this.held?.letGo()]);
   }
 
   close(): void {
-    this.unwatch();
-    this.held?.release();
-  }
-
-  private unwatch(): void {
     this.state = "closed";
-    this.watcher?.close();
+    runAll([() => this.watcher?.close(), () => this.held?.release()]);
   }
 
   private watch(): void {
@@ -105,7 +104,7 @@ class Keeper implements EndpointKeeper {
   }
 
   private async check(): Promise<void> {
-    if (this.state !== "keeping" || this.held === undefined || this.held.isCurrent()) return;
+    if (this.state !== "keeping" || this.held === undefined || this.isInPlace(this.held)) return;
     this.state = "repairing";
     this.held.release();
     this.held = undefined;
@@ -117,6 +116,15 @@ class Keeper implements EndpointKeeper {
       this.options.onRebound();
     } catch (error) {
       if (!this.isClosed()) this.options.onLost(reasonOf(error));
+    }
+  }
+
+  /** One that cannot be looked at (the directory is locked, descriptors ran out) is not known to be gone. */
+  private isInPlace(claim: EndpointClaim): boolean {
+    try {
+      return claim.isCurrent();
+    } catch {
+      return true;
     }
   }
 

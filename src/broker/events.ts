@@ -45,6 +45,10 @@ export interface BrokerEvents {
   crashed(key: BackendKey, pid: number, crash: Crash, crashes: number, delayMs: number): void;
   leftover(endpoint: string, verdict: LeftoverVerdict, evidence: LeftoverEvidence): void;
   unrecorded(key: BackendKey, error: unknown): void;
+  /** One that an earlier broker had runs on without this one. */
+  notAdopted(key: BackendKey, pid: number, error: unknown): void;
+  /** Something of a change of process that has happened, and does not depend on it. */
+  restartFault(step: string, error: unknown): void;
   swept(count: number): void;
   leftoversUnread(directory: string, error: unknown): void;
   lifecycleFault(path: string, fault: string): void;
@@ -261,6 +265,23 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
         level: "warn",
         message: `${keyName(key)} could not be written down for the next broker: ${reasonOf(error)}, ignoring`,
         ...key,
+        error: reasonOf(error),
+      }),
+    notAdopted: (key, pid, error) =>
+      emit({
+        type: "backend-not-adopted",
+        level: "error",
+        message: `${keyName(key)} runs as process ${pid} and could not be taken over: ${reasonOf(error)}`,
+        ...key,
+        pid,
+        error: reasonOf(error),
+      }),
+    restartFault: (step, error) =>
+      emit({
+        type: "broker-restart-fault",
+        level: "error",
+        message: `${step} failed after the change of process: ${reasonOf(error)}, ignoring`,
+        step,
         error: reasonOf(error),
       }),
     reaped: (count) =>

@@ -3,6 +3,7 @@
  * ways of handoff, and the files by which the next broker knows it.
  */
 
+import { runAll } from "../base/disposal-stack.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -38,7 +39,10 @@ export interface Launch {
   closeEndpoint(): void;
   /** Connections open to it, as far as they can be seen. */
   connections(): number | undefined;
-  /** Removes endpoint and records and lets the log go. The process must have ended or never be reached again. */
+  /**
+   * Removes endpoint and records and lets the log go. The process must have ended or never be reached again. Never throws:
+   * what cannot be removed is left to the next broker.
+   */
   cleanUp(): void;
 }
 
@@ -59,6 +63,7 @@ export interface LaunchParts {
   readonly onCleanedUp: () => void;
 }
 
+/** Takes over process, log and channel, unless it throws. */
 export function createLaunch(parts: LaunchParts): Launch {
   const { platform, adopted, endpoint, process, log, definition } = parts;
   const { files, processes } = platform;
@@ -96,11 +101,13 @@ export function createLaunch(parts: LaunchParts): Launch {
     connections: () =>
       processes.countConnections({ path: endpoint.path, pid: process.pid, handedOverFrom: parts.brokerEndpoint }),
     cleanUp() {
-      control.close();
-      log.close();
-      removeEndpointFiles(files, endpoint.path);
-      process.close();
-      parts.onCleanedUp();
+      runAll([
+        () => control.close(),
+        () => log.close(),
+        () => removeEndpointFiles(files, endpoint.path),
+        () => process.close(),
+        () => parts.onCleanedUp(),
+      ]);
     },
   };
 }

@@ -4,18 +4,19 @@
  */
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
+import { acquireAsync, type DisposalStack, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import { expandArgs } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
-import { launchEnvironment } from "../model/launch-environment.ts";
+import { launchEnvironment, launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Env, Files, Platform, SpawnedProcess } from "../platform/ports.ts";
+import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../platform/ports.ts";
 import { type BackendLog, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
 import type { InitialChannel } from "./control-slot.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
 import { createLaunch, type Launch } from "./launch.ts";
-import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
+import { killDescendants, removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
 
 /** What a backend is known by; everything that happens to one is counted under it. */
@@ -66,25 +67,24 @@ export function createLauncher(options: LauncherOptions): Launcher {
     async launch(request) {
       const { key, definition } = request;
       const binary = resolveBinary(platform.files, definition, key.version);
-      const endpoint: BackendEndpoint = { namespaceId: key.instanceId, path: allocator.allocate() };
-      const log = openBackendLog({
-        ...platform,
-        directory: options.logDirectory,
-        service: key.service,
-        version: key.version,
-        maxBytes: definition.exec.logMaxBytes,
-      });
-      if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
-      const giveUp = (): void => {
-        log.close();
-        removeEndpointFiles(platform.files, endpoint.path);
-        allocator.release(endpoint.path);
-      };
-      try {
+      return acquireAsync(async (held) => {
+        const endpoint: BackendEndpoint = { namespaceId: key.instanceId, path: allocator.allocate() };
+        held.defer(() => allocator.release(endpoint.path));
+        held.defer(() => removeEndpointFiles(platform.files, endpoint.path));
+        const log = held.use(
+          openBackendLog({
+            ...platform,
+            directory: options.logDirectory,
+            service: key.service,
+            version: key.version,
+            maxBytes: definition.exec.logMaxBytes,
+          }),
+        );
+        if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
         writeLaunchRecord(platform.files, endpoint.path, options.brokerEndpoint);
         const startedAtMs = Math.round(platform.clock.wallMs());
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
-        const { child, control } = await spawn(options, request, { binary, endpoint, log });
+        const { child, control } = await spawn(options, request, { binary, endpoint, log, held });
         log.handedOver();
         return createLaunch({
           platform,
@@ -100,10 +100,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
           onRecordFault: (error) => options.onRecordFault(key, error),
           onCleanedUp: () => allocator.release(endpoint.path),
         });
-      } catch (error) {
-        giveUp();
-        throw error;
-      }
+      });
     },
   };
 }
@@ -120,17 +117,28 @@ interface Started {
   readonly control: InitialChannel | undefined;
 }
 
-async function spawn(options: LauncherOptions, request: LaunchRequest, prepared: Prepared): Promise<Started> {
+/** What is started belongs to `held`; what is only for the child is closed here. */
+function spawn(
+  options: LauncherOptions,
+  request: LaunchRequest,
+  prepared: Prepared & { readonly held: DisposalStack },
+): Promise<Started> {
   const { platform } = options;
   const { exec } = request.definition;
-  const { binary, endpoint, log } = prepared;
+  const { binary, endpoint, log, held } = prepared;
   const blocking = !exec.nonBlocking;
-  const listener = exec.bind === "broker" ? platform.transport.listen(endpoint.path, { blocking }) : undefined;
-  // A daemon that answers no probe does not know the channel either, and one more descriptor could only confuse it.
-  const pair = exec.ready === "probe" ? platform.transport.pair({ theirsBlocking: blocking }) : undefined;
-  const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
-  const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);
-  try {
+  // While ours were open, a dead backend's endpoint would still accept connections.
+  return during(async (ends) => {
+    const listener =
+      exec.bind === "broker" ? ends.use(platform.transport.listen(endpoint.path, { blocking })) : undefined;
+    // A daemon that answers no probe does not know the channel either, and one more descriptor could only confuse it.
+    const pair = exec.ready === "probe" ? platform.transport.pair({ theirsBlocking: blocking }) : undefined;
+    if (pair !== undefined) {
+      held.use(pair.ours);
+      ends.defer(() => platform.files.closeFd(pair.theirs));
+    }
+    const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
+    const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);
     const env = launchEnvironment(options.env, {
       ...request.key,
       binary: binary.path,
@@ -146,27 +154,41 @@ async function spawn(options: LauncherOptions, request: LaunchRequest, prepared:
       version: request.key.version,
       service: request.key.service,
     });
-    const child = await platform.processes.spawn({
+    const child = await startProgram(platform, {
       ...(exec.ready === "listen" ? throughListenFds(binary.path, args, env) : { file: binary.path, args, env }),
       cwd: exec.cwd,
       ...(log.fd !== undefined && { outputFd: log.fd }),
       inherit,
+      binary: binary.path,
     });
+    held.defer(() => endProgram(platform, child, endpoint));
     return { child, control: pair && { connection: pair.ours } };
+  });
+}
+
+async function startProgram(
+  platform: Pick<Platform, "files" | "processes">,
+  { binary, ...program }: SpawnOptions & { readonly binary: string },
+): Promise<SpawnedProcess> {
+  try {
+    return await platform.processes.spawn(program);
   } catch (error) {
-    pair?.ours.close();
     if (!hasCode(error, "SPAWN_FAILED")) throw error;
     const { errno } = error.details;
-    const hint = errno === "ENOENT" ? missing(platform.files, binary.path, exec.cwd) : "";
+    const hint = errno === "ENOENT" ? missing(platform.files, binary, program.cwd) : "";
     throw new BrokerError("SPAWN_FAILED", `backend daemon spawn failed: ${errno}${hint}`, {
       details: error.details,
       cause: error,
     });
-  } finally {
-    // The child has its own; while ours were open, a dead backend's endpoint would still accept connections.
-    listener?.close();
-    if (pair !== undefined) platform.files.closeFd(pair.theirs);
   }
+}
+
+/** One that nothing else knows of yet. */
+function endProgram({ processes }: Platform, child: SpawnedProcess, endpoint: BackendEndpoint): void {
+  child.signal("SIGKILL");
+  child.close();
+  const search = { sessionId: child.pid, marker: launchMarker(endpoint) };
+  for (const descendant of killDescendants(processes, search)) descendant.close();
 }
 
 /** A peer's text; the kernel ends variables at a NUL byte, so one that holds it cannot be passed on. */

@@ -4,6 +4,7 @@
  * record, or when its environment holds the random endpoint of the launch.
  */
 import { posix } from "node:path";
+import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { hasCode } from "../base/errors.ts";
 import { verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { BackendManifest } from "../model/backend-manifest.ts";
@@ -35,6 +36,8 @@ export interface LeftoverHandlers {
   /** Work that takes backends of one key over; Hellos for the key wait for it. Must be called at most once per key. */
   adopting(key: BackendKey, work: (adopt: (backend: AdoptableBackend) => void) => Promise<void>): void;
   reaped(count: number): void;
+  /** One that runs, but could not be looked at or taken over: no client of this broker gets it. */
+  notAdopted(key: BackendKey, pid: number, error: unknown): void;
   /** What was done with one, and on what evidence. */
   classified(endpoint: string, verdict: LeftoverVerdict, evidence: LeftoverEvidence): void;
 }
@@ -96,20 +99,48 @@ function adoptGroup(platform: Platform, records: readonly ReadyRecord[], handler
   if (first === undefined) return;
   const { instanceId, service, version } = first.manifest;
   handlers.adopting({ instanceId, service, version }, async (adopt) => {
-    const looked = await Promise.all(newestFirst.map((record) => look(platform, record.manifest)));
+    const notAdopted = ({ identity }: BackendManifest, error: unknown): undefined =>
+      void handlers.notAdopted({ instanceId, service, version }, identity.pid, error);
+    const looked = await Promise.all(
+      newestFirst.map(({ manifest }) => look(platform, manifest).catch((error) => notAdopted(manifest, error))),
+    );
     let serving = false;
-    for (const { manifest, evidence, process } of looked) {
-      const verdict = classifyLeftover(evidence);
-      handlers.classified(manifest.identity.endpoint.path, verdict, evidence);
-      if (verdict === "leave") process?.close();
-      else if (process === undefined) reap(platform, manifest.identity.endpoint.path);
-      else {
-        const drain: boolean = verdict === "reap" || manifest.retired || serving;
-        serving ||= !drain;
-        adopt({ manifest, process, drain });
+    for (const found of looked) {
+      if (found === undefined) continue;
+      try {
+        const serves = settle(platform, found, { serving, handlers, adopt });
+        serving ||= serves;
+      } catch (error) {
+        found.process?.close();
+        notAdopted(found.manifest, error);
       }
     }
   });
+}
+
+/** True when it serves from now on. Consumes the process, unless it throws. */
+function settle(
+  platform: Platform,
+  { manifest, evidence, process }: Looked,
+  {
+    serving,
+    handlers,
+    adopt,
+  }: { serving: boolean; handlers: LeftoverHandlers; adopt: (backend: AdoptableBackend) => void },
+): boolean {
+  const verdict = classifyLeftover(evidence);
+  handlers.classified(manifest.identity.endpoint.path, verdict, evidence);
+  if (process === undefined) {
+    if (verdict !== "leave") reap(platform, manifest.identity.endpoint.path);
+    return false;
+  }
+  if (verdict === "leave") {
+    process.close();
+    return false;
+  }
+  const drain = verdict === "reap" || manifest.retired || serving;
+  adopt({ manifest, process, drain });
+  return !drain;
 }
 
 interface Looked {
@@ -125,13 +156,14 @@ async function look(platform: Platform, manifest: BackendManifest): Promise<Look
   if (!sameBoot) return { manifest, evidence: { ...base, process: "gone" }, process: undefined };
   const found = openRecorded(platform, manifest);
   if (typeof found === "string") return { manifest, evidence: { ...base, process: found }, process: undefined };
-  const proof = await prove(platform, manifest);
-  // It may have ended, and its number may have a new owner, while it was asked.
-  if (!found.isAlive()) {
+  return acquireAsync(async (held) => {
+    held.use(found);
+    const proof = await prove(platform, manifest);
+    // It may have ended, and its number may have a new owner, while it was asked.
+    if (found.isAlive()) return { manifest, evidence: { ...base, process: "same", proof }, process: found };
     found.close();
     return { manifest, evidence: { ...base, process: "gone" }, process: undefined };
-  }
-  return { manifest, evidence: { ...base, process: "same", proof }, process: found };
+  });
 }
 
 /** Facts are read before and after the number is pinned: the process that is held is the one that was looked at. */
@@ -148,11 +180,15 @@ function openRecorded(
   };
   const before = judge();
   if (before !== "same") return before;
-  const handle = processes.open(pid);
-  const after = handle === undefined ? "gone" : judge();
-  if (handle !== undefined && after === "same") return handle;
-  handle?.close();
-  return after === "same" ? "gone" : after;
+  return acquire((held) => {
+    const handle = processes.open(pid);
+    if (handle === undefined) return "gone";
+    held.use(handle);
+    const after = judge();
+    if (after === "same") return handle;
+    handle.close();
+    return after;
+  });
 }
 
 /** We executed it ourselves, so it may have overwritten its argument vector since. */

@@ -3,9 +3,10 @@
  * it is the broker, and goes on as if nothing had been when this process ends.
  */
 import { Deadline } from "../base/clock.ts";
-import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import { acquire, runAll } from "../base/disposal-stack.ts";
+import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
-import type { Connection, FileLock, Platform } from "../platform/ports.ts";
+import type { Connection, FileLock, Listener, Platform } from "../platform/ports.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import type { Frame } from "../wire/messages.ts";
 import type { SuccessionArm, SuccessionValue } from "../wire/succession.ts";
@@ -18,19 +19,20 @@ import { createSuccessionChannel, type Received, type SuccessionChannel } from "
 export interface Predecessor {
   /**
    * Says that this process could serve, and resolves with everything it is to serve with as soon as it is the broker: told
-   * so, or left alone by the other one's death. Until then nothing of it is used. There is no time limit: the other one waits
-   * for the right moment, and its end is seen.
+   * so, or left alone by the other one's death. Until then nothing of it is used, but everything is checked: once this process
+   * is the broker, nothing may fail. There is no time limit: the other one waits for the right moment, and its end is seen.
    *
-   * @throws BrokerError RESTART_FAILED (it has changed its mind or died), and what is wrong with what it gave
+   * @throws BrokerError RESTART_FAILED (it has changed its mind or died), and what is wrong with what it gave; it goes on as the
+   * broker
    */
   inherit(endpoint: string): Promise<Inheritance>;
   /** This process accepts. Never rejects: the other one may be gone. */
   serving(): Promise<void>;
   /**
-   * Takes what the other one still reads of clients that had connected to it; resolves when it has ended. `onRequest`
-   * consumes the connection.
+   * Takes what the other one still reads of clients that had connected to it; resolves when it has ended, or what it sends
+   * cannot be followed any more: then with what is wrong. `onRequest` consumes the connection. Never rejects.
    */
-  takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<void>;
+  takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<BrokerError | undefined>;
   /** This process cannot take over. Never rejects. */
   failed(error: unknown): Promise<void>;
 }
@@ -40,6 +42,8 @@ export interface Inheritance {
   readonly accepted: number;
   readonly lastConnectionId: bigint;
   readonly bequests: Bequests;
+  /** What was left undone, by name; the broker serves without it. */
+  readonly faults: readonly { readonly step: string; readonly error: unknown }[];
 }
 
 /** What there is of each backend that its manifest does not say. */
@@ -71,13 +75,13 @@ class Old implements Predecessor {
 
   async inherit(endpoint: string): Promise<Inheritance> {
     await this.send({ case: "prepared", value: { version: VERSION } });
-    const given = new Given(this.platform);
+    const given = new Given(this.platform, endpoint);
     try {
       while (!given.add(await this.receive()));
-      given.check(endpoint);
+      const settle = given.check();
       await this.send({ case: "received", value: {} });
       await this.becomesOurs();
-      return given.settle(endpoint);
+      return settle();
     } catch (error) {
       given.close();
       throw error;
@@ -94,12 +98,12 @@ class Old implements Predecessor {
     this.channel.close();
   }
 
-  async takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<void> {
+  async takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<BrokerError | undefined> {
     const { files, clock } = this.platform;
     try {
       for (;;) {
         const received = await this.channel.receive(Deadline.never(clock));
-        if (received === undefined) break;
+        if (received === undefined) return undefined;
         const { message, descriptor } = received;
         if (descriptor === undefined) continue;
         if (message.case === "request") this.takeRequest(message.value.frame, descriptor, onRequest);
@@ -107,9 +111,11 @@ class Old implements Predecessor {
       }
     } catch (error) {
       // Its last requests are lost with it; those clients see their connection end, and ask again.
-      if (!isBrokerError(error)) throw error;
+      if (hasCode(error, "IO_FAILED")) return undefined;
+      return isBrokerError(error) ? error : new BrokerError("INTERNAL", reasonOf(error), { cause: error });
+    } finally {
+      this.channel.close();
     }
-    this.channel.close();
   }
 
   private takeRequest(
@@ -117,13 +123,10 @@ class Old implements Predecessor {
     descriptor: number,
     onRequest: (connection: Connection, frame: Frame) => void,
   ): void {
-    const connection = this.platform.transport.adoptConnection(descriptor);
-    try {
+    acquire((held) => {
+      const connection = held.use(this.platform.transport.adoptConnection(descriptor));
       onRequest(connection, decodeFrame(bytes));
-    } catch (error) {
-      connection.close();
-      throw error;
-    }
+    });
   }
 
   /** The other one closes its end without a word only by dying: one that changes its mind kills us first. */
@@ -152,28 +155,36 @@ class Old implements Predecessor {
 
 /** What has come so far. */
 class Given {
-  private listener: { readonly fd: number; readonly value: SuccessionValue<"listener"> } | undefined;
-  private lockFd: number | undefined;
+  /** In the order of their coming: what is to be given up again, were it not to become ours. */
+  private readonly undos: (() => void)[] = [];
+  private listener: { readonly listener: Listener; readonly value: SuccessionValue<"listener"> } | undefined;
   private lock: FileLock | undefined;
   private readonly backends = new Map<
     string,
     { readonly value: SuccessionValue<"backend">; connection: Connection | undefined }
   >();
 
-  constructor(private readonly platform: Platform) {}
+  constructor(
+    private readonly platform: Platform,
+    private readonly endpoint: string,
+  ) {}
 
-  /** True for the last one. Consumes the descriptor. */
+  /** True for the last one. Consumes the descriptor. @throws BrokerError when it is not what a broker at the endpoint needs */
   add({ message, descriptor }: Received): boolean {
-    const { transport, files } = this.platform;
+    const { transport, files, locks } = this.platform;
     switch (message.case) {
       case "listener":
-        this.listener = { fd: descriptorOf(descriptor, message.case), value: message.value };
+        this.listener = { listener: this.adoptListener(descriptorOf(descriptor, message.case)), value: message.value };
         return false;
-      case "lock":
-        this.lockFd = descriptorOf(descriptor, message.case);
+      case "lock": {
+        const lock = locks.adopt(descriptorOf(descriptor, message.case), `${this.endpoint}.lock`);
+        this.undos.push(() => lock.abandon());
+        this.lock = lock;
         return false;
+      }
       case "backend": {
         const connection = descriptor === undefined ? undefined : transport.adoptConnection(descriptor);
+        this.undos.push(() => connection?.close());
         this.backends.set(message.value.endpoint, { value: message.value, connection });
         return false;
       }
@@ -186,36 +197,52 @@ class Given {
     }
   }
 
-  /** @throws BrokerError when it is not what a broker at `endpoint` needs */
-  check(endpoint: string): void {
-    const { listener, lockFd } = this;
-    if (listener === undefined || lockFd === undefined) throw incomplete("no listening socket and lock");
-    this.lockFd = undefined;
-    this.lock = this.platform.locks.adopt(lockFd, `${endpoint}.lock`);
-  }
-
-  settle(endpoint: string): Inheritance {
-    const { platform, listener, lock } = this;
-    if (listener === undefined || lock === undefined) throw incomplete("it was not checked");
-    const { device, inode, accepted, lastConnectionId } = listener.value;
-    const claim = inheritEndpoint(platform, endpoint, {
-      listener: platform.transport.adoptListener(listener.fd, { asOurs: true }),
-      lock,
-      bound: { dev: device, ino: inode },
-    });
-    const bequests: Bequests = {
-      count: this.backends.size,
-      take: (path, pid) => this.take(path, pid),
-      close: () => this.closeBackends(),
-    };
-    return { claim, accepted: Number(accepted), lastConnectionId, bequests };
+  /** Returns what makes it ours, which never throws. @throws BrokerError when something is missing */
+  check(): () => Inheritance {
+    const { listener, lock } = this;
+    if (listener === undefined || lock === undefined) throw incomplete("no listening socket and lock");
+    return () => this.settle({ ...listener, lock });
   }
 
   close(): void {
-    const { files } = this.platform;
-    for (const fd of [this.listener?.fd, this.lockFd]) if (fd !== undefined) files.closeFd(fd);
-    this.lock?.abandon();
-    this.closeBackends();
+    runAll(this.undos.splice(0));
+  }
+
+  private settle({
+    listener,
+    value,
+    lock,
+  }: {
+    listener: Listener;
+    value: SuccessionValue<"listener">;
+    lock: FileLock;
+  }): Inheritance {
+    const errno = listener.nameUs();
+    const bound = { dev: value.device, ino: value.inode };
+    return {
+      claim: inheritEndpoint(this.platform, this.endpoint, { listener, lock, bound }),
+      accepted: Number(value.accepted),
+      lastConnectionId: value.lastConnectionId,
+      bequests: {
+        count: this.backends.size,
+        take: (path, pid) => this.take(path, pid),
+        close: () => this.closeBackends(),
+      },
+      faults:
+        errno === undefined
+          ? []
+          : [{ step: "naming this process to peers", error: new Error(`listen failed: ${errno}`) }],
+    };
+  }
+
+  private adoptListener(fd: number): Listener {
+    // The port leaves what is none to whoever passed it.
+    return acquire((held) => {
+      held.defer(() => this.platform.files.closeFd(fd));
+      const listener = this.platform.transport.adoptListener(fd);
+      this.undos.push(() => listener.close());
+      return listener;
+    });
   }
 
   private take(endpoint: string, pid: number): Bequest | undefined {

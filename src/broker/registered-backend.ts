@@ -47,16 +47,16 @@ export async function verifyRegistered(
   const socket = watchEndpointSocket(platform.files, registered.endpoint);
   try {
     const identity = await identify(platform, registered);
-    const process = platform.processes.open(identity.pid);
-    if (process === undefined)
-      throw new BrokerError("PROCESS_EXITED", `backend process ${identity.pid} ended while it was being registered`, {
-        details: { pid: identity.pid },
-      });
     const key = {
       instanceId: instanceId(instanceOf(definition)),
       service: registered.service,
       version: registered.version,
     };
+    const process = platform.processes.open(identity.pid);
+    if (process === undefined)
+      throw new BrokerError("PROCESS_EXITED", `backend process ${identity.pid} ended while it was being registered`, {
+        details: { pid: identity.pid },
+      });
     return new Registered({ platform, key, identity, process, socket, handoffEndpoint: registered.handoffEndpoint });
   } catch (error) {
     socket.close();

@@ -9,10 +9,12 @@
  * be killed, and this broker goes on.
  */
 import { type Clock, Deadline, sleep } from "../base/clock.ts";
+import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError, isBrokerError } from "../base/errors.ts";
 import type { Connection } from "../platform/ports.ts";
 import type { Frame } from "../wire/messages.ts";
 import type { Activation } from "./activation.ts";
+import type { SuspendedBackend } from "./backend.ts";
 import type { Connections } from "./connections.ts";
 import type { EndpointKeeper } from "./endpoint-keeper.ts";
 import type { Estate, Successor } from "./successor.ts";
@@ -29,6 +31,8 @@ export interface RestartOptions {
   readonly onFailed: (error: unknown) => void;
   /** This process is not the broker any more. Must not throw. */
   readonly onGone: () => void;
+  /** Something that goes with it failed, and does not change that. Must not throw. */
+  readonly onFault: (step: string, error: unknown) => void;
   /** The same, when everything of the switch is done. */
   readonly onLeft: (report: RestartReport) => void;
 }
@@ -147,8 +151,8 @@ class HotRestart implements Restart {
       const version = await this.inTime(successor.prepared(deadline), deadline, "the new process got ready");
       return { pid: successor.pid, version, ...(await this.switchWhenQuiet(successor, deadline)) };
     } catch (error) {
-      // Until it is gone it may have descriptors of ours.
-      await successor.end();
+      // Until it is gone it may have descriptors of ours. Once it is the broker it is none of ours to end.
+      if (this.successor === undefined) await successor.end();
       throw error;
     }
   }
@@ -169,10 +173,11 @@ class HotRestart implements Restart {
 
   /** Undefined when something is still being answered. */
   private async trySwitch(successor: Successor, deadline: Deadline): Promise<Omit<Switched, "switchMs"> | undefined> {
-    const { clock, keeper, connections, activation, counts, onGone } = this.options;
+    const { keeper, connections, activation, counts } = this.options;
     this.hold();
-    const claim = keeper.suspend();
+    let backends: readonly SuspendedBackend[];
     try {
+      const claim = keeper.suspend();
       if (claim === undefined)
         throw new BrokerError("RESTART_FAILED", "the socket is just being bound anew, or its lock is somebody else's");
       if (!(await isSoon(connections.quiet(), deadline.within(QUIET_MS)))) {
@@ -180,29 +185,36 @@ class HotRestart implements Restart {
         return undefined;
       }
       const suspending = activation.suspend();
-      const backends = await this.inTime(suspending, deadline, "a control channel was being written to");
+      backends = await this.inTime(suspending, deadline, "a control channel was being written to");
       const handingOver = successor.handOver({ claim, backends, ...counts() }, deadline.within(HAND_OVER_MS));
       await this.inTime(handingOver, deadline, "the new process took over");
-      // Nothing below waits, so nobody sees it half done.
-      this.successor = successor;
-      const serving = successor.yours(Deadline.after(clock, HAND_OVER_MS));
-      activation.letGo();
-      keeper.letGo();
-      this.place?.settle("there");
-      onGone();
-      return { backends: backends.length, serving };
     } catch (error) {
       await successor.end();
       activation.resume();
       this.stay(keeper);
       throw error;
     }
+    return { backends: backends.length, serving: this.yield(successor) };
+  }
+
+  /**
+   * The point of no return. Nothing here waits, so nothing sees it half done; and nothing that fails keeps the rest from
+   * being done, or ends the process that is the broker now.
+   */
+  private yield(successor: Successor): Promise<void> {
+    const { clock, keeper, activation, onGone, onFault } = this.options;
+    this.successor = successor;
+    const serving = successor.yours(Deadline.after(clock, HAND_OVER_MS));
+    const failure = runAll([() => activation.letGo(), () => keeper.letGo(), () => this.place?.settle("there"), onGone]);
+    if (failure !== undefined) onFault("letting go", failure.error);
+    return serving;
   }
 
   private stay(keeper: EndpointKeeper): void {
-    keeper.open();
+    const failure = runAll([() => keeper.open()]);
     this.place?.settle("here");
     this.place = undefined;
+    if (failure !== undefined) this.options.onFault("accepting again", failure.error);
   }
 
   private hold(): void {

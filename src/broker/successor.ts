@@ -1,5 +1,6 @@
 /** The process that takes this broker's place, seen from here. Until it says that it has, it is only somebody who is getting ready. */
 import { Deadline } from "../base/clock.ts";
+import { acquireAsync, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { Connection, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { encodeMessage } from "../wire/codec.ts";
@@ -41,7 +42,7 @@ export interface Successor {
    */
   handOver(estate: Estate, deadline: Deadline): Promise<void>;
   /**
-   * From this call on it is the broker. Resolves once it accepts.
+   * From this call on it is the broker, and is ended by nothing that happens here. Resolves once it accepts.
    *
    * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED: it died, or hangs
    */
@@ -55,6 +56,7 @@ export interface Successor {
 /** The first descriptor behind the standard streams. */
 const SUCCESSION_FD = 3;
 const SEND_MS = 5_000;
+const EXIT_MS = 1_000;
 /** What send(2) says when the other end is closed. */
 const GONE = ["EPIPE", "ECONNRESET"];
 
@@ -63,21 +65,26 @@ export async function launchSuccessor(
   platform: Pick<Platform, "clock" | "files" | "processes" | "transport">,
   command: SuccessorCommand,
 ): Promise<Successor> {
-  const { ours, theirs } = platform.transport.pair();
   const env: Record<string, string> = { [SUCCESSION_FD_VARIABLE]: String(SUCCESSION_FD) };
   for (const [name, value] of Object.entries(command.env)) if (value !== undefined) env[name] ??= value;
   try {
-    const process = await platform.processes.spawn({ ...command, env, inherit: [theirs] });
-    return new Child(platform, process, createSuccessionChannel(platform, ours));
+    return await acquireAsync(async (held) => {
+      const { ours, theirs } = platform.transport.pair();
+      held.use(ours);
+      const process = await during((ends) => {
+        ends.defer(() => platform.files.closeFd(theirs));
+        return platform.processes.spawn({ ...command, env, inherit: [theirs] });
+      });
+      held.use(process);
+      held.defer(() => process.signal("SIGKILL"));
+      return new Child(platform, process, createSuccessionChannel(platform, ours));
+    });
   } catch (error) {
-    ours.close();
     if (!isBrokerError(error)) throw error;
     throw new BrokerError("RESTART_FAILED", `no new process could be started: ${error.reason}`, {
       details: error.details,
       cause: error,
     });
-  } finally {
-    platform.files.closeFd(theirs);
   }
 }
 
@@ -121,10 +128,14 @@ class Child implements Successor {
   }
 
   async yours(deadline: Deadline): Promise<void> {
-    // That it has died at this very moment shows in what it does not answer.
-    await this.channel.send({ case: "yours", value: {} }, { deadline }).catch(() => {});
-    const message = await this.expect(deadline, "beginning to serve");
-    if (message.case !== "serving") unexpected(message, "serving");
+    // Where the word does not arrive, the end of the channel says the same.
+    await this.channel.send({ case: "yours", value: {} }, { deadline }).catch(() => this.channel.close());
+    const received = await this.receive(deadline, "beginning to serve");
+    if (received === undefined) {
+      await this.endedWithin(EXIT_MS);
+      throw brokeOff("beginning to serve", this.process);
+    }
+    if (received.case !== "serving") unexpected(received, "serving");
   }
 
   relay(connection: Connection, frame: Frame): Promise<void> {
@@ -146,36 +157,58 @@ class Child implements Successor {
     this.process.close();
   }
 
+  /** Its end of a socket is closed a moment before it has ended. */
+  private endedWithin(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.platform.clock.schedule(ms, resolve);
+      this.process.onExit(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
   private ended(): Promise<void> {
     return new Promise((resolve) => this.process.onExit(resolve));
   }
 
+  /** The process is ended when it has broken off. */
   private async expect(deadline: Deadline, doing: string): Promise<SuccessionMessage["message"]> {
-    const received = await this.channel.receive(deadline).catch((error: unknown) => {
-      // One that dies with something unread resets the connection.
-      if (hasCode(error, "IO_FAILED")) return undefined;
-      if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
-      throw new BrokerError("RESTART_FAILED", `the new process broke off while ${doing}: ${reasonOf(error)}`);
-    });
-    if (received === undefined) throw await this.died(doing);
-    const { message, descriptor } = received;
-    if (descriptor !== undefined) this.platform.files.closeFd(descriptor);
+    const message = await this.receive(deadline, doing);
+    if (message === undefined) throw await this.died(doing);
     if (message.case !== "failed") return message;
     throw new BrokerError("RESTART_FAILED", `the new process cannot take over: ${message.value.reason}`, {
       details: { check: message.value.code },
     });
   }
 
+  /** Undefined when it has closed its end or died. */
+  private async receive(deadline: Deadline, doing: string): Promise<SuccessionMessage["message"] | undefined> {
+    const received = await this.channel.receive(deadline).catch((error: unknown) => {
+      // One that dies with something unread resets the connection.
+      if (hasCode(error, "IO_FAILED")) return undefined;
+      if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
+      throw new BrokerError("RESTART_FAILED", `the new process broke off while ${doing}: ${reasonOf(error)}`);
+    });
+    if (received?.descriptor !== undefined) this.platform.files.closeFd(received.descriptor);
+    return received?.message;
+  }
+
   private async died(doing: string): Promise<BrokerError> {
     // It has closed its end; whether it is about to end or not, it is of no use any more.
     this.process.signal("SIGKILL");
     await this.ended();
-    const { code, signal } = this.process.exitStatus ?? { code: null, signal: null };
-    const exit = signal === null ? `status ${code}` : `signal ${signal}`;
-    return new BrokerError("RESTART_FAILED", `the new process ended with ${exit} while ${doing}; its log says why`, {
-      details: { exit },
-    });
+    return brokeOff(doing, this.process);
   }
+}
+
+function brokeOff(doing: string, { exitStatus }: SpawnedProcess): BrokerError {
+  if (exitStatus === undefined)
+    return new BrokerError("RESTART_FAILED", `the new process closed its channel while ${doing}; its log says why`);
+  const exit = exitStatus.signal === null ? `status ${exitStatus.code}` : `signal ${exitStatus.signal}`;
+  return new BrokerError("RESTART_FAILED", `the new process ended with ${exit} while ${doing}; its log says why`, {
+    details: { exit },
+  });
 }
 
 function backendMessage(backend: SuspendedBackend) {

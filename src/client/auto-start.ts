@@ -8,7 +8,7 @@
  */
 import { posix } from "node:path";
 import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
-import type { Connection, FileLock, Platform } from "../platform/ports.ts";
+import type { Connection, Platform } from "../platform/ports.ts";
 import { dial } from "./dial.ts";
 import { launchBroker } from "./launch-broker.ts";
 import type { BrokerStart } from "./start-command.ts";
@@ -41,14 +41,13 @@ export async function startBroker(platform: Platform, start: BrokerStart, box: T
   const note = createStartFailureNote(platform.files, start.endpoint);
   let starts = 0;
   for (let pollMs = POLL_MS.first; ; pollMs = Math.min(pollMs * 2, POLL_MS.most)) {
-    const lock = platform.locks.tryAcquire(`${start.endpoint}.start.lock`);
-    if (lock !== undefined) {
-      const outcome = await box.run(
-        `starting a broker at ${start.endpoint}`,
-        () => startUnderLock(platform, start, { lock, note, box }),
-        discard,
-      );
-      if (outcome !== "already-running") return outcome;
+    const outcome = await box.run(
+      `starting a broker at ${start.endpoint}`,
+      () => startUnlessStarted(platform, start, { note, box }),
+      discard,
+    );
+    if (typeof outcome === "object") return outcome;
+    if (outcome === "already-running") {
       starts += 1;
       pollMs = RESTART_MS;
     }
@@ -68,13 +67,17 @@ export function dialBroker(platform: Platform, endpoint: string, box: TimeBox): 
   return dial(platform, { path: endpoint, who: "broker", unavailable: "BROKER_UNAVAILABLE", box });
 }
 
-/** Consumes the lock. Goes on to the end of the start when the caller has given up: the next one finds a broker. */
-async function startUnderLock(
+/** `elsewhere`: another client is starting one. */
+type Outcome = OpenedBroker | "already-running" | "elsewhere";
+
+/** Goes on to the end of the start when the caller has given up: the next one finds a broker. */
+async function startUnlessStarted(
   platform: Platform,
   start: BrokerStart,
-  at: { lock: FileLock; note: StartFailureNote; box: TimeBox },
-): Promise<OpenedBroker | "already-running"> {
-  const { lock, note, box } = at;
+  { note, box }: { note: StartFailureNote; box: TimeBox },
+): Promise<Outcome> {
+  const lock = platform.locks.tryAcquire(`${start.endpoint}.start.lock`);
+  if (lock === undefined) return "elsewhere";
   try {
     const failure = note.since();
     if (failure !== undefined) throw failure;
@@ -122,6 +125,6 @@ async function dialIfThere(platform: Platform, endpoint: string, box: TimeBox): 
   }
 }
 
-function discard(late: OpenedBroker | "already-running"): void {
-  if (late !== "already-running") late.connection.close();
+function discard(late: Outcome): void {
+  if (typeof late === "object") late.connection.close();
 }

@@ -4,6 +4,7 @@
  */
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
+import { acquire } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
 import type { Platform, SpawnedProcess } from "../platform/ports.ts";
 import type { BrokerStart } from "./start-command.ts";
@@ -111,19 +112,26 @@ function failed(what: string, child: SpawnedProcess): BrokerError {
 function openLog(platform: LaunchPorts, path: string): { fd: number; tail(): string } | undefined {
   const { files } = platform;
   try {
-    files.ensurePrivateDirectory(posix.dirname(path));
-    if ((files.facts(path)?.size ?? 0n) > LOG_ROTATE_BYTES) files.rotateLog(path);
-    const fd = files.openLog(path);
-    const before = files.facts(path)?.size ?? 0n;
-    return {
-      fd,
-      tail() {
-        const grown = Number((files.facts(path)?.size ?? 0n) - before);
-        // One byte more than was written: the tail starts after the first line end in it, which is the old log's last.
-        return grown <= 0 ? "" : files.tail(path, Math.min(grown + 1, LOG_TAIL_BYTES)).trimEnd();
-      },
-    };
+    return acquire((held) => {
+      files.ensurePrivateDirectory(posix.dirname(path));
+      if ((files.facts(path)?.size ?? 0n) > LOG_ROTATE_BYTES) files.rotateLog(path);
+      const fd = files.openLog(path);
+      held.defer(() => files.closeFd(fd));
+      const before = files.facts(path)?.size ?? 0n;
+      return { fd, tail: () => tailSince(files, path, before) };
+    });
   } catch {
     return undefined;
+  }
+}
+
+/** What was written since the file had the size `before`; empty when it cannot be read. */
+function tailSince(files: LaunchPorts["files"], path: string, before: bigint): string {
+  try {
+    const grown = Number((files.facts(path)?.size ?? 0n) - before);
+    // One byte more than was written: the tail starts after the first line end in it, which is the old log's last.
+    return grown <= 0 ? "" : files.tail(path, Math.min(grown + 1, LOG_TAIL_BYTES)).trimEnd();
+  } catch {
+    return "";
   }
 }

@@ -10,7 +10,7 @@ export interface TimeBox {
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;
   /**
-   * Runs one step. When the time is up or the signal fires first, `abandon` gets what the step delivers after all, to
+   * Runs one step; not at all when the time is up or the signal has fired by then, so what a step owns it acquires itself. When the time is up or the signal fires first, `abandon` gets what the step delivers after all, to
    * be closed, and the step's own failure is of no interest any more.
    *
    * @throws BrokerError DEADLINE_EXCEEDED or ABORTED, both saying `doing`; whatever the step throws
@@ -55,7 +55,7 @@ class CallTimeBox implements TimeBox {
         if (settle()) reject(this.expired(doing));
       });
       this.signal?.addEventListener("abort", onAbort, { once: true });
-      step(this.deadline).then(
+      started(step, this.deadline).then(
         (value) => {
           if (settle()) resolve(value);
           else abandon?.(value);
@@ -80,4 +80,9 @@ class CallTimeBox implements TimeBox {
   private expired(doing: string, cause?: unknown): BrokerError {
     return new BrokerError("DEADLINE_EXCEEDED", `${this.timeoutMs} ms were up while ${doing}`, { cause });
   }
+}
+
+/** A step that throws is one that rejects. */
+async function started<T>(step: (deadline: Deadline) => Promise<T>, deadline: Deadline): Promise<T> {
+  return step(deadline);
 }

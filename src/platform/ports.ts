@@ -43,11 +43,9 @@ export interface Transport {
    * Takes over an inherited listening descriptor: close-on-exec, and O_NONBLOCK, whoever passed it. Consumes `fd`, but only when it is one: a
    * wrong number can belong to anybody in this process.
    *
-   * `asOurs`: from now on the kernel names this process to peers, instead of whoever called listen(2) before.
-   *
-   * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket; with `asOurs` IO_FAILED
+   * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket, IO_FAILED
    */
-  adoptListener(fd: number, options?: { asOurs?: boolean }): Listener;
+  adoptListener(fd: number): Listener;
   /**
    * Connects. A listener whose backlog is full is waited for until the deadline.
    *
@@ -90,6 +88,11 @@ export interface Listener {
    * still accepted through a reserved descriptor and given along, so that its peer can be told.
    */
   accept(handlers: AcceptHandlers): void;
+  /**
+   * For one that was adopted: from now on the kernel names this process to peers, instead of whoever called listen(2) before.
+   * Undefined, or the errno for which it does not. Never throws.
+   */
+  nameUs(): string | undefined;
   /** Stops accepting without closing; waiting peers stay in the backlog. */
   pause(): void;
   /** Gives the descriptor away; the listener must not be used afterwards. */
@@ -291,7 +294,8 @@ export interface Processes extends OwnProcess {
   open(pid: number): ProcessHandle | undefined;
   /**
    * Everything a launch has left running: members of the session `sessionId` and every process of ours whose
-   * environment holds `marker` ("NAME=value"), except ourselves.
+   * environment holds `marker` ("NAME=value"), except ourselves. Those that can be seen: none when the system shows no
+   * processes or descriptors have run out. Never throws.
    */
   findDescendants(options: { sessionId: number; marker: string }): readonly ProcessHandle[];
   /**
@@ -400,6 +404,7 @@ export interface Files {
   interpreterLine(path: string): string | undefined;
   /** Opens for appending, creating it with mode 0600; close-on-exec; the caller owns the descriptor. @throws BrokerError IO_FAILED */
   openLog(path: string): number;
+  /** The descriptor is gone afterwards; what close(2) has to say about it is dropped. */
   closeFd(fd: number): void;
   /**
    * A regular file of ours or root's; links are not followed. `append` creates it with mode 0600, `read` gives undefined
@@ -439,13 +444,13 @@ export interface FileLock {
   readonly path: string;
   /** The lock belongs to the open file: a process that is given a duplicate holds it, too. */
   readonly fd: number;
-  /** Does its path still lead to it? A lock whose file was removed keeps nobody away. */
+  /** Does its path still lead to it? A lock whose file was removed keeps nobody away. @throws BrokerError IO_FAILED */
   isCurrent(): boolean;
-  /** Text in the lock file, for people who look; empty until set. */
+  /** Text in the lock file, for people who look; empty until set, and where there is no room for it. Never throws. */
   describe(text: string): void;
-  /** Removes the file, when it still is the one that was locked, and lets go. */
+  /** Removes the file, when it still is the one that was locked, and lets go. Never throws: a file that stays is no lock. */
   release(): void;
-  /** Closes the descriptor only: for another process that has a duplicate the lock goes on. */
+  /** Closes the descriptor only: for another process that has a duplicate the lock goes on. Never throws. */
   abandon(): void;
 }
 

@@ -58,7 +58,7 @@ export function listenOn(
 }
 
 /** @see Transport.adoptListener */
-export function adoptListener(fd: number, options: { asOurs?: boolean } = {}): Listener {
+export function adoptListener(fd: number): Listener {
   const type = socketOption(fd, SO_TYPE, 1)?.[0];
   if (type === undefined) throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is not a socket: ${lastErrno()}`);
   if (type !== SOCK_STREAM)
@@ -70,8 +70,6 @@ export function adoptListener(fd: number, options: { asOurs?: boolean } = {}): L
     throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is a socket that does not listen`);
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) throw ioFailed("fcntl", lastErrno());
   setNonBlocking(fd);
-  // net/unix/af_unix.c, unix_listen: also for a socket that listens already it notes down who calls.
-  if (options.asOurs && listen(fd, DEFAULT_BACKLOG) !== 0) throw ioFailed("listen", lastErrno());
   return new UnixListener(fd);
 }
 
@@ -107,6 +105,11 @@ class UnixListener implements Listener {
   pause(): void {
     this.watch?.stop();
     this.watch = undefined;
+  }
+
+  nameUs(): string | undefined {
+    // net/unix/af_unix.c, unix_listen: also for a socket that listens already it notes down who calls.
+    return listen(this.fd, DEFAULT_BACKLOG) === 0 ? undefined : lastErrno();
   }
 
   takeFd(): number {

@@ -3,48 +3,53 @@
  * process whatever happens; and it says nothing about the path, so after locking the path must still lead to the locked
  * file. That check is what makes it safe to remove the file on release.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { constants, fstatSync, ftruncateSync, lstatSync, openSync, unlinkSync, writeSync } from "node:fs";
 import type { Deadline } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
+import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import { closeFd } from "../node/close-fd.ts";
 import type { FileLock, Locks } from "../ports.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
 
 const RETRY_MS = { first: 2, most: 50 };
 
-export const fileLocks: Locks = { tryAcquire, adopt, acquire };
+export const fileLocks: Locks = { tryAcquire, adopt, acquire: waitFor };
 
 function tryAcquire(path: string): FileLock | undefined {
   for (;;) {
-    const fd = openLockFile(path);
-    if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
-      const errno = lastErrno();
-      closeSync(fd);
-      if (errno === "EAGAIN") return undefined;
-      throw ioFailed("flock", errno, path);
-    }
-    if (isCurrentOrClose(fd, path)) return createLock(fd, path);
-    // Its holder removed it between our open and our lock: what we hold is a file nobody else can find.
-    closeSync(fd);
+    const lock = acquire((held) => {
+      const fd = openLockFile(path);
+      held.defer(() => closeFd(fd));
+      if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+        const errno = lastErrno();
+        if (errno !== "EAGAIN") throw ioFailed("flock", errno, path);
+        closeFd(fd);
+        return "taken";
+      }
+      if (isCurrent(fd, path)) return createLock(fd, path);
+      // Its holder removed it between our open and our lock: what we hold is a file nobody else can find.
+      closeFd(fd);
+      return "gone";
+    });
+    if (lock !== "gone") return lock === "taken" ? undefined : lock;
   }
 }
 
 function adopt(fd: number, path: string): FileLock {
-  try {
-    const facts = fstatSync(fd);
+  return acquire((held) => {
+    held.defer(() => closeFd(fd));
+    const facts = attempt(path, () => fstatSync(fd));
     if (!facts.isFile() || facts.uid !== process.geteuid?.()) throw insecure(path, "what was given is no file of ours");
     if (!isCurrent(fd, path)) throw insecure(path, "what was given is another file");
     // Succeeds at once for a duplicate of the descriptor that has it.
     if (flock(fd, LOCK_EX | LOCK_NB) !== 0) throw insecure(path, `it cannot be locked: ${lastErrno()}`);
-  } catch (error) {
-    closeSync(fd);
-    throw fromNodeError(error, path);
-  }
-  return createLock(fd, path);
+    return createLock(fd, path);
+  });
 }
 
-async function acquire(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock> {
+async function waitFor(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock> {
   for (let wait = RETRY_MS.first; ; wait = Math.min(wait * 2, RETRY_MS.most)) {
     const lock = tryAcquire(path);
     if (lock !== undefined) return lock;
@@ -57,19 +62,20 @@ async function acquire(path: string, deadline: Deadline, signal?: AbortSignal): 
 }
 
 function openLockFile(path: string): number {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  } catch (error) {
-    if (errnoOf(error) === "ELOOP") throw insecure(path, "it is a link");
-    throw fromNodeError(error, path);
-  }
-  try {
-    const facts = fstatSync(fd);
+  return acquire((held) => {
+    const fd = openNoLink(path);
+    held.defer(() => closeFd(fd));
+    const facts = attempt(path, () => fstatSync(fd));
     if (facts.isFile() && facts.uid === process.geteuid?.()) return fd;
     throw insecure(path, facts.isFile() ? `it belongs to uid ${facts.uid}` : "it is not a regular file");
+  });
+}
+
+function openNoLink(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
-    closeSync(fd);
+    if (errnoOf(error) === "ELOOP") throw insecure(path, "it is a link");
     throw fromNodeError(error, path);
   }
 }
@@ -78,20 +84,13 @@ function insecure(path: string, why: string): BrokerError {
   return new BrokerError("FILE_INSECURE", `lock file ${path} cannot be used: ${why}`, { details: { path } });
 }
 
+/** @throws BrokerError IO_FAILED */
 function isCurrent(fd: number, path: string): boolean {
-  const mine = fstatSync(fd, { bigint: true });
-  const current = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return current !== undefined && current.ino === mine.ino && current.dev === mine.dev;
-}
-
-/** Closes the descriptor when it cannot be said. @throws BrokerError IO_FAILED */
-function isCurrentOrClose(fd: number, path: string): boolean {
-  try {
-    return isCurrent(fd, path);
-  } catch (error) {
-    closeSync(fd);
-    throw fromNodeError(error, path);
-  }
+  return attempt(path, () => {
+    const mine = fstatSync(fd, { bigint: true });
+    const current = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return current !== undefined && current.ino === mine.ino && current.dev === mine.dev;
+  });
 }
 
 function createLock(fd: number, path: string): FileLock {
@@ -99,21 +98,26 @@ function createLock(fd: number, path: string): FileLock {
   return {
     path,
     fd,
-    isCurrent: () => held && attempt(path, () => isCurrent(fd, path)),
-    describe(text) {
-      ftruncateSync(fd, 0);
-      writeSync(fd, text, 0);
-    },
+    isCurrent: () => held && isCurrent(fd, path),
+    describe: (text) => describe(fd, text),
     release() {
       if (!held) return;
       held = false;
-      if (isCurrent(fd, path)) unlinkSync(path);
-      closeSync(fd);
+      // The lock belongs to the open file: where its name cannot be removed, the next one takes it over.
+      runAll([() => isCurrent(fd, path) && unlinkSync(path), () => closeFd(fd)]);
     },
     abandon() {
       if (!held) return;
       held = false;
-      closeSync(fd);
+      closeFd(fd);
     },
   };
+}
+
+/** The bytes come first: they fit into what an earlier text has taken, also on a full disk. */
+function describe(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  const written = runAll([() => ftruncateSync(fd, writeSync(fd, bytes, 0, bytes.length, 0))]);
+  // Better none than that of somebody else.
+  if (written !== undefined) runAll([() => ftruncateSync(fd, 0)]);
 }

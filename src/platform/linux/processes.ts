@@ -184,7 +184,7 @@ function createSpawned(child: ChildProcess): SpawnedProcess {
 
 function findDescendants(options: { sessionId: number; marker: string }): ProcessHandle[] {
   const found: ProcessHandle[] = [];
-  for (const pid of listPids()) {
+  for (const pid of pidsInSight()) {
     if (pid === process.pid) continue;
     const handle = matches(pid, options) ? openProcess(pid) : undefined;
     if (handle === undefined) continue;
@@ -193,6 +193,15 @@ function findDescendants(options: { sessionId: number; marker: string }): Proces
     else handle.close();
   }
   return found;
+}
+
+/** None without /proc or descriptors: who ends a backend is not to fail for what it may have left. */
+function pidsInSight(): readonly number[] {
+  try {
+    return listPids();
+  } catch {
+    return [];
+  }
 }
 
 function matches(pid: number, options: { sessionId: number; marker: string }): boolean {

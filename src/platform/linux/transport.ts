@@ -2,6 +2,7 @@
 import { createServer, type Socket } from "node:net";
 import type { Deadline } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
+import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import type { Connection, Listener, Transport } from "../ports.ts";
@@ -83,8 +84,12 @@ function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; t
   const fds = Buffer.alloc(8);
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) !== 0) throw ioFailed("socketpair", lastErrno());
   const [ours, theirs] = [fds.readInt32LE(0), fds.readInt32LE(4)];
-  if (options.theirsBlocking === false) setNonBlocking(theirs);
-  return { ours: createConnection(ours, { nonBlocking: false }), theirs };
+  return acquire((held) => {
+    held.defer(() => close(ours));
+    held.defer(() => close(theirs));
+    if (options.theirsBlocking === false) setNonBlocking(theirs);
+    return { ours: createConnection(ours, { nonBlocking: false }), theirs };
+  });
 }
 
 function adoptConnection(fd: number): Connection {
@@ -93,8 +98,16 @@ function adoptConnection(fd: number): Connection {
     close(fd);
     throw new BrokerError("ENDPOINT_INVALID", `descriptor ${fd} is not a stream socket`);
   }
-  setNonBlocking(fd);
-  return createConnection(fd);
+  return nonBlockingConnection(fd);
+}
+
+/** Consumes `fd`, also on failure. */
+function nonBlockingConnection(fd: number): Connection {
+  return acquire((held) => {
+    held.defer(() => close(fd));
+    setNonBlocking(fd);
+    return createConnection(fd);
+  });
 }
 
 function serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> } {

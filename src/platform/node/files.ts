@@ -21,6 +21,7 @@ import { BrokerError } from "../../base/errors.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
+import { closeFd } from "./close-fd.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { factsOf, openFile } from "./open-file.ts";
@@ -61,7 +62,7 @@ export function createFiles({
           PRIVATE_FILE,
         ),
       ),
-    closeFd: closeSync,
+    closeFd,
     open: openFile,
     rename: (from, to) => attempt(from, () => renameSync(from, to)),
     tail,

@@ -1,8 +1,9 @@
 /** Files that are read or appended to over a while, and what is true of any file. */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { type BigIntStats, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, FileKind, OpenFile } from "../ports.ts";
+import { closeFd } from "./close-fd.ts";
 import { stampOf } from "./file-stamp.ts";
 
 const PRIVATE_FILE = 0o600;
@@ -30,7 +31,7 @@ export function openFile(path: string, mode: keyof typeof FLAGS): OpenFile | und
     if (uid !== 0 && uid !== process.geteuid?.()) throw insecure(path, `it belongs to uid ${uid}`);
     return new NodeFile(fd, path);
   } catch (error) {
-    closeSync(fd);
+    closeFd(fd);
     throw fromNodeError(error, path);
   }
 }
@@ -80,7 +81,7 @@ class NodeFile implements OpenFile {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    closeSync(this.fd);
+    closeFd(this.fd);
   }
 
   private stats(): BigIntStats {
