@@ -3,13 +3,13 @@ import { posix } from "node:path";
 import { acquire, type DisposalStack } from "../base/disposal-stack.ts";
 import type { Platform } from "../platform/ports.ts";
 import { type BackendOptions, type LaunchedBackend, takeOver } from "./backend.ts";
-import { openBackendLog } from "./backend-log.ts";
+import { type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { createLaunch } from "./launch.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { AdoptableBackend } from "./leftovers.ts";
 import type { Bequests } from "./predecessor.ts";
 
-export interface AdoptOptions {
+export interface AdoptOptions extends BackendLogReports {
   readonly platform: Platform;
   readonly brokerEndpoint: string;
   readonly registry: BackendOptions["registry"];
@@ -39,10 +39,10 @@ function adopt(options: AdoptOptions, found: AdoptableBackend, held: DisposalSta
       service,
       version,
       maxBytes: definition.exec.logMaxBytes,
+      onDropped: (path, dropped) => options.onLogDropped(key, path, dropped),
     }),
   );
-  // The backend has its own descriptor; ours was only to find the file as it is.
-  log.handedOver();
+  if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
   const launch = createLaunch({
     platform,
     adopted: true,

@@ -1,16 +1,32 @@
 /**
  * Output of one backend: an append-only file it writes to directly, so that it survives the broker, bounded by the
- * broker, which watches the file and moves it aside when it has grown beyond its limit. One older file is kept.
+ * broker, which looks at the file after it has changed and empties it before it is beyond its limit. One older file is kept.
+ *
+ * A quiet log is watched and costs nothing. A log that changes is looked at by a timer, the more often the faster it fills,
+ * because a watch would report every write; after a look that finds nothing new it is watched again.
  */
 import { posix } from "node:path";
 import type { Clock, Timer } from "../base/clock.ts";
+import { acquire } from "../base/disposal-stack.ts";
 import { reasonOf } from "../base/errors.ts";
-import type { Files } from "../platform/ports.ts";
+import type { Files, LogFile } from "../platform/ports.ts";
+import type { BackendKey } from "./launcher.ts";
 
 /** What a refusal carries of a failed launch's output. */
 const TAIL_BYTES = 4096;
-/** Least time between two looks at a log that is being written to. */
-const LOOK_INTERVAL_MS = 500;
+/** Between two looks at a log that is being written to. At 400 MB/s the shortest lets 8 MB through. */
+const SHORTEST_REST_MS = 20;
+const LONGEST_REST_MS = 250;
+/** A log fills up in four rests or more, unless the shortest is too long for that. */
+const RESTS_PER_FILL = 4;
+/** After so long without a change, the next one may be the beginning of anything. */
+const QUIET_MS = 1_000;
+/** Between two looks at a log that the system does not watch for us. */
+const UNWATCHED_REST_MS = 1_000;
+/** A log is emptied when it has reached this part of its limit: what comes until then still fits into the older file. */
+const FULL = 7 / 8;
+/** Between two reports of what was dropped. */
+const REPORT_MS = 10_000;
 
 export interface BackendLog {
   readonly path: string;
@@ -18,118 +34,204 @@ export interface BackendLog {
   readonly fd: number | undefined;
   /** Why `fd` is undefined. */
   readonly fault: string | undefined;
-  /** Closes the descriptor once the child has its own. */
-  handedOver(): void;
-  /** The last lines written since this launch began. */
+  /** The last lines written since this launch began; once closed, until then. */
   tail(): string;
-  /** Stops watching and closes what is open; the file stays. */
+  /** Its writers are gone: brings it within its limit a last time, beside the event loop, and closes it. The file stays. */
   close(): void;
+  /** Another process looks after it from now on: closes it as it is. */
+  letGo(): void;
+}
+
+/** Bytes that went beyond the limit since the last report. */
+export interface DroppedOutput {
+  readonly bytes: number;
+  /** Why there is no older file. */
+  readonly fault: string | undefined;
+}
+
+/** What a broker says of the logs of its backends. */
+export interface BackendLogReports {
+  /** Its output goes nowhere. */
+  readonly onLogFault: (key: BackendKey, path: string, fault: string) => void;
+  readonly onLogDropped: (key: BackendKey, path: string, dropped: DroppedOutput) => void;
 }
 
 export interface BackendLogOptions {
-  readonly files: Files;
+  readonly files: Pick<Files, "ensurePrivateDirectory" | "openLog">;
   readonly clock: Clock;
   readonly directory: string;
   readonly service: string;
   readonly version: string;
+  /** Of the file and of its older one, each. */
   readonly maxBytes: number;
+  /** Told once in ten seconds at most. */
+  readonly onDropped: (path: string, dropped: DroppedOutput) => void;
 }
 
+/** Never throws: a full disk or a broken log directory is no reason to refuse a backend. */
 export function openBackendLog(options: BackendLogOptions): BackendLog {
   const path = posix.join(options.directory, `${options.service}-${options.version}.log`);
   try {
     options.files.ensurePrivateDirectory(options.directory);
-    const fd = options.files.openLog(path);
-    return new WatchedLog(options, path, fd, undefined);
+    return acquire((held) => new BoundedLog(options, path, held.use(options.files.openLog(path))));
   } catch (error) {
-    // A full disk or a broken log directory is no reason to refuse a backend.
-    return new WatchedLog(options, path, undefined, reasonOf(error));
+    return { path, fd: undefined, fault: reasonOf(error), tail: () => "", close: () => {}, letGo: () => {} };
   }
 }
 
-class WatchedLog implements BackendLog {
-  private readonly startSize: number;
+class BoundedLog implements BackendLog {
+  readonly fault = undefined;
   private watcher: { close(): void } | undefined;
   private pause: Timer | undefined;
   private closed = false;
-  /** Output of this launch was moved aside. */
-  private rotated = false;
-  private handed = false;
+  private emptying: Promise<void> | undefined;
+  private lastTail = "";
+  private restMs = SHORTEST_REST_MS;
+  /** Of the last look. */
+  private seenBytes = 0;
+  private seenMs: number;
+  /** The last look that found something new. */
+  private changedMs = Number.NEGATIVE_INFINITY;
+  private dropped: DroppedOutput = { bytes: 0, fault: undefined };
+  private report: Timer | undefined;
 
   constructor(
     private readonly options: BackendLogOptions,
     readonly path: string,
-    readonly fd: number | undefined,
-    readonly fault: string | undefined,
+    private readonly file: LogFile,
   ) {
-    this.rotateIfLarge();
-    // What was moved aside by now is of earlier launches.
-    this.rotated = false;
-    this.startSize = this.size();
-    if (fd !== undefined) this.arm();
+    file.mark();
+    this.seenMs = options.clock.monotonicMs();
+    this.seenBytes = this.size();
+    // Too large by an earlier launch, or by a backend whose broker died.
+    if (this.isFull(this.seenBytes)) void this.empty();
+    else this.watch();
   }
 
-  handedOver(): void {
-    if (this.fd === undefined || this.handed) return;
-    this.handed = true;
-    this.options.files.closeFd(this.fd);
+  get fd(): number {
+    return this.file.fd;
   }
 
   tail(): string {
-    if (this.fd === undefined) return "";
-    const size = this.size();
-    if (this.rotated)
-      return (this.tailOf(`${this.path}.1`, TAIL_BYTES - size) + this.tailOf(this.path, size)).trimEnd();
-    return this.tailOf(this.path, size - this.startSize).trimEnd();
-  }
-
-  /** One byte more than asked for: what comes before the first whole line is cut, and that byte ends the line before ours. */
-  private tailOf(path: string, bytes: number): string {
-    return bytes <= 0 ? "" : this.options.files.tail(path, Math.min(bytes, TAIL_BYTES) + 1);
+    if (this.closed) return this.lastTail;
+    try {
+      return this.file.words(TAIL_BYTES).trimEnd();
+    } catch {
+      return "";
+    }
   }
 
   close(): void {
+    if (!this.end()) return;
+    if (this.emptying === undefined && !this.isFull(this.size())) this.file.close();
+    else void this.finish();
+  }
+
+  letGo(): void {
+    if (this.end()) this.file.close();
+  }
+
+  private async finish(): Promise<void> {
+    await this.emptying;
+    if (this.isFull(this.size())) await this.empty();
+    this.file.close();
+  }
+
+  /** False: it has ended before. */
+  private end(): boolean {
+    if (this.closed) return false;
+    // A launch that failed is told after everything of it has been tidied up.
+    this.lastTail = this.tail();
     this.closed = true;
-    this.handedOver();
     this.watcher?.close();
     this.pause?.cancel();
+    if (this.report !== undefined) this.tellDropped();
+    return true;
   }
 
-  private arm(): void {
-    this.watcher = this.options.files.watch(this.path, () => this.changed());
-  }
-
-  /** A busy log must not keep the broker busy: after each look the watch rests for a while. */
-  private changed(): void {
+  private look(): void {
     if (this.closed) return;
-    this.watcher?.close();
-    this.watcher = undefined;
-    this.rotateIfLarge();
-    this.pause = this.options.clock.schedule(
-      LOOK_INTERVAL_MS,
-      () => {
-        this.rotateIfLarge();
-        if (!this.closed) this.arm();
-      },
-      { weak: true },
-    );
+    const bytes = this.size();
+    const nowMs = this.options.clock.monotonicMs();
+    if (bytes === this.seenBytes) return this.watch();
+    // A log that is shorter was emptied, by another broker's backend of this version.
+    const grownBytes = bytes > this.seenBytes ? bytes - this.seenBytes : bytes;
+    this.restMs = this.nextRestMs(grownBytes, nowMs);
+    this.seenBytes = bytes;
+    this.seenMs = nowMs;
+    this.changedMs = nowMs;
+    if (this.isFull(bytes)) void this.empty();
+    else this.rest(this.restMs);
   }
 
-  private rotateIfLarge(): void {
-    if (this.size() <= this.options.maxBytes) return;
-    try {
-      this.options.files.rotateLog(this.path);
-      this.rotated = true;
-    } catch {
-      // No room for a second file: the next look tries again, and nothing is lost by waiting.
-    }
+  /** Rests double while the log fills slowly. */
+  private nextRestMs(grownBytes: number, nowMs: number): number {
+    if (nowMs - this.changedMs > QUIET_MS) return SHORTEST_REST_MS;
+    const fillMs = (this.options.maxBytes / grownBytes) * (nowMs - this.seenMs);
+    return Math.max(SHORTEST_REST_MS, Math.min(LONGEST_REST_MS, this.restMs * 2, fillMs / RESTS_PER_FILL));
+  }
+
+  private empty(): Promise<void> {
+    this.emptying = this.rotate().finally(() => {
+      this.emptying = undefined;
+    });
+    return this.emptying;
+  }
+
+  private async rotate(): Promise<void> {
+    const { droppedBytes, emptied, fault } = await this.file.rotate(this.options.maxBytes);
+    if (droppedBytes > 0 || fault !== undefined) this.noteDropped(droppedBytes, fault);
+    if (this.closed) return;
+    // What came since then is new, also when it fills the log already.
+    this.seenBytes = emptied ? 0 : this.size();
+    this.seenMs = this.options.clock.monotonicMs();
+    this.rest(this.restMs);
+  }
+
+  private isFull(bytes: number): boolean {
+    return bytes >= this.options.maxBytes * FULL;
+  }
+
+  private rest(ms: number): void {
+    this.pause = this.options.clock.schedule(ms, () => this.look(), { weak: true });
+  }
+
+  private watch(): void {
+    this.watcher = this.file.watch(() => this.changed());
+    if (this.watcher === undefined) return this.rest(UNWATCHED_REST_MS);
+    // Written to just before it was watched.
+    if (this.size() !== this.seenBytes) this.changed();
+  }
+
+  private changed(): void {
+    if (this.watcher === undefined) return;
+    this.watcher.close();
+    this.watcher = undefined;
+    this.look();
+  }
+
+  private noteDropped(bytes: number, fault: unknown): void {
+    this.dropped = {
+      bytes: this.dropped.bytes + bytes,
+      fault: fault === undefined ? this.dropped.fault : reasonOf(fault),
+    };
+    if (this.closed) return this.tellDropped();
+    this.report ??= this.options.clock.schedule(REPORT_MS, () => this.tellDropped(), { weak: true });
+  }
+
+  private tellDropped(): void {
+    this.report?.cancel();
+    this.report = undefined;
+    const { dropped } = this;
+    this.dropped = { bytes: 0, fault: undefined };
+    this.options.onDropped(this.path, dropped);
   }
 
   private size(): number {
     try {
-      return Number(this.options.files.facts(this.path)?.size ?? 0n);
+      return this.file.size();
     } catch {
-      return 0;
+      return this.seenBytes;
     }
   }
 }

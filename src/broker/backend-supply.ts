@@ -4,6 +4,7 @@ import { type Activation, createActivation } from "./activation.ts";
 import { adoptBackend } from "./adopt-backend.ts";
 import { type BackendOptions, bringUp } from "./backend.ts";
 import type { BackendHealth } from "./backend-health.ts";
+import type { BackendLogReports } from "./backend-log.ts";
 import type { BrokerEvents } from "./events.ts";
 import type { BackendProcess } from "./launch.ts";
 import { createLauncher } from "./launcher.ts";
@@ -21,6 +22,13 @@ export interface SupplyOptions extends Pick<BrokerOptions, "endpoint" | "env" | 
   readonly isStopping: () => boolean;
 }
 
+function logReports(events: BrokerEvents): BackendLogReports {
+  return {
+    onLogFault: (key, path, fault) => events.logFault(key, path, fault),
+    onLogDropped: (key, path, dropped) => events.logDropped(key, path, dropped),
+  };
+}
+
 /** Launches what Hellos ask for. */
 export function createSupply(options: SupplyOptions): Activation {
   const { platform, events, metrics, health, endpoint } = options;
@@ -29,7 +37,7 @@ export function createSupply(options: SupplyOptions): Activation {
     env: options.env,
     brokerEndpoint: endpoint,
     logDirectory: options.logDirectory,
-    onLogFault: (key, path, fault) => events.logFault(key, path, fault),
+    ...logReports(events),
     onRecordFault: (key, error) => events.unrecorded(key, error),
   });
   return createActivation({
@@ -74,6 +82,7 @@ export function adoptLeftovers(
     platform,
     brokerEndpoint,
     inherited,
+    ...logReports(events),
     onTransition: (pid: number) => followBackend(options, { pid }),
     onRecordFault: (...fault: Parameters<BrokerEvents["unrecorded"]>) => events.unrecorded(...fault),
   };

@@ -313,7 +313,7 @@ class BackendRunner implements LaunchedBackend {
       () => this.disarmStopDeadline(),
       () => this.options.launch.control.letGo(),
       // Two processes that rotate one log would overwrite what the other has just saved.
-      () => this.options.launch.log.close(),
+      () => this.options.launch.log.letGo(),
     ]);
   }
 

@@ -7,6 +7,7 @@ import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.t
 import type { Refusal } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Crash } from "./backend.ts";
+import type { DroppedOutput } from "./backend-log.ts";
 import type { HandoffReport } from "./handoff.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
 import type { Asker, BackendKey } from "./launcher.ts";
@@ -35,6 +36,7 @@ export interface BrokerEvents {
   /** `changes` undefined: it is the first this broker sees of it. */
   definition(definition: ServiceDefinition, changes: readonly DefinitionDifference[] | undefined): void;
   logFault(key: BackendKey, path: string, fault: string): void;
+  logDropped(key: BackendKey, path: string, dropped: DroppedOutput): void;
   acceptFailed(errno: string): void;
   fdExhausted(errno: string): void;
   fdRecovered(): void;
@@ -177,6 +179,16 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
         ...key,
         path,
         fault,
+      }),
+    logDropped: (key, path, { bytes, fault }) =>
+      emit({
+        type: "backend-log-dropped",
+        level: "warn",
+        message: `${keyName(key)} writes more than its log may hold: ${bytes} bytes dropped${fault === undefined ? "" : ` (${fault})`}`,
+        ...key,
+        path,
+        bytes,
+        ...(fault !== undefined && { fault }),
       }),
     acceptFailed: (errno) =>
       emit({ type: "accept-failed", level: "warn", message: `accept failed: ${errno}, ignoring`, errno }),

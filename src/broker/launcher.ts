@@ -11,7 +11,7 @@ import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchEnvironment, launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../platform/ports.ts";
-import { type BackendLog, openBackendLog } from "./backend-log.ts";
+import { type BackendLog, type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
 import type { InitialChannel } from "./control-slot.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
@@ -43,13 +43,12 @@ export interface Launcher {
   launch(request: LaunchRequest): Promise<Launch>;
 }
 
-export interface LauncherOptions {
+export interface LauncherOptions extends BackendLogReports {
   readonly platform: Platform;
   readonly env: Env;
   /** The broker's own address, for launch records. */
   readonly brokerEndpoint: string;
   readonly logDirectory: string;
-  readonly onLogFault: (key: BackendKey, path: string, fault: string) => void;
   readonly onRecordFault: (key: BackendKey, error: unknown) => void;
 }
 
@@ -78,6 +77,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
             service: key.service,
             version: key.version,
             maxBytes: definition.exec.logMaxBytes,
+            onDropped: (path, dropped) => options.onLogDropped(key, path, dropped),
           }),
         );
         if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
@@ -85,7 +85,6 @@ export function createLauncher(options: LauncherOptions): Launcher {
         const startedAtMs = Math.round(platform.clock.wallMs());
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
         const { child, control } = await spawn(options, request, { binary, endpoint, log, held });
-        log.handedOver();
         return createLaunch({
           platform,
           adopted: false,

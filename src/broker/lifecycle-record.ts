@@ -46,6 +46,7 @@ const ROWS: Readonly<Record<string, Choice>> = {
   // Its end is told by backend-state.
   "backend-crashed": "skip",
   "backend-log-unavailable": { kind: "RESOURCE_PRESSURE" },
+  "backend-log-dropped": { kind: "RESOURCE_PRESSURE", often: true },
   "fd-pressure": { kind: "RESOURCE_PRESSURE" },
   "fd-pressure-over": { kind: "RESOURCE_PRESSURE" },
   "definition-loaded": { kind: "SERVICE_DEF_LOADED", reason: "reason" },
@@ -110,6 +111,7 @@ const EXTRA = [
   "micros",
   "errno",
   "lost",
+  "bytes",
 ] as const;
 
 export function toLifecycleEvent(event: BrokerEvent, row: RecordRow, context: RecordContext): LifecycleEvent {

@@ -4,10 +4,10 @@
  */
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
-import { acquire } from "../base/disposal-stack.ts";
+import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
-import type { Platform, SpawnedProcess } from "../platform/ports.ts";
-import type { BrokerStart } from "./start-command.ts";
+import type { LogFile, Platform, SpawnedProcess } from "../platform/ports.ts";
+import { BROKER_LOG_BYTES, type BrokerStart } from "./start-command.ts";
 
 export type LaunchPorts = Pick<Platform, "clock" | "files" | "processes">;
 
@@ -15,7 +15,6 @@ export type LaunchPorts = Pick<Platform, "clock" | "files" | "processes">;
 export const BROKER_READY_LIMIT_MS = 10_000;
 /** For a process that has closed its stdout to end. */
 const EXIT_LIMIT_MS = 2_000;
-const LOG_ROTATE_BYTES = 1024n * 1024n;
 const LOG_TAIL_BYTES = 4096;
 
 /**
@@ -24,12 +23,12 @@ const LOG_TAIL_BYTES = 4096;
  * @throws BrokerError BROKER_START_FAILED with `logTail`, `logPath`, `exit` as far as known; nothing is left running
  */
 export async function launchBroker(platform: LaunchPorts, start: BrokerStart): Promise<"ready" | "already-running"> {
-  const log = openLog(platform, start.logPath);
+  const log = await openLog(platform, start.logPath);
   try {
     return await launch(platform, start, log?.fd);
   } catch (error) {
     if (!isBrokerError(error)) throw error;
-    const tail = log?.tail() ?? "";
+    const tail = lastWords(log);
     const lastLine = tail === "" ? "" : `: ${tail.slice(tail.lastIndexOf("\n") + 1)}`;
     throw new BrokerError("BROKER_START_FAILED", `${error.reason}${lastLine}`, {
       details: {
@@ -40,7 +39,7 @@ export async function launchBroker(platform: LaunchPorts, start: BrokerStart): P
       cause: error,
     });
   } finally {
-    if (log !== undefined) platform.files.closeFd(log.fd);
+    log?.close();
   }
 }
 
@@ -109,28 +108,24 @@ function failed(what: string, child: SpawnedProcess): BrokerError {
 }
 
 /** Undefined when there is no log to be had: a broker without one is better than none. */
-function openLog(platform: LaunchPorts, path: string): { fd: number; tail(): string } | undefined {
-  const { files } = platform;
+async function openLog({ files }: LaunchPorts, path: string): Promise<LogFile | undefined> {
   try {
-    return acquire((held) => {
+    return await acquireAsync(async (held) => {
       files.ensurePrivateDirectory(posix.dirname(path));
-      if ((files.facts(path)?.size ?? 0n) > LOG_ROTATE_BYTES) files.rotateLog(path);
-      const fd = files.openLog(path);
-      held.defer(() => files.closeFd(fd));
-      const before = files.facts(path)?.size ?? 0n;
-      return { fd, tail: () => tailSince(files, path, before) };
+      const log = held.use(files.openLog(path));
+      // Of brokers that did not bound their log by themselves.
+      if (log.size() > BROKER_LOG_BYTES) await log.rotate(BROKER_LOG_BYTES);
+      log.mark();
+      return log;
     });
   } catch {
     return undefined;
   }
 }
 
-/** What was written since the file had the size `before`; empty when it cannot be read. */
-function tailSince(files: LaunchPorts["files"], path: string, before: bigint): string {
+function lastWords(log: LogFile | undefined): string {
   try {
-    const grown = Number((files.facts(path)?.size ?? 0n) - before);
-    // One byte more than was written: the tail starts after the first line end in it, which is the old log's last.
-    return grown <= 0 ? "" : files.tail(path, Math.min(grown + 1, LOG_TAIL_BYTES)).trimEnd();
+    return log?.words(LOG_TAIL_BYTES).trimEnd() ?? "";
   } catch {
     return "";
   }

@@ -21,6 +21,9 @@ export interface BrokerStart {
  */
 export const STARTED_BROKER_IDLE_EXIT = "10m";
 
+/** Limit of the log of a broker that a client started, and of its older file. */
+export const BROKER_LOG_BYTES = 1024 * 1024;
+
 /**
  * What the client starts when no broker listens at `choice`. `node` says how to run a program of ours; it is asked unless
  * the caller names a program.

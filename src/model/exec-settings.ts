@@ -92,7 +92,7 @@ export const LABELS: readonly LabelRow[] = [
     fallback: "3h for SDK backends, never for others",
     about: "how long nobody uses the backend before it is asked to end",
   },
-  { key: "log.max_bytes", value: "bytes", fallback: "1048576", about: "size at which the log is rotated" },
+  { key: "log.max_bytes", value: "bytes", fallback: "1048576", about: "limit of the log, and of its older file" },
   {
     key: "handoff.enabled",
     value: "true | false",

@@ -359,6 +359,45 @@ export interface OpenFile {
   close(): void;
 }
 
+/** A log that other processes append to through a descriptor they inherit. It stays the same file, whatever is put at its path. */
+export interface LogFile {
+  /** Lent, for a child's stdout and stderr. For reading and appending. */
+  readonly fd: number;
+  /** Of the open file. @throws BrokerError IO_FAILED */
+  size(): number;
+  /** @throws BrokerError IO_FAILED (ENOSPC, …); some of it may have been written */
+  append(text: string): void;
+  /** What is written from here on, by anybody, is what `words` tells. Until the first call: all there is. */
+  mark(): void;
+  /**
+   * The last words since the mark: at most `maxBytes`, whole lines if one ends in them, also of what has been rotated
+   * meanwhile (up to 4 KiB of it). Empty once closed.
+   *
+   * @throws BrokerError IO_FAILED
+   */
+  words(maxBytes: number): string;
+  /**
+   * Empties the file, after copying at most its last `keepBytes` to `PATH.1`, which is replaced. Neither file is beyond
+   * `keepBytes` then, nothing is dropped when the writer pauses and the file has at most `keepBytes`, and each place where
+   * bytes are missing has a line `[rpb: N bytes dropped]`. Done in slices beside the event loop; calls during a rotation
+   * join it. Never rejects.
+   */
+  rotate(keepBytes: number): Promise<LogRotation>;
+  /** Calls back when the open file changes, until closed. Undefined where it cannot be watched. */
+  watch(onChange: () => void): { close(): void } | undefined;
+  /** Closes the descriptor, at the end of a rotation that is under way, which stops where it is. */
+  close(): void;
+}
+
+export interface LogRotation {
+  /** In neither file now. What a writer adds between two system calls may be missing from the count. */
+  readonly droppedBytes: number;
+  /** False: the file cannot be emptied, and `fault` says why (EPERM of an append-only file, see chattr(1)). */
+  readonly emptied: boolean;
+  /** Why there is no older file now: ENOSPC, something else at its path. */
+  readonly fault?: unknown;
+}
+
 export interface Files {
   /** lstat; undefined when nothing is there. @throws BrokerError IO_FAILED */
   facts(path: string): FileFacts | undefined;
@@ -402,8 +441,13 @@ export interface Files {
   blake3Executable(path: string): Promise<Buffer>;
   /** The first line of a `#!` script without the marker, trimmed; undefined for any other file. @throws BrokerError IO_FAILED */
   interpreterLine(path: string): string | undefined;
-  /** Opens for appending, creating it with mode 0600; close-on-exec; the caller owns the descriptor. @throws BrokerError IO_FAILED */
-  openLog(path: string): number;
+  /**
+   * Opens a log, creating it, and gives it mode 0600. What is there must be a regular file of ours; links are not followed,
+   * and a FIFO is not waited for. Close-on-exec. The caller closes it.
+   *
+   * @throws BrokerError FILE_INSECURE, IO_FAILED (ENOSPC, EMFILE, …)
+   */
+  openLog(path: string): LogFile;
   /** The descriptor is gone afterwards; what close(2) has to say about it is dropped. */
   closeFd(fd: number): void;
   /**
@@ -416,11 +460,10 @@ export interface Files {
   open(path: string, mode: "read"): OpenFile | undefined;
   /** Replaces what is at `to`. @throws BrokerError IO_FAILED */
   rename(from: string, to: string): void;
-  /** The last `maxBytes` of a file as text, cut at a line start; empty when it is not there. */
-  tail(path: string, maxBytes: number): string;
-  /** Moves what an append-only log holds aside to `path + ".1"` and truncates it in place, for writers that keep it open. */
-  rotateLog(path: string): void;
-  /** Calls back when the file changes, until closed. Does not keep the process alive. Undefined where it cannot be watched. */
+  /**
+   * Calls back when the file changes, until closed; once more when the system stops telling, which ends the watch. Does not
+   * keep the process alive. Undefined where it cannot be watched.
+   */
   watch(path: string, onChange: () => void): { close(): void } | undefined;
   /** Counts what happens in a directory and to it, whether it is there or not. The caller closes it. */
   changeCounter(directory: string): ChangeCounter;

@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -66,26 +76,32 @@ test("renamed: nothing is missed or told twice through two rotations between loo
   assert.equal(read(), "7\n");
 });
 
-test("copied: what was written before and after a rotation comes once, in order", (t) => {
+/** As a broker does it; nothing is dropped below `keepBytes`. */
+async function rotate(path: string, keepBytes = 4096): Promise<void> {
+  const log = createFiles().openLog(path);
+  await log.rotate(keepBytes);
+  log.close();
+}
+
+test("copied: what was written before and after a rotation comes once, in order", async (t) => {
   const { path, read } = setUp(t, followCopied);
-  const { rotateLog } = createFiles();
   appendFileSync(path, "1\n");
   assert.equal(read(), "1\n");
   appendFileSync(path, "2\n");
-  rotateLog(path);
+  await rotate(path);
   assert.equal(read(), "2\n");
   appendFileSync(path, "3\n");
-  rotateLog(path);
+  await rotate(path);
   appendFileSync(path, "4\n");
   assert.equal(read(), "3\n4\n");
 });
 
-test("copied: a file that has grown beyond where it was read is seen to be a new one", (t) => {
+test("copied: a file that has grown beyond where it was read is seen to be a new one", async (t) => {
   const { path, read } = setUp(t, followCopied);
   appendFileSync(path, "old\n");
   read();
   appendFileSync(path, "rest\n");
-  createFiles().rotateLog(path);
+  await rotate(path);
   appendFileSync(path, "much longer than the old one was\n");
   assert.equal(read(), "rest\nmuch longer than the old one was\n");
 });
@@ -135,9 +151,37 @@ test("copied: a file that is emptied in the middle of a look is read as if it ha
   meanwhile = () => {
     meanwhile = () => {};
     appendFileSync(path, "line 1 before\n");
-    files.rotateLog(path);
+    // What a rotation leaves, all at once: the reader has no turn in the middle of a look.
+    copyFileSync(path, `${path}.1`);
+    truncateSync(path);
     appendFileSync(path, "line 1 after\n");
   };
   assert.equal(follower.read().toString(), "line 1 before\nline 1 after\n");
   assert.equal(follower.read().toString(), "");
+});
+
+test("copied: where only the end of a file was kept, the reader goes on in it, at the place it had reached", async (t) => {
+  const { path, read } = setUp(t, followCopied);
+  const lines = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `line ${from + i}\n`).join("");
+  appendFileSync(path, lines(1000, 1500));
+  assert.equal(read(), lines(1000, 1500));
+  appendFileSync(path, lines(1500, 1600));
+  await rotate(path, 4096);
+  appendFileSync(path, lines(1600, 1610));
+  assert.match(readFileSync(`${path}.1`, "utf8"), /^\[rpb: \d+ bytes dropped\]\nline 1/);
+  assert.equal(read(), lines(1500, 1610));
+});
+
+test("copied: of what was dropped before it was read there is the note, and everything behind it", async (t) => {
+  const { path, read } = setUp(t, followCopied);
+  appendFileSync(path, "begin\n");
+  read();
+  appendFileSync(path, `${"lost\n".repeat(2000)}${"kept\n".repeat(700)}`);
+  await rotate(path, 4096);
+  appendFileSync(path, "after\n");
+  assert.match(
+    read(),
+    /^\[rpb: \d+ bytes dropped\]\n(kept\n){700}after\n$|^\[rpb: \d+ bytes dropped\]\n(lost\n)*(kept\n){700}after\n$/,
+  );
 });

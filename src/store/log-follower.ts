@@ -2,6 +2,7 @@
  * Reading a log while it is written and rotated. What is read comes in the order it was written, once, whatever becomes
  * of the file; only a writer that fills the file and its older one between two looks outruns its reader.
  */
+import { MAX_NOTE_BYTES, readDroppedNote } from "../model/dropped-note.ts";
 import type { FileFacts, Files, OpenFile } from "../platform/ports.ts";
 
 export interface LogFollower {
@@ -57,7 +58,10 @@ function openBoth(files: Files, path: string): Held[] {
 /** So much before the last byte read must still be there, or the file was written anew. */
 const MARK_BYTES = 1024;
 
-/** Of a file whose content is copied to `PATH.1` before it is emptied in place (Files.rotateLog). */
+/**
+ * Of a file whose content, or the end of it, is copied to `PATH.1` before it is emptied in place (LogFile.rotate). What was
+ * dropped meanwhile is told by the notes in the files.
+ */
 export function followCopied(files: Files, path: string): LogFollower {
   let held: Held | undefined;
   let mark: Buffer = Buffer.alloc(0);
@@ -79,8 +83,13 @@ export function followCopied(files: Files, path: string): LogFollower {
     const older = hold(files, `${path}.1`);
     if (older === undefined) return Buffer.alloc(0);
     try {
-      if (!continues(older, position)) return Buffer.alloc(0);
-      older.position = position;
+      const { skipped, begin } = contentOf(older);
+      // Behind the place up to which was read there is a gap, which the older file's first line tells of.
+      if (position < skipped) return rest(older);
+      const there = position - skipped + begin;
+      const known = mark.subarray(Math.max(0, mark.length - (there - begin)));
+      if (!known.equals(older.file.read(there - known.length, known.length))) return Buffer.alloc(0);
+      older.position = there;
       return rest(older);
     } finally {
       older.file.close();
@@ -146,12 +155,19 @@ function beginsAlike(files: Files, olderPath: string, current: Held): boolean {
   const older = hold(files, olderPath);
   if (older === undefined) return false;
   try {
-    const [a, b] = [older.file.read(0, MARK_BYTES), current.file.read(0, MARK_BYTES)];
+    const { skipped, begin } = contentOf(older);
+    const [a, b] = [older.file.read(begin, MARK_BYTES), current.file.read(skipped, MARK_BYTES)];
     const length = Math.min(a.length, b.length);
     return b.length > 0 && a.subarray(0, length).equals(b.subarray(0, length));
   } finally {
     older.file.close();
   }
+}
+
+/** Where the content of an older file begins, behind a note of what was skipped in front of it. */
+function contentOf({ file }: Held): { skipped: number; begin: number } {
+  const note = readDroppedNote(file.read(0, MAX_NOTE_BYTES).toString("latin1"));
+  return note === undefined ? { skipped: 0, begin: 0 } : { skipped: note.droppedBytes, begin: note.noteBytes };
 }
 
 function hold(files: Files, path: string): Held | undefined {

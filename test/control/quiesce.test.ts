@@ -44,6 +44,7 @@ async function launch(t: TestContext, binary = "control-obeys.mjs"): Promise<Lau
     brokerEndpoint: join(world.runtime, "b.sock"),
     logDirectory: world.logs,
     onLogFault: () => {},
+    onLogDropped: () => {},
     onRecordFault: () => {},
   });
   const started = await launcher.launch({ key, definition, traceparent: "", tracestate: "" });

@@ -77,9 +77,11 @@ test("logs -f goes on through rotation and shows each line once", async (t) => {
   const following = follow(world, ["logs", "svc", "-f"]);
   await following.shown(/line 0\n/);
   const expected = ["line 0"];
+  const log = world.platform.files.openLog(path);
+  t.after(() => log.close());
   for (let round = 1; round <= 10; round++) {
     appendFileSync(path, `line ${round} before\n`);
-    world.platform.files.rotateLog(path);
+    await log.rotate(4096);
     appendFileSync(path, `line ${round} after\n`);
     expected.push(`line ${round} before`, `line ${round} after`);
     await following.shown(new RegExp(`line ${round} after\n`));

@@ -32,8 +32,8 @@ async function setUp(t: TestContext) {
     service: "svc",
     version: "1.0.0",
     maxBytes: 4096,
+    onDropped: () => {},
   });
-  log.handedOver();
   const definition = createServiceDefinition({ serviceName: "svc", binaryPath: "/bin/sleep" });
   const identity = {
     pid: child.pid,

@@ -4,9 +4,7 @@ import {
   accessSync,
   closeSync,
   constants,
-  type FSWatcher,
   fstatSync,
-  ftruncateSync,
   lstatSync,
   openSync,
   readdirSync,
@@ -14,21 +12,20 @@ import {
   realpathSync,
   renameSync,
   unlinkSync,
-  watch as watchPath,
-  writeSync,
 } from "node:fs";
-import { BrokerError } from "../../base/errors.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { closeFd } from "./close-fd.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
+import { createLogOpener } from "./log-file.ts";
 import { factsOf, openFile } from "./open-file.ts";
+import { insecure } from "./own-file.ts";
 import { createPrivateDirectories } from "./private-directory.ts";
 import { packTarGz } from "./tar-gz.ts";
+import { watchPath } from "./watch-path.ts";
 
-const PRIVATE_FILE = 0o600;
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
 const INTERPRETER_LINE_BYTES = 256;
 
@@ -54,20 +51,11 @@ export function createFiles({
     sha256Executable: (path) => hash(path, "sha256"),
     blake3Executable: (path) => hash(path, "blake3"),
     interpreterLine,
-    openLog: (path) =>
-      attempt(path, () =>
-        openSync(
-          path,
-          constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
-          PRIVATE_FILE,
-        ),
-      ),
+    openLog: createLogOpener(),
     closeFd,
     open: openFile,
     rename: (from, to) => attempt(from, () => renameSync(from, to)),
-    tail,
-    rotateLog,
-    watch,
+    watch: watchPath,
     changeCounter,
   };
 }
@@ -124,10 +112,6 @@ function readUpTo(fd: number, maxBytes: number, path: string): Buffer {
   }
 }
 
-function insecure(path: string, why: string): BrokerError {
-  return new BrokerError("FILE_INSECURE", `file ${path} cannot be trusted: ${why}`, { details: { path } });
-}
-
 function list(directory: string): readonly string[] {
   try {
     return readdirSync(directory).sort();
@@ -159,67 +143,6 @@ function interpreterLine(path: string): string | undefined {
       closeSync(fd);
     }
   });
-}
-
-function tail(path: string, maxBytes: number): string {
-  let fd: number;
-  try {
-    fd = openSync(path, "r");
-  } catch {
-    return "";
-  }
-  try {
-    const size = fstatSync(fd).size;
-    const start = Math.max(0, size - maxBytes);
-    const bytes = Buffer.alloc(size - start);
-    const text = bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, start));
-    return start === 0 ? text : text.slice(text.indexOf("\n") + 1);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function rotateLog(path: string): void {
-  attempt(path, () => {
-    // Copied, not renamed: writers keep the file open and would follow a rename.
-    const from = openSync(path, "r+");
-    try {
-      const to = openSync(`${path}.1`, "w", PRIVATE_FILE);
-      try {
-        copyToTheEnd(from, to);
-      } finally {
-        closeSync(to);
-      }
-      // Right after the read that found nothing more, so that a writer can hardly get in between.
-      ftruncateSync(from, 0);
-    } finally {
-      closeSync(from);
-    }
-  });
-}
-
-const COPY_BYTES = 256 * 1024;
-
-function copyToTheEnd(from: number, to: number): void {
-  const chunk = Buffer.allocUnsafe(COPY_BYTES);
-  for (let position = 0; ; ) {
-    const got = readSync(from, chunk, 0, chunk.length, position);
-    if (got === 0) return;
-    for (let done = 0; done < got; ) done += writeSync(to, chunk, done, got - done);
-    position += got;
-  }
-}
-
-function watch(path: string, onChange: () => void): { close(): void } | undefined {
-  let watcher: FSWatcher;
-  try {
-    watcher = watchPath(path, { persistent: false }, onChange);
-  } catch {
-    return undefined;
-  }
-  // inotify limits can be reached later as well; a log that is not watched is still bounded by the next look at it.
-  watcher.on("error", () => watcher.close());
-  return { close: () => watcher.close() };
 }
 
 /** Of something that cannot be watched nothing is known from one moment to the next. */

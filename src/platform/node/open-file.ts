@@ -1,12 +1,11 @@
 /** Files that are read or appended to over a while, and what is true of any file. */
 import { type BigIntStats, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, FileKind, OpenFile } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
 import { stampOf } from "./file-stamp.ts";
+import { insecure, PRIVATE_FILE_MODE } from "./own-file.ts";
 
-const PRIVATE_FILE = 0o600;
 /** Non-blocking, so that a fifo put in a file's place is refused below instead of waited for. */
 const COMMON = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const FLAGS = {
@@ -20,7 +19,7 @@ export function openFile(path: string, mode: "read"): OpenFile | undefined;
 export function openFile(path: string, mode: keyof typeof FLAGS): OpenFile | undefined {
   let fd: number;
   try {
-    fd = openSync(path, FLAGS[mode], PRIVATE_FILE);
+    fd = openSync(path, FLAGS[mode], PRIVATE_FILE_MODE);
   } catch (error) {
     if (mode === "read" && errnoOf(error) === "ENOENT") return undefined;
     throw fromNodeError(error, path);
@@ -45,10 +44,6 @@ function kindOf(stats: BigIntStats): FileKind {
   if (stats.isDirectory()) return "directory";
   if (stats.isSocket()) return "socket";
   return stats.isSymbolicLink() ? "link" : "other";
-}
-
-function insecure(path: string, why: string): BrokerError {
-  return new BrokerError("FILE_INSECURE", `file ${path} cannot be trusted: ${why}`, { details: { path } });
 }
 
 class NodeFile implements OpenFile {

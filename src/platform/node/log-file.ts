@@ -1,0 +1,151 @@
+/**
+ * Logs that processes write to by themselves, through a descriptor they inherit. Everything is asked of the open file:
+ * another file put at its path misleads nobody.
+ */
+import { constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { fromNodeError } from "../errno.ts";
+import type { LogFile, LogRotation } from "../ports.ts";
+import { closeFd } from "./close-fd.ts";
+import { checkOwnFile, checkOwnPath, PRIVATE_FILE_MODE } from "./own-file.ts";
+import { rotateOpenLog } from "./rotate-log.ts";
+import { watchPath } from "./watch-path.ts";
+
+/** `openLog` of one platform: its logs are rotated one after the other, so that a slow disk occupies one thread of the pool. */
+export function createLogOpener(): (path: string) => LogFile {
+  let before: Promise<unknown> = Promise.resolve();
+  const inTurn = (work: () => Promise<LogRotation>): Promise<LogRotation> => {
+    const done = before.then(work);
+    before = done;
+    return done;
+  };
+  return (path) => new NodeLogFile(openChecked(path), path, inTurn);
+}
+
+/**
+ * Not O_NONBLOCK, which the children would get with the descriptor: what is no file is refused before it is opened, and of a
+ * FIFO that takes its place in between open(2) does not wait for a reader, because it is opened for reading, too (fifo(7)).
+ */
+function openChecked(path: string): number {
+  const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
+  try {
+    checkOwnPath(path);
+    const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, PRIVATE_FILE_MODE);
+    try {
+      checkOwnFile(fd, path);
+      return fd;
+    } catch (error) {
+      closeFd(fd);
+      throw error;
+    }
+  } catch (error) {
+    throw fromNodeError(error, path);
+  }
+}
+
+/** What belongs to the words since the mark: bytes that are not in the file any more, and where those begin that are. */
+interface Marked {
+  readonly aside: Buffer;
+  readonly start: number;
+}
+
+const NONE = Buffer.alloc(0);
+
+class NodeLogFile implements LogFile {
+  private marked: Marked = { aside: NONE, start: 0 };
+  /** Holds as soon as the file has become shorter than `end`. */
+  private emptying: (Marked & { readonly end: number }) | undefined;
+  private rotation: Promise<LogRotation> | undefined;
+  private closed = false;
+
+  constructor(
+    readonly fd: number,
+    private readonly path: string,
+    private readonly inTurn: (work: () => Promise<LogRotation>) => Promise<LogRotation>,
+  ) {}
+
+  size(): number {
+    return this.attempt(() => fstatSync(this.fd).size);
+  }
+
+  append(text: string): void {
+    const bytes = Buffer.from(text);
+    this.attempt(() => {
+      for (let done = 0; done < bytes.length; ) done += writeSync(this.fd, bytes, done);
+    });
+  }
+
+  mark(): void {
+    this.marked = { aside: NONE, start: this.size() };
+  }
+
+  words(maxBytes: number): string {
+    if (this.closed) return "";
+    const size = this.size();
+    const { aside, start } = this.emptying !== undefined && size < this.emptying.end ? this.emptying : this.marked;
+    // One byte more than wanted: what comes before the first whole line is cut, and that byte may end the line before.
+    const from = Math.max(start, size - maxBytes - 1);
+    const bytes = Buffer.concat([aside, this.readAt(from, size - from)]);
+    if (bytes.length <= maxBytes) return bytes.toString();
+    const text = bytes.subarray(-maxBytes - 1).toString();
+    return text.slice(text.indexOf("\n") + 1);
+  }
+
+  rotate(keepBytes: number): Promise<LogRotation> {
+    this.rotation ??= this.inTurn(async () => {
+      if (this.closed) return { droppedBytes: 0, emptied: false };
+      return rotateOpenLog(
+        {
+          fd: this.fd,
+          path: this.path,
+          stopped: () => this.closed,
+          emptying: (end, last) => {
+            this.emptying = { end, start: 0, aside: this.sinceMark(last, end) };
+          },
+          emptied: ({ before, beforeEnd, from, at }) => {
+            const { start } = this.marked;
+            this.marked = { aside: this.sinceMark(before, beforeEnd), start: start > from ? start - from + at : 0 };
+            this.emptying = undefined;
+          },
+        },
+        keepBytes,
+      );
+    }).finally(() => {
+      this.rotation = undefined;
+      if (this.closed) closeFd(this.fd);
+    });
+    return this.rotation;
+  }
+
+  watch(onChange: () => void): { close(): void } | undefined {
+    // By its descriptor, so that it is the open file whatever the path leads to. Without /dev, by its path.
+    return watchPath(`/dev/fd/${this.fd}`, onChange) ?? watchPath(this.path, onChange);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    // A rotation that is under way still uses the descriptor.
+    if (this.rotation === undefined) closeFd(this.fd);
+  }
+
+  /** Of bytes that end at `end`, those behind the mark. */
+  private sinceMark(bytes: Buffer, end: number): Buffer {
+    return bytes.subarray(Math.max(0, bytes.length - Math.max(0, end - this.marked.start)));
+  }
+
+  private readAt(position: number, length: number): Buffer {
+    if (length <= 0) return NONE;
+    return this.attempt(() => {
+      const bytes = Buffer.allocUnsafe(length);
+      return bytes.subarray(0, readSync(this.fd, bytes, 0, length, position));
+    });
+  }
+
+  private attempt<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw fromNodeError(error, this.path);
+    }
+  }
+}
