@@ -4,6 +4,7 @@ import { isBrokerError, reasonOf } from "../base/errors.ts";
 import type { LeftoverEvidence, LeftoverVerdict } from "../model/classify-leftover.ts";
 import type { DefinitionDifference } from "../model/definition-differences.ts";
 import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.ts";
+import { shortened } from "../model/names.ts";
 import type { Refusal } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Crash } from "./backend.ts";
@@ -306,6 +307,9 @@ export function createBrokerEvents(clock: Clock, emit: (event: BrokerEvent) => v
   };
 }
 
+/** Of a backend's own words. */
+const DETAIL_CHARS = 256;
+
 /** What completes is the rule and stays quiet; what falls back names its stage and reason. */
 function emitHandoff(
   emit: (event: BrokerEvent) => void,
@@ -327,7 +331,8 @@ function emitHandoff(
     });
     return;
   }
-  const { stage, reason, backend, severed, detail } = outcome;
+  const { stage, reason, backend, severed } = outcome;
+  const detail = shortened(outcome.detail, DETAIL_CHARS);
   emit({
     type: "handoff-fallback",
     level: "info",
@@ -403,12 +408,13 @@ function emitConnection(emit: (event: BrokerEvent) => void, outcome: ConnectionO
           how: given?.how,
           backend_pid: given?.pid,
         });
+      // What was refused need not be a name.
+      const asked = { service: shortened(service), version: shortened(version) };
       return emit({
         type: "hello-refused",
         level: "info",
-        message: `refused ${service} ${version} to pid ${pid}: ${refusal.reason}`,
-        service,
-        version,
+        message: `refused ${asked.service} ${asked.version} to pid ${pid}: ${refusal.reason}`,
+        ...asked,
         pid,
         connection_id,
         code: refusal.code,

@@ -32,6 +32,7 @@ const ROWS: Readonly<Record<string, Choice>> = {
   "handoff-skipped": { kind: "PROTOCOL_DOWNGRADE", often: true, reason: "reason" },
   "peer-rejected": { kind: "SECURITY_VIOLATION", often: true },
   "accept-failed": { ...BROKER, often: true },
+  "control-refused": { kind: "SECURITY_VIOLATION", often: true },
   "backend-launching": { kind: "SPAWN_ATTEMPT", ...BACKEND },
   "backend-launch-failed": { kind: launchFailureKind, ...BACKEND },
   "backend-state": ({ to, from, event, cause, exit_code: code }) => {
@@ -47,8 +48,8 @@ const ROWS: Readonly<Record<string, Choice>> = {
   "backend-crashed": "skip",
   "backend-log-unavailable": { kind: "RESOURCE_PRESSURE" },
   "backend-log-dropped": { kind: "RESOURCE_PRESSURE", often: true },
-  "fd-pressure": { kind: "RESOURCE_PRESSURE" },
-  "fd-pressure-over": { kind: "RESOURCE_PRESSURE" },
+  "fd-pressure": { kind: "RESOURCE_PRESSURE", often: true },
+  "fd-pressure-over": { kind: "RESOURCE_PRESSURE", often: true },
   "definition-loaded": { kind: "SERVICE_DEF_LOADED", reason: "reason" },
   "definition-changed": { kind: "SERVICE_DEF_CHANGED", reason: "reason" },
   "admin-served": "skip",

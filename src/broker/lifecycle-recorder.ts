@@ -4,10 +4,10 @@
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
-import { createEventFolding, type EventFolding, type FoldingRule } from "../model/event-folding.ts";
 import { encodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import type { LifecycleLog } from "../store/lifecycle-log.ts";
-import { isAlike, likeness, type RecordRow, recordRow, roughLikeness, toLifecycleEvent } from "./lifecycle-record.ts";
+import { createEventFold, type EventFold, type ToldEvent } from "./event-fold.ts";
+import { recordRow, toLifecycleEvent } from "./lifecycle-record.ts";
 import type { BrokerEvent } from "./options.ts";
 
 export interface LifecycleRecorder {
@@ -31,50 +31,25 @@ export interface LifecycleRecorderOptions {
   readonly onResumed: (path: string, lost: number) => void;
 }
 
-/** Hellos: a client's session is all there, a storm is a line in ten seconds. */
-const OFTEN: FoldingRule = { burst: 16, refillMs: 10_000 };
-/** Launches and ends; only a crash loop comes near it. */
-const SELDOM: FoldingRule = { burst: 64, refillMs: 1_000 };
-
-const NEVER = Number.POSITIVE_INFINITY;
-
-interface Happened {
-  readonly event: BrokerEvent;
-  readonly row: RecordRow;
-  readonly tsMs: number;
-}
-
 export function createLifecycleRecorder(options: LifecycleRecorderOptions): LifecycleRecorder {
   return new Recorder(options);
 }
 
 class Recorder implements LifecycleRecorder {
-  private readonly often = createEventFolding<Happened>(OFTEN);
-  private readonly seldom = createEventFolding<Happened>(SELDOM);
+  private readonly fold: EventFold;
   private queue: LifecycleEvent[] = [];
-  /** The last of each type. */
-  private readonly lasts = new Map<string, { readonly event: BrokerEvent; readonly key: string }>();
   private turn: Timer | undefined;
-  private telling: { readonly timer: Timer; readonly atMs: number } | undefined;
   private lost = 0;
   private faulty = false;
   private closed = false;
 
-  constructor(private readonly options: LifecycleRecorderOptions) {}
+  constructor(private readonly options: LifecycleRecorderOptions) {
+    this.fold = createEventFold({ clock: options.clock, tell: (told) => this.push(told) });
+  }
 
   record(event: BrokerEvent): void {
     const row = this.closed ? undefined : recordRow(event);
-    if (row === undefined) return;
-    const { clock } = this.options;
-    const happened: Happened = { event, row, tsMs: clock.wallMs() };
-    const folding = row.often ? this.often : this.seldom;
-    // One client's Hellos come one after the other: to compare them costs less than to write down each time what they are.
-    const last = this.lasts.get(event.type);
-    const key = last !== undefined && isAlike(last.event, event) ? last.key : likeness(event);
-    if (key !== last?.key) this.lasts.set(event.type, { event, key });
-    const offered = { key, group: () => roughLikeness(event), value: happened };
-    if (folding.offer(offered, clock.monotonicMs())) this.push(happened, 1);
-    else this.armTelling();
+    if (row !== undefined) this.fold.offer(event, row.often === true);
   }
 
   flush(): void {
@@ -87,43 +62,22 @@ class Recorder implements LifecycleRecorder {
 
   close(): void {
     if (this.closed) return;
-    this.telling?.timer.cancel();
-    this.tell(true);
+    this.fold.flush();
     this.flush();
     // The flush may have had something to say about itself.
     this.flush();
     this.closed = true;
+    this.fold.close();
     this.turn?.cancel();
     this.options.log.close();
   }
 
-  private push({ event, row, tsMs }: Happened, count: number): void {
+  private push({ event, tsMs, count }: ToldEvent): void {
+    const row = recordRow(event);
+    if (row === undefined) return;
     const { clock, brokerPid, instance } = this.options;
     this.queue.push(toLifecycleEvent(event, row, { tsMs, count, brokerPid, instance: instance() }));
     this.turn ??= clock.schedule(0, () => this.flush(), { weak: true });
-  }
-
-  private armTelling(): void {
-    const atMs = Math.min(this.often.nextMs() ?? NEVER, this.seldom.nextMs() ?? NEVER);
-    if (atMs === NEVER || (this.telling !== undefined && this.telling.atMs <= atMs)) return;
-    this.telling?.timer.cancel();
-    const { clock } = this.options;
-    const timer = clock.schedule(
-      atMs - clock.monotonicMs(),
-      () => {
-        this.telling = undefined;
-        this.tell(false);
-        this.armTelling();
-      },
-      { weak: true },
-    );
-    this.telling = { timer, atMs };
-  }
-
-  private tell(all: boolean): void {
-    const nowMs = this.options.clock.monotonicMs();
-    const foldings: readonly EventFolding<Happened>[] = [this.seldom, this.often];
-    for (const folding of foldings) for (const { value, count } of folding.due(nowMs, all)) this.push(value, count);
   }
 
   private write(record: LifecycleEvent): void {

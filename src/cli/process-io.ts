@@ -3,7 +3,7 @@
  * process of their own. Only this file and the two entry files name `process`.
  */
 // biome-ignore lint/plugin: our own standard output is what this file is about.
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, lstatSync, openSync } from "node:fs";
 // biome-ignore lint/plugin: as above.
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
@@ -14,6 +14,7 @@ import {
   onHangupSignal,
   onTerminationSignal,
   processEnv,
+  systemClock,
   tolerateOutputErrors,
   workingDirectory,
 } from "../platform/platform.ts";
@@ -30,23 +31,31 @@ export interface ProcessIo extends Output {
   heap(): Promise<OwnHeap>;
   /** The same: ends a debugger that SIGUSR1 opened before the first statement of this program ran. */
   closeUnaskedDebugger(): void;
+  /** From here on this is a daemon: its end does not depend on who reads its output. */
+  becomeDaemon(): void;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
+  /** Is stderr the file at this path? */
+  stderrIs(path: string): boolean;
   /** Calls back on each SIGTERM and SIGINT until disposed. */
   onTermination(callback: (signal: "SIGTERM" | "SIGINT") => void): { dispose(): void };
   /** Calls back on each SIGHUP until disposed. */
   onHangup(callback: () => void): { dispose(): void };
   /** Ends stdout for whoever reads it, once everything is written; later output goes nowhere. */
   endOutput(): Promise<void>;
-  /** Ends the process as soon as its output is written, or cannot be. */
+  /**
+   * Ends the process once its output is written, or cannot be. A reader of stdout may take its time, as with any program;
+   * one that does not read stderr is waited for at most a second, and one that does not read a daemon's stdout as well.
+   */
   exit(code: number): Promise<never>;
 }
 
 export function createProcessIo(): ProcessIo {
   tolerateOutputErrors();
   const stdoutIsTerminal = process.stdout.isTTY === true;
+  let daemon = false;
   return {
     args: process.argv.slice(2),
     env: processEnv(),
@@ -55,6 +64,9 @@ export function createProcessIo(): ProcessIo {
     },
     heap: loadOwnHeap,
     closeUnaskedDebugger,
+    becomeDaemon: () => {
+      daemon = true;
+    },
     // Getters: touching stdin or stdout opens them, which `serve` has no use for.
     get stdin(): Readable {
       return process.stdin;
@@ -64,6 +76,7 @@ export function createProcessIo(): ProcessIo {
     },
     stdoutIsTerminal,
     stderrIsTerminal: process.stderr.isTTY === true,
+    stderrIs,
     ...createOutput({
       stdoutIsTerminal,
       writeOut: (text) => void process.stdout.write(text),
@@ -76,7 +89,8 @@ export function createProcessIo(): ProcessIo {
     onHangup: onHangupSignal,
     endOutput,
     exit: async (code) => {
-      await Promise.all([flush(process.stdout), flush(process.stderr)]);
+      const output = flush(process.stdout);
+      await Promise.all([daemon ? within(PATIENCE_MS, output) : output, within(PATIENCE_MS, flush(process.stderr))]);
       return process.exit(code);
     },
   };
@@ -90,7 +104,30 @@ async function endOutput(): Promise<void> {
 }
 
 const STDOUT_FD = 1;
+const STDERR_FD = 2;
 const MAX_BACKLOG_BYTES = 1024 * 1024;
+
+/** For a reader of stderr who may not be one at all. */
+const PATIENCE_MS = 1_000;
+
+function within(ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = systemClock.schedule(ms, resolve);
+    void work.then(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}
+
+function stderrIs(path: string): boolean {
+  try {
+    const [own, there] = [fstatSync(STDERR_FD), lstatSync(path)];
+    return own.isFile() && own.ino === there.ino && own.dev === there.dev;
+  } catch {
+    return false;
+  }
+}
 
 function flush(stream: Writable): Promise<void> {
   return new Promise((resolve) => stream.write("", () => resolve()));

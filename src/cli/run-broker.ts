@@ -1,7 +1,9 @@
 /** One broker in the foreground: from start to the last log line. Shared by `rpb serve` and the compat binary. */
 import { BrokerError, ERROR_TABLE } from "../base/errors.ts";
 import { startBroker } from "../broker/broker.ts";
-import type { Broker, BrokerOptions, CloseReason } from "../broker/options.ts";
+import { createEventFold } from "../broker/event-fold.ts";
+import { recordRow } from "../broker/lifecycle-record.ts";
+import type { Broker, BrokerEvent, BrokerOptions, CloseReason } from "../broker/options.ts";
 import { SUCCESSION_FD_VARIABLE, type SuccessorCommand } from "../broker/successor.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { BrokerLog } from "./broker-log.ts";
@@ -41,6 +43,7 @@ const SIGNAL_EXIT = { SIGTERM: 143, SIGINT: 130 } as const;
  * @throws BrokerError what `startBroker` throws, BROKER_ALREADY_RUNNING above all
  */
 export async function runBroker({ io, log, broker: options, onReady }: RunBrokerOptions): Promise<number> {
+  io.becomeDaemon();
   const takesOver = io.env[SUCCESSION_FD_VARIABLE] !== undefined;
   let leisure: Leisure | undefined;
   let signals = 0;
@@ -59,6 +62,10 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     // It says in the log how it went.
     else broker?.restart().catch(() => {});
   });
+  const fold = createEventFold({
+    clock: options.platform.clock,
+    tell: ({ event, count }) => log(counted(event, count)),
+  });
   try {
     const heap = await io.heap();
     leisure = createLeisure(options.platform.clock, LEISURE_MS, () => heap.tidy());
@@ -69,6 +76,10 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
       ...(predecessorFd !== undefined && { predecessorFd }),
       onEvent: (event) => {
         leisure?.disturb();
+        // Who asks for the debug level wants to see each Hello; the limit of the log bounds that, too.
+        if (event.level !== "debug" && recordRow(event)?.often === true) return fold.offer(event, true);
+        // The reason of the end is the last line.
+        if (event.type === "broker-stopped") fold.flush();
         log(event);
       },
     });
@@ -81,10 +92,15 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     else if (predecessorFd === undefined) onReady?.(broker.endpoint);
     return EXIT[await broker.closed];
   } finally {
+    fold.close();
     leisure?.close();
     subscription.dispose();
     hangups.dispose();
   }
+}
+
+function counted(event: BrokerEvent, count: number): BrokerEvent {
+  return count === 1 ? event : { ...event, message: `${event.message} (the last of ${count} like it)`, count };
 }
 
 const STDERR_FD = 2;

@@ -1,13 +1,15 @@
 /** `rpb serve`: a broker in the foreground. */
 import { type Command, Option } from "commander";
-import { BrokerError } from "../base/errors.ts";
+import { BrokerError, reasonOf } from "../base/errors.ts";
 import type { BrokerOptions, RegisteredBackend, WantedBackend } from "../broker/options.ts";
+import { BROKER_LOG_BYTES, brokerLogPath } from "../client/start-command.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { decodeIdentitySidecar } from "../model/identity-sidecar.ts";
 import { type Instance, parseInstanceId } from "../model/names.ts";
 import { logDirectory } from "../model/places.ts";
 import { instanceOf } from "../model/service-definition.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
+import { createOwnLog, type OwnLog } from "../store/own-log.ts";
 import { type BrokerLogOptions, createBrokerLog, LOG_FORMATS, LOG_LEVELS } from "./broker-log.ts";
 import type { CliContext } from "./context.ts";
 import { openDefinitions } from "./open-definitions.ts";
@@ -95,12 +97,32 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
   const { io } = context;
   const platform = await context.platform();
   checkPrivilege(platform, io.env);
-  const log = await createBrokerLog(io, platform.processes.selfPid, {
+  const broker = await brokerOptions(context, flags);
+  const own = ownLog(context, broker);
+  const output = { stderrIsTerminal: io.stderrIsTerminal, log: own === undefined ? io.log : own.write };
+  const log = await createBrokerLog(output, platform.processes.selfPid, {
     ...(flags.logFormat && { format: flags.logFormat }),
     ...(flags.logLevel && { level: flags.logLevel }),
   });
-  const broker = await brokerOptions(context, flags);
   return runBroker({ io, log, broker, onReady: (endpoint) => io.out(`ready ${endpoint}`) });
+}
+
+/**
+ * The file that a client gives the broker it starts as stderr, which the broker keeps within its limit. Any other stderr is
+ * the business of whoever chose it.
+ */
+function ownLog(
+  { io, places }: CliContext,
+  { platform, endpoint, instance }: Omit<BrokerOptions, "onEvent">,
+): OwnLog | undefined {
+  const path = brokerLogPath(places, { endpoint, instance });
+  if (!io.stderrIs(path)) return undefined;
+  try {
+    return createOwnLog(platform.files.openLog(path), BROKER_LOG_BYTES);
+  } catch (error) {
+    io.err(`the log cannot be kept within its limit: ${reasonOf(error)}, ignoring`);
+    return undefined;
+  }
 }
 
 async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Omit<BrokerOptions, "onEvent">> {

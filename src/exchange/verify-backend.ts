@@ -9,6 +9,7 @@ import { posix } from "node:path";
 import type { Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
 import { type BackendIdentity, identityDifference } from "../model/identity.ts";
+import { shortened } from "../model/names.ts";
 import type { Platform, ProcessFacts } from "../platform/ports.ts";
 import { probeEndpoint } from "./probe-endpoint.ts";
 
@@ -179,6 +180,9 @@ function hex(hash: Uint8Array | undefined): string {
   return hash === undefined ? "none" : Buffer.from(hash).toString("hex");
 }
 
+/** Of a path that a peer claims. */
+const SHOWN_PATH_CHARS = 256;
+
 function describe(identity: BackendIdentity, field: string): string {
   switch (field) {
     case "pid":
@@ -199,7 +203,7 @@ function describe(identity: BackendIdentity, field: string): string {
 function mismatch(check: string, expected: string, actual: string): BrokerError {
   return new BrokerError(
     "IDENTITY_MISMATCH",
-    `backend identity mismatch: ${check} is ${JSON.stringify(actual)}, expected ${JSON.stringify(expected)}`,
+    `backend identity mismatch: ${check} is ${JSON.stringify(shortened(actual, SHOWN_PATH_CHARS))}, expected ${JSON.stringify(expected)}`,
     { details: { check } },
   );
 }

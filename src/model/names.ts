@@ -17,11 +17,21 @@ export function nameFault(name: string): string | undefined {
   return "may contain only a-z, 0-9 and '-'";
 }
 
+/** What is shown of a text that a peer wrote where a name belongs. */
+export const SHOWN_NAME_CHARS = 64;
+
+/** A text of a peer's as it is put into logs, events and errors: at most `mostChars`, with `…` where it was cut. */
+export function shortened(text: string, mostChars: number = SHOWN_NAME_CHARS): string {
+  if (text.length <= mostChars) return text;
+  // Not through the middle of a character of two code units.
+  const cut = text.slice(0, mostChars);
+  return `${/[\ud800-\udbff]$/.test(cut) ? cut.slice(0, -1) : cut}…`;
+}
+
 /** @throws BrokerError NAME_INVALID */
 export function checkName(what: string, name: string): void {
   const fault = nameFault(name);
-  if (fault !== undefined)
-    throw new BrokerError("NAME_INVALID", `${what} ${JSON.stringify(name.slice(0, 100))} ${fault}`);
+  if (fault !== undefined) throw new BrokerError("NAME_INVALID", `${what} ${JSON.stringify(shortened(name))} ${fault}`);
 }
 
 export function isVersion(version: string): boolean {
@@ -33,7 +43,7 @@ export function checkVersion(what: string, version: string): void {
   if (isVersion(version)) return;
   throw new BrokerError(
     "VERSION_INVALID",
-    `${what} ${JSON.stringify(version.slice(0, 100))} is not MAJOR.MINOR.PATCH with an optional -prerelease of a-z, 0-9 and '.'`,
+    `${what} ${JSON.stringify(shortened(version))} is not MAJOR.MINOR.PATCH with an optional -prerelease of a-z, 0-9 and '.'`,
   );
 }
 

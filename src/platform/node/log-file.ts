@@ -3,7 +3,7 @@
  * another file put at its path misleads nobody.
  */
 import { constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { fromNodeError } from "../errno.ts";
+import { attempt } from "../errno.ts";
 import type { LogFile, LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
 import { checkOwnFile, checkOwnPath, PRIVATE_FILE_MODE } from "./own-file.ts";
@@ -27,7 +27,7 @@ export function createLogOpener(): (path: string) => LogFile {
  */
 function openChecked(path: string): number {
   const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
-  try {
+  return attempt(path, () => {
     checkOwnPath(path);
     const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, PRIVATE_FILE_MODE);
     try {
@@ -37,9 +37,7 @@ function openChecked(path: string): number {
       closeFd(fd);
       throw error;
     }
-  } catch (error) {
-    throw fromNodeError(error, path);
-  }
+  });
 }
 
 /** What belongs to the words since the mark: bytes that are not in the file any more, and where those begin that are. */
@@ -64,12 +62,12 @@ class NodeLogFile implements LogFile {
   ) {}
 
   size(): number {
-    return this.attempt(() => fstatSync(this.fd).size);
+    return attempt(this.path, () => fstatSync(this.fd).size);
   }
 
   append(text: string): void {
     const bytes = Buffer.from(text);
-    this.attempt(() => {
+    attempt(this.path, () => {
       for (let done = 0; done < bytes.length; ) done += writeSync(this.fd, bytes, done);
     });
   }
@@ -135,17 +133,9 @@ class NodeLogFile implements LogFile {
 
   private readAt(position: number, length: number): Buffer {
     if (length <= 0) return NONE;
-    return this.attempt(() => {
+    return attempt(this.path, () => {
       const bytes = Buffer.allocUnsafe(length);
       return bytes.subarray(0, readSync(this.fd, bytes, 0, length, position));
     });
-  }
-
-  private attempt<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      throw fromNodeError(error, this.path);
-    }
   }
 }

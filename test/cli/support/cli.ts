@@ -78,6 +78,8 @@ async function runCli(
         err += text;
       },
     }),
+    stderrIs: () => false,
+    becomeDaemon: () => {},
     onHangup: () => ({ dispose() {} }),
     closeUnaskedDebugger() {},
     heap: async () => ({ keepSmall() {}, tidy() {} }),

@@ -1,0 +1,76 @@
+/** A log that this process writes itself, a line at a time, and keeps within its limit. One older file is kept. */
+import { droppedNote } from "../model/dropped-note.ts";
+import type { LogFile } from "../platform/ports.ts";
+
+/** A log is emptied when it has reached this part of its limit: lines that come meanwhile still fit into the older file. */
+const FULL = 7 / 8;
+
+export interface OwnLog {
+  /** Never throws, never waits for more than the write itself. What finds no room is dropped, and counted in the log. */
+  write(text: string): void;
+  /** Stops a rotation that is under way. */
+  close(): void;
+}
+
+/** Consumes `file`, to which other processes may write, too. `maxBytes`: of the file and of its older one, each. */
+export function createOwnLog(file: LogFile, maxBytes: number): OwnLog {
+  const log = new WrittenLog(file, maxBytes);
+  return { write: (text) => log.write(text), close: () => log.close() };
+}
+
+class WrittenLog {
+  private rotating = false;
+  private droppedBytes = 0;
+  /** The size at which it is emptied. */
+  private emptyAt: number;
+
+  constructor(
+    private readonly file: LogFile,
+    private readonly maxBytes: number,
+  ) {
+    this.emptyAt = maxBytes * FULL;
+  }
+
+  write(text: string): void {
+    try {
+      const size = this.file.size();
+      if (this.rotating && size + Buffer.byteLength(text) > this.maxBytes) {
+        this.droppedBytes += Buffer.byteLength(text);
+        return;
+      }
+      this.tellDropped();
+      this.file.append(text);
+      if (!this.rotating && size >= this.emptyAt) void this.rotate();
+    } catch {
+      this.droppedBytes += Buffer.byteLength(text);
+      // A log that has filled its file system gives it back.
+      if (!this.rotating && this.hasContent()) void this.rotate();
+    }
+  }
+
+  close(): void {
+    this.file.close();
+  }
+
+  private async rotate(): Promise<void> {
+    this.rotating = true;
+    const { emptied } = await this.file.rotate(this.maxBytes);
+    this.rotating = false;
+    // What cannot be emptied is tried again after a while.
+    this.emptyAt = emptied ? this.maxBytes * FULL : this.emptyAt + this.maxBytes / 8;
+  }
+
+  private tellDropped(): void {
+    if (this.droppedBytes === 0) return;
+    this.file.append(droppedNote(this.droppedBytes));
+    this.droppedBytes = 0;
+  }
+
+  private hasContent(): boolean {
+    try {
+      return this.file.size() > this.maxBytes / 8;
+    } catch {
+      return false;
+    }
+  }
+}
