@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from "../base/clock.ts";
-import { reasonOf } from "../base/errors.ts";
+import { type BrokerErrorCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { BackendEvent } from "../model/backend-state.ts";
 import type { ExitStatus } from "../platform/ports.ts";
 import type { BackendKey } from "./launcher.ts";
@@ -12,6 +12,7 @@ import type { BackendKey } from "./launcher.ts";
 export interface HealthRecord {
   readonly key: BackendKey;
   readonly lastError: string | undefined;
+  readonly lastErrorCode: BrokerErrorCode | undefined;
   readonly lastErrorUnixMs: number | undefined;
   /** Of a backend that has ended; a live one knows its own. 0: none. */
   readonly lastHelloUnixMs: number;
@@ -32,7 +33,13 @@ export function createBackendHealth(clock: Pick<Clock, "wallMs">): BackendHealth
   const records = new Map<string, HealthRecord>();
   const note = (key: BackendKey, changes: Partial<HealthRecord>): void => {
     const id = idOf(key);
-    const known = records.get(id) ?? { key, lastError: undefined, lastErrorUnixMs: undefined, lastHelloUnixMs: 0 };
+    const known = records.get(id) ?? {
+      key,
+      lastError: undefined,
+      lastErrorCode: undefined,
+      lastErrorUnixMs: undefined,
+      lastHelloUnixMs: 0,
+    };
     records.delete(id);
     records.set(id, { ...known, ...changes });
     for (const oldest of records.keys()) {
@@ -43,12 +50,20 @@ export function createBackendHealth(clock: Pick<Clock, "wallMs">): BackendHealth
   const now = (): number => Math.round(clock.wallMs());
   return {
     launchFailed: (key, error) =>
-      note(key, { lastError: reasonOf(error).slice(0, MAX_ERROR_CHARS), lastErrorUnixMs: now() }),
+      note(key, {
+        lastError: reasonOf(error).slice(0, MAX_ERROR_CHARS),
+        lastErrorCode: isBrokerError(error) ? error.code : "INTERNAL",
+        lastErrorUnixMs: now(),
+      }),
     ended(key, event, exit, lastHelloUnixMs) {
       const error = faultOf(event, exit);
       note(key, {
         ...(lastHelloUnixMs > 0 && { lastHelloUnixMs }),
-        ...(error !== undefined && { lastError: error, lastErrorUnixMs: now() }),
+        ...(error !== undefined && {
+          lastError: error,
+          lastErrorCode: "PROCESS_EXITED" as const,
+          lastErrorUnixMs: now(),
+        }),
       });
     },
     get: (key) => records.get(idOf(key)),

@@ -1,9 +1,21 @@
-/** What is in a diagnostics archive: the frozen table of entries (spec: admin §3.6) and the content of each. */
+/**
+ * What is in a diagnostics archive: the frozen table of entries (spec: admin §3.6) and the content of each. Only fields that
+ * `archive-fields.ts` lets in are there; the redactor then takes home, secrets and identities out of their values.
+ */
 import { VERSION } from "../base/version.ts";
 import { renderOpenMetrics } from "../model/open-metrics.ts";
-import { isSecretName, type Redactor } from "../model/redaction.ts";
+import type { Redactor } from "../model/redaction.ts";
+import { selectFields } from "../model/select-fields.ts";
 import type { Env } from "../platform/ports.ts";
 import { renderConfig, renderDump } from "./admin-bodies.ts";
+import {
+  archivedEnvironment,
+  archivedEvent,
+  CONFIG_FIELDS,
+  DUMP_FIELDS,
+  MANIFEST_FIELDS,
+  STATUS_FIELDS,
+} from "./archive-fields.ts";
 import { type BrokerSnapshot, backendState, renderStatusJson } from "./status.ts";
 
 /** What the snapshot of a broker does not know. */
@@ -47,7 +59,7 @@ const ENTRIES: readonly EntryRow[] = [
     source: "status",
     required: true,
     redacted: false,
-    make: (snapshot) => ({ json: renderStatusJson(snapshot) }),
+    make: (snapshot) => ({ json: selectFields(renderStatusJson(snapshot), STATUS_FIELDS) }),
   },
   {
     path: "admin/dump.json",
@@ -55,7 +67,7 @@ const ENTRIES: readonly EntryRow[] = [
     source: "dump",
     required: true,
     redacted: true,
-    make: (snapshot) => ({ json: renderDump({ ...snapshot, events: () => snapshot.events().slice(-EVENTS_IN_DUMP) }) }),
+    make: (snapshot) => ({ json: archivedDump(snapshot) }),
   },
   {
     path: "config/effective.json",
@@ -63,7 +75,7 @@ const ENTRIES: readonly EntryRow[] = [
     source: "effective-config",
     required: true,
     redacted: false,
-    make: (snapshot) => ({ json: renderConfig(snapshot) }),
+    make: (snapshot) => ({ json: selectFields(renderConfig(snapshot), CONFIG_FIELDS) }),
   },
   {
     path: "metrics/openmetrics.txt",
@@ -79,7 +91,7 @@ const ENTRIES: readonly EntryRow[] = [
     source: "lifecycle-events",
     required: false,
     redacted: true,
-    make: (snapshot) => ({ rows: snapshot.events() }),
+    make: (snapshot) => ({ rows: snapshot.events().map(archivedEvent) }),
   },
   {
     path: "manifest/backend-manifests.json",
@@ -87,7 +99,7 @@ const ENTRIES: readonly EntryRow[] = [
     source: "backend-manifest-index",
     required: false,
     redacted: true,
-    make: (_, { manifests }) => ({ json: manifests }),
+    make: (_, { manifests }) => ({ json: selectFields(manifests, MANIFEST_FIELDS) }),
   },
   {
     path: "process/backends.json",
@@ -107,6 +119,14 @@ const ENTRIES: readonly EntryRow[] = [
     make: (snapshot, system) => ({ json: summary(snapshot, system) }),
   },
 ];
+
+function archivedDump(snapshot: BrokerSnapshot): object {
+  const events = snapshot.events().slice(-EVENTS_IN_DUMP);
+  return {
+    ...(selectFields(renderDump({ ...snapshot, events: () => [] }), DUMP_FIELDS) as object),
+    recent_lifecycle_events: events.map(archivedEvent),
+  };
+}
 
 /** Every entry, redacted, in the frozen order. */
 export function bundleEntries(snapshot: BrokerSnapshot, system: SystemFacts, redactor: Redactor): BundleEntry[] {
@@ -154,18 +174,12 @@ function backendRow(snapshot: BrokerSnapshot, backend: BrokerSnapshot["backends"
     exe_sha256: identity.sha256 === undefined ? null : Buffer.from(identity.sha256).toString("hex"),
     started_at_unix_ms: identity.startedAtUnixMs,
     last_hello_unix_ms: backend.lastHelloUnixMs,
-    last_error: record?.lastError ?? null,
+    // Its text may quote what others wrote.
+    last_error: record?.lastErrorCode ?? null,
   };
 }
 
-/** Variables that steer a broker; no other is named at all. */
-const VARIABLES = /^(?:RUNNING_PROCESS_|XDG_)/;
-
 function summary(snapshot: BrokerSnapshot, { os, machine, descriptors, env }: SystemFacts): object {
-  const variables = Object.entries(env)
-    .filter(([name]) => VARIABLES.test(name))
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => ({ name, value: isSecretName(name) ? "[redacted]" : (value ?? "") }));
   return {
     package_version: VERSION,
     os,
@@ -176,6 +190,6 @@ function summary(snapshot: BrokerSnapshot, { os, machine, descriptors, env }: Sy
       // JSON has no infinity.
       limit: Number.isFinite(descriptors.limit) ? descriptors.limit : null,
     },
-    environment: variables,
+    environment: archivedEnvironment(env),
   };
 }

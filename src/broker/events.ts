@@ -342,6 +342,7 @@ function emitHandoff(
     mode,
     micros,
     stage,
+    code: reason,
     reason,
     backend,
     severed,

@@ -98,7 +98,7 @@ export interface RecordContext {
 }
 
 /** Fields for programs, those that matter most in front. */
-const EXTRA = [
+export const EXTRA_FIELDS = [
   "version",
   "code",
   "how",
@@ -119,7 +119,7 @@ export function toLifecycleEvent(event: BrokerEvent, row: RecordRow, context: Re
   const extra: Record<string, string> = { type: event.type };
   if (context.count > 1) extra.count = String(context.count);
   extra.broker_pid = String(context.brokerPid);
-  for (const name of EXTRA) {
+  for (const name of EXTRA_FIELDS) {
     const value = event[name];
     if (typeof value === "string" || typeof value === "number") extra[name] = String(value);
   }

@@ -36,8 +36,6 @@ const NAMED_SECRET = new RegExp(
 );
 const URL_USER = /:\/\/[^\s/@]{1,256}@/g;
 const AUTHORIZATION = /\b(bearer|basic)\s{1,4}[\w+/=.~-]{6,}/gi;
-/** What a backend printed before its launch failed is log, not metadata. */
-const LAST_OUTPUT = /last output: [\s\S]*$/;
 const UID = /\b(uid )(\d+)/g;
 const SID = /\bwindows-sid:[0-9a-f]+/g;
 const OTHER_HOME = /(\/(?:home|Users)\/)[^/\s"']+/g;
@@ -54,7 +52,6 @@ export function createRedactor({ home, env, stableHash }: RedactionInputs): Reda
     let result = text;
     for (const secret of secrets) result = result.replaceAll(secret, REDACTED);
     result = result
-      .replace(LAST_OUTPUT, `last output: ${REDACTED}`)
       .replace(NAMED_SECRET, `$1${REDACTED}`)
       .replace(AUTHORIZATION, `$1 ${REDACTED}`)
       .replace(URL_USER, `://${REDACTED}@`);
@@ -81,7 +78,7 @@ export function createRedactor({ home, env, stableHash }: RedactionInputs): Reda
 }
 
 /** Is the value of a variable of this name a secret? */
-export function isSecretName(name: string): boolean {
+function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name);
 }
 

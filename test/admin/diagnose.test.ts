@@ -116,8 +116,47 @@ test("no secret, no home directory and no output of a backend is in it", async (
   }
   // They were there to be taken out.
   assert.match(read("admin/dump.json"), /"~\/bin\/obeys\.mjs"/);
-  assert.match(read("events/lifecycle.jsonl"), /last output: \[redacted\]/);
+  assert.match(read("events/lifecycle.jsonl"), /"code":"PROCESS_EXITED"/);
   assert.match(read("system/summary.json"), /"RUNNING_PROCESS_TEST_PASSWORD",\s+"value": "\[redacted\]"/);
+});
+
+// The last words of a crash were in status.json, and those of a failed launch in the reason of the next one.
+test("whatever a backend printed or a definition holds is in no entry", async (t) => {
+  const launching = await createLaunching(t, {
+    DATABASE_URL: "postgres://u:hidden-0@db",
+    RUNNING_PROCESS_NOTE: "hidden-1",
+  });
+  const { world, broker } = launching;
+  const define = (serviceName: string, text: string, ready: string): void => {
+    const binaryPath = join(world.root, "bin", serviceName);
+    writeFileSync(binaryPath, text, { mode: 0o755 });
+    const labels = {
+      "exec.ready": ready,
+      "exec.args": '["--pin","hidden-2"]',
+      "exec.env.PIN": "hidden-3",
+      "x.note": "hidden-4",
+    };
+    world.define({ serviceName, binaryPath, labels });
+  };
+  define(
+    "fails",
+    '#!/bin/sh\necho "last output: none" >&2\nprintf \'{"pin":"hidden-5"}\\nhidden-6\' >&2\nexit 3\n',
+    "probe",
+  );
+  define("crashes", '#!/bin/sh\necho hidden-7 >&2\nread line\nsleep 1\necho "$0 hidden-8" >&2\nexit 7\n', "listen");
+  await launching.refused("fails");
+  await launching.refused("fails");
+  await launching.negotiated("crashes");
+  await broker.logged(/"type":"backend-crashed"/);
+  await launching.hello("crashes");
+  world.define({ serviceName: "fails", binary: "obeys.mjs", labels: { "exec.env.PIN": "hidden-9" } });
+  await launching.negotiated("fails");
+  const output = join(world.root, "b.tar.gz");
+  await diagnose(launching, output);
+  const { names, read } = unpack(launching, output);
+  for (const name of names) assert.doesNotMatch(read(name), /hidden-\d/, name);
+  assert.match(broker.log(), /hidden-6/);
+  assert.match(broker.log(), /hidden-8/);
 });
 
 test("without a path, or with a relative one, it is written below the broker's directory of logs", async (t) => {
