@@ -293,9 +293,12 @@ export function openFiles(pid: number): string[] {
   });
 }
 
-/** Open descriptors of a process. */
+/** Node's own, opened when it needs them: nothing in this package makes an eventfd or an io_uring. */
+export const OF_THE_EVENT_LOOP: readonly string[] = ["anon_inode:[eventfd]", "anon_inode:[io_uring]"];
+
+/** How many descriptors a process has open, but for those of its event loop. */
 export function descriptorsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
+  return openFiles(pid).filter((target) => !OF_THE_EVENT_LOOP.includes(target)).length;
 }
 
 export function modeOf(path: string): number {

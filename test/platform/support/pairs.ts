@@ -5,7 +5,7 @@ import { Deadline } from "../../../src/base/clock.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
 import type { Connection, Platform } from "../../../src/platform/ports.ts";
 import { createManualClock } from "../../../src/testing/manual-clock.ts";
-import { PROJECT } from "../../support/world.ts";
+import { OF_THE_EVENT_LOOP, PROJECT } from "../../support/world.ts";
 
 export interface Pair {
   readonly platform: Platform;
@@ -44,17 +44,13 @@ export function openNow(): ReadonlySet<string> {
   return new Set(open);
 }
 
-/**
- * What Node or the transpiler opens at a time of its own: its program, modules that are loaded, the transpiler's cache, the
- * parts of an event loop. Nothing in this package makes an eventfd or an io_uring.
- */
+/** What Node or the transpiler opens at a time of its own: its program, modules, the transpiler's cache, parts of an event loop. */
 function isOfTheRuntime(target: string): boolean {
   return (
     target === process.execPath ||
     target.startsWith(PROJECT) ||
     target.split("/").some((name) => /^tsx-\d+$/.test(name)) ||
-    target === "anon_inode:[eventfd]" ||
-    target === "anon_inode:[io_uring]"
+    OF_THE_EVENT_LOOP.includes(target)
   );
 }
 
