@@ -113,16 +113,22 @@ test("connect: a process of another session that listens at the endpoint is not 
   assert.deepEqual(launching.leftovers(), []);
 });
 
-test("connect: a worker of the daemon's own session may be the one that listens", async (t) => {
-  const launching = await createLaunching(t);
-  const { world } = launching;
-  const worker = world.install("plain-server.mjs");
-  const binaryPath = join(world.root, "bin", "forks.sh");
-  await writeFile(binaryPath, `#!/bin/sh\n${worker} "$1" & wait\n`, { mode: 0o755 });
-  world.define({
-    serviceName: "svc",
-    binaryPath,
-    labels: { "exec.bind": "backend", "exec.ready": "connect", "exec.args": '["{endpoint}"]' },
+for (const [what, prefix] of [
+  ["of the daemon's own session", ""],
+  ["that the daemon started in a session of its own", "setsid "],
+] as const) {
+  test(`connect: a worker ${what} may be the one that listens`, async (t) => {
+    const launching = await createLaunching(t);
+    const { world } = launching;
+    const worker = world.install("plain-server.mjs");
+    const binaryPath = join(world.root, "bin", "forks.sh");
+    await writeFile(binaryPath, `#!/bin/sh\n${prefix}${worker} "$1" & wait; sleep 600 & wait\n`, { mode: 0o755 });
+    world.define({
+      serviceName: "svc",
+      binaryPath,
+      labels: { "exec.bind": "backend", "exec.ready": "connect", "exec.args": '["{endpoint}"]' },
+    });
+    const { backendPipe } = await launching.negotiated("svc");
+    assert.ok((JSON.parse(String(await converse(backendPipe, NOTHING))) as { pid: number }).pid > 0);
   });
-  await launching.negotiated("svc");
-});
+}
