@@ -133,7 +133,7 @@ function sameFile(a: SocketFile | undefined, b: SocketFile | undefined): boolean
 function occupied(path: string): BrokerError {
   return new BrokerError(
     "BROKER_ALREADY_RUNNING",
-    `a program listens on ${path} that does not answer as a broker does; end it, or choose another address`,
+    `another broker is running at ${path}, or a program that does not answer as one: end it, or choose another address`,
     { details: { path, check: "healthz" } },
   );
 }

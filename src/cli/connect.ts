@@ -1,5 +1,6 @@
 /** `rpb connect`: what a client does, from the command line, with everything it learns. */
 
+import type { Socket } from "node:net";
 import { type Command, Option } from "commander";
 import { isBrokerError } from "../base/errors.ts";
 import { jsonLine } from "../base/printable.ts";
@@ -22,6 +23,9 @@ interface ConnectFlags {
   readonly broker?: string;
   readonly serviceDefDir?: string;
 }
+
+/** A plain daemon closes at once; one that serves others first, or none before this is over, sees the connection end. */
+const LEAVE_MS = 2_000;
 
 const HELP = `
 Starts the broker of the service's instance when it does not run, which in turn launches the backend when that
@@ -80,17 +84,35 @@ async function run(
     }),
   });
   if (flags.pipe) return pipe(context, connected);
-  connected.socket.destroy();
-  if (connected.route === "fallback") throw connected.fallbackReason;
-  if (!flags.json) {
-    context.io.out(reportLines(service, version, connected));
-    return 0;
+  if (connected.route === "fallback") {
+    connected.socket.destroy();
+    throw connected.fallbackReason;
   }
-  const identity = (await answersProbes(context, service, flags))
-    ? await identityAt(context, connected.endpoint)
-    : undefined;
-  context.io.out(jsonLine(reportOf(connected, identity)));
+  const knowsUs = await answersProbes(context, service, flags);
+  const left = knowsUs ? connected.socket.destroy() : leave(context, connected.socket);
+  const identity = knowsUs && flags.json ? await identityAt(context, connected.endpoint) : undefined;
+  context.io.out(flags.json ? jsonLine(reportOf(connected, identity)) : reportLines(service, version, connected));
+  await left;
   return 0;
+}
+
+/**
+ * Ends a connection on which nothing is asked in such a way that a program that answers all the same, and knows no SIGPIPE,
+ * survives: it is listened to until it closes, for a while. Consumes the socket; never rejects.
+ */
+async function leave(context: CliContext, socket: Socket): Promise<void> {
+  const { clock } = await context.platform();
+  await new Promise<void>((resolve) => {
+    const timer = clock.schedule(LEAVE_MS, resolve);
+    socket.once("close", () => {
+      timer.cancel();
+      resolve();
+    });
+    socket.on("error", () => {});
+    socket.resume();
+    socket.end();
+  });
+  socket.destroy();
 }
 
 async function pipe(context: CliContext, connected: Connected): Promise<number> {
