@@ -182,6 +182,13 @@ function parseHandoffEndpoint(text: string | undefined): string | undefined {
   throw invalid("handoff.endpoint", text, "an absolute path, or {endpoint} and a suffix");
 }
 
+/** What the label `handoff.endpoint` makes of a backend's endpoint; undefined without the label. */
+export function handoffAddress({ endpoint: template }: HandoffSettings): ((endpoint: string) => string) | undefined {
+  if (template === undefined) return undefined;
+  // Not as a replacement text, in which "$" has a meaning.
+  return (endpoint) => template.replaceAll("{endpoint}", () => endpoint);
+}
+
 /** The arguments with `{endpoint}`, `{version}` and `{service}` filled in. */
 export function expandArgs(
   args: readonly string[],

@@ -4,6 +4,9 @@
  *
  * An environment variable that is set but empty counts as unset (the reference uses the empty text and ends up with
  * a relative path).
+ *
+ * Every socket's address comes from `endpointPath`, in client, broker and command line alike: the reference's address
+ * where the kernel's sun_path has room for it, else the first of two shorter ones that fits.
  */
 import { win32 } from "node:path";
 import { blake3 } from "@noble/hashes/blake3.js";
@@ -21,71 +24,172 @@ export interface PlaceInputs {
 /** sun_path of the platform, its terminating NUL byte not counted. */
 const SOCKET_PATH_LIMIT = { linux: 107, darwin: 103, win32: 260 } as const;
 const LIMIT_LABEL = { linux: "Linux sun_path", darwin: "macOS sun_path", win32: "Windows MAX_PATH" } as const;
+/** The variable that says where the user's sockets are. */
+const RUNTIME_VARIABLE = { linux: "XDG_RUNTIME_DIR", darwin: "TMPDIR", win32: undefined } as const;
+/** The longest leaf that every address can be shortened to: 16 digits and `.sock`. */
+const HASHED_LEAF = `${"0".repeat(16)}.sock`;
 
-/** Directory of broker and backend sockets; undefined on Windows, where pipes have none. */
+/**
+ * Directory of the sockets of brokers; undefined on Windows, where pipes have none.
+ *
+ * @throws BrokerError ENDPOINT_INVALID when the variable that names it cannot be used
+ */
 export function runtimeDirectory(at: PlaceInputs): string | undefined {
-  switch (at.os) {
-    case "linux": {
-      const base = set(at.env.XDG_RUNTIME_DIR);
-      return base === undefined ? `/tmp/running-process-${at.uid}/broker` : below(base, "running-process", "broker");
-    }
-    case "darwin":
-      return below(set(at.env.TMPDIR) ?? "/tmp", `.rp-${at.uid}`);
-    case "win32":
-      return undefined;
-  }
+  return socketDirectories(at)[0];
 }
 
 /**
- * Full address of a bare name.
+ * The directories that `endpointPath` chooses from: that of brokers first. Sockets of backends may be in the second one
+ * while their broker's is in the first, because an address derived from a backend's has to fit as well.
+ *
+ * @throws BrokerError ENDPOINT_INVALID
+ */
+export function socketDirectories(at: PlaceInputs): readonly string[] {
+  if (at.os === "win32") return [];
+  const base = runtimeBase(at);
+  const usual = usualDirectory(at, base);
+  if (base === undefined) return [usual];
+  // Slashes at the end lead to the same directory; any other spelling counts as another one.
+  const fallback = below(ownDirectory(at), hash16(base.replace(/\/+$/, "")));
+  return fits(at.os, below(usual, HASHED_LEAF)) ? [usual, fallback] : [fallback];
+}
+
+/** The reference's. */
+function usualDirectory(at: PlaceInputs, base: string | undefined): string {
+  if (at.os === "darwin") return below(base ?? "/tmp", `.rp-${at.uid}`);
+  return base === undefined ? below(ownDirectory(at), "broker") : below(base, "running-process", "broker");
+}
+
+function ownDirectory(at: PlaceInputs): string {
+  return `/tmp/running-process-${at.uid}`;
+}
+
+/**
+ * A link with a socket's bare name beside a socket whose leaf is a hash: by it the name is found in the directory.
+ * Undefined where the leaf is the name.
+ */
+export function nameLink(
+  endpoint: string,
+  bareName: string,
+): { readonly path: string; readonly target: string } | undefined {
+  const [, directory, leaf] = /^(.*\/)([0-9a-f]{16}\.sock)$/s.exec(endpoint) ?? [];
+  if (directory === undefined || leaf === undefined) return undefined;
+  return { path: `${directory}${bareName}.sock`, target: leaf };
+}
+
+/** Is it a directory that only `endpointPath` had reason to make? Its parent must be private as well. */
+export function isFallbackDirectory(path: string): boolean {
+  return /^\/tmp\/running-process-\d+\/[0-9a-f]{16}$/.test(path);
+}
+
+/**
+ * Full address of a bare name. `companion` gives an address that has to fit as well: what the label
+ * handoff.endpoint makes of the path.
+ *
+ * @throws BrokerError PATH_TOO_LONG (only for a companion), ENDPOINT_INVALID
+ */
+export function endpointPath(
+  at: PlaceInputs,
+  bareName: string,
+  companion: (path: string) => string = (path) => path,
+): string {
+  if (at.os === "win32") return checkEndpointLength(at.os, `\\\\.\\pipe\\${bareName}`);
+  const accepts = (path: string): boolean => fits(at.os, path) && fits(at.os, companion(path));
+  // macOS has too little room for real names. This comes first: nothing has to be hashed for it.
+  const plain = at.os === "linux" ? below(usualDirectory(at, runtimeBase(at)), `${bareName}.sock`) : undefined;
+  if (plain !== undefined && accepts(plain)) return plain;
+  const leaf = `${hash16(bareName)}.sock`;
+  const shorter = socketDirectories(at).map((directory) => below(directory, leaf));
+  const shortest = shorter.at(-1) as string;
+  return shorter.find(accepts) ?? checkEndpointLength(at.os, companion(shortest), "the label handoff.endpoint");
+}
+
+/**
+ * Returns `path` when it fits the address structure of `os`. `source` is the option or variable it came from.
  *
  * @throws BrokerError PATH_TOO_LONG
  */
-export function endpointPath(at: PlaceInputs, bareName: string): string {
-  const directory = runtimeDirectory(at);
-  if (directory === undefined) return checkEndpointLength(at.os, `\\\\.\\pipe\\${bareName}`);
-  // macOS has too little room for real names, so the leaf there is their hash.
-  const leaf = at.os === "darwin" ? hash16(bareName) : bareName;
-  return checkEndpointLength(at.os, below(directory, `${leaf}.sock`));
-}
-
-/** Returns `path` when it fits the address structure of `os`. @throws BrokerError PATH_TOO_LONG */
-export function checkEndpointLength(os: PlaceInputs["os"], path: string): string {
-  const bytes = Buffer.byteLength(path);
-  if (bytes <= SOCKET_PATH_LIMIT[os]) return path;
+export function checkEndpointLength(os: PlaceInputs["os"], path: string, source?: string): string {
+  if (fits(os, path)) return path;
   throw new BrokerError(
     "PATH_TOO_LONG",
-    `socket path has ${bytes} bytes, ${LIMIT_LABEL[os]} holds ${SOCKET_PATH_LIMIT[os]}: ${path}`,
+    `socket path has ${Buffer.byteLength(path)} bytes, ${LIMIT_LABEL[os]} holds ${SOCKET_PATH_LIMIT[os]}: ${path} (${source === undefined ? "" : `from ${source}; `}give a shorter one)`,
     { details: { path } },
   );
 }
 
-/** Directory of `.servicedef` files and where that choice came from. */
+/**
+ * Returns a socket path that `source`, an option or a variable, gives.
+ *
+ * @throws BrokerError ENDPOINT_INVALID, PATH_TOO_LONG
+ */
+export function givenEndpoint(os: PlaceInputs["os"], path: string, source: string): string {
+  const fault = os === "win32" ? undefined : pathFault(path);
+  if (fault === undefined) return checkEndpointLength(os, path, source);
+  throw new BrokerError("ENDPOINT_INVALID", `socket path of ${source} ${fault}: ${JSON.stringify(path)}`, {
+    details: { path },
+  });
+}
+
+function fits(os: PlaceInputs["os"], path: string): boolean {
+  return Buffer.byteLength(path) <= SOCKET_PATH_LIMIT[os];
+}
+
+/** The value of the variable for sockets; undefined when unset. */
+function runtimeBase(at: PlaceInputs): string | undefined {
+  const name = RUNTIME_VARIABLE[at.os];
+  const value = name && set(at.env[name]);
+  if (name === undefined || value === undefined) return undefined;
+  const fault = pathFault(value);
+  if (fault === undefined) return value;
+  throw new BrokerError("ENDPOINT_INVALID", `${name} ${fault}: ${JSON.stringify(value)} (set it to an absolute path)`, {
+    details: { path: value },
+  });
+}
+
+/**
+ * Node gives U+FFFD for bytes that are not UTF-8, and what they were is lost: the path would lead elsewhere. A real
+ * U+FFFD in a path is refused with them.
+ */
+function encodingFault(value: string): string | undefined {
+  return /[\ufffd\p{Cs}]/u.test(value) ? "is not valid UTF-8" : undefined;
+}
+
+function pathFault(value: string): string | undefined {
+  const fault = encodingFault(value);
+  if (fault !== undefined) return fault;
+  if (value.includes("\0")) return "holds a NUL byte";
+  return value.startsWith("/") ? undefined : "is not an absolute path";
+}
+
+/** Directory of `.servicedef` files and where that choice came from. @throws BrokerError OPTION_INVALID, HOME_UNKNOWN */
 export function definitionDirectory(at: PlaceInputs): {
   path: string;
   source: "env:RUNNING_PROCESS_SERVICE_DEF_DIR" | "platform-default";
 } {
-  const override = set(at.env.RUNNING_PROCESS_SERVICE_DEF_DIR);
+  const override = directoryOf(at, "RUNNING_PROCESS_SERVICE_DEF_DIR");
   if (override !== undefined) return { path: override, source: "env:RUNNING_PROCESS_SERVICE_DEF_DIR" };
   return { path: under(at, "config", "services"), source: "platform-default" };
 }
 
-/** Directory of cache manifests. */
+/** Directory of cache manifests. @throws BrokerError OPTION_INVALID, HOME_UNKNOWN */
 export function manifestDirectory(at: PlaceInputs): string {
-  return set(at.env.RUNNING_PROCESS_MANIFEST_DIR) ?? under(at, "data", "manifests");
+  return directoryOf(at, "RUNNING_PROCESS_MANIFEST_DIR") ?? under(at, "data", "manifests");
 }
 
 /**
  * Directory of broker and backend logs (ours; the reference keeps none). Logs of a user without a home directory are
  * beside the sockets: they can be lost with a reboot, and a backend is launched all the same.
+ *
+ * @throws BrokerError OPTION_INVALID, ENDPOINT_INVALID, HOME_UNKNOWN
  */
 export function logDirectory(at: PlaceInputs): string {
-  const given = set(at.env.RUNNING_PROCESS_BROKER_LOG_DIR);
+  const given = directoryOf(at, "RUNNING_PROCESS_BROKER_LOG_DIR");
   if (given !== undefined) return given;
   const homeless = at.os === "linux" && at.home === "" && set(at.env.XDG_STATE_HOME) === undefined;
   if (!homeless) return under(at, "state", "logs");
-  const base = set(at.env.XDG_RUNTIME_DIR);
-  return base === undefined ? `/tmp/running-process-${at.uid}/logs` : below(base, "running-process", "logs");
+  const base = runtimeBase(at);
+  return base === undefined ? below(ownDirectory(at), "logs") : below(base, "running-process", "logs");
 }
 
 /** First 8 bytes of BLAKE3 as 16 lower-case hex digits. */
@@ -98,7 +202,7 @@ function under(at: PlaceInputs, kind: "config" | "data" | "state", leaf: string)
     case "linux": {
       const variable = { config: "XDG_CONFIG_HOME", data: "XDG_DATA_HOME", state: "XDG_STATE_HOME" }[kind];
       const fallback = { config: ".config", data: ".local/share", state: ".local/state" }[kind];
-      return below(set(at.env[variable]) ?? below(homeOf(at), fallback), "running-process", leaf);
+      return below(directoryOf(at, variable) ?? below(homeOf(at), fallback), "running-process", leaf);
     }
     case "darwin":
       return below(homeOf(at), "Library", "Application Support", "running-process", leaf);
@@ -117,9 +221,22 @@ function below(base: string, ...names: readonly string[]): string {
   return (base.endsWith("/") ? base : `${base}/`) + names.join("/");
 }
 
-/** @throws BrokerError HOME_UNKNOWN */
+function directoryOf(at: PlaceInputs, variable: string): string | undefined {
+  const value = set(at.env[variable]);
+  return value && checked(variable, value);
+}
+
+function checked(variable: string, value: string): string {
+  const fault = encodingFault(value);
+  if (fault === undefined) return value;
+  throw new BrokerError("OPTION_INVALID", `${variable} ${fault}: ${JSON.stringify(value)}`, {
+    details: { path: value, check: variable },
+  });
+}
+
+/** @throws BrokerError HOME_UNKNOWN, OPTION_INVALID */
 function homeOf({ home, uid }: PlaceInputs): string {
-  if (home.startsWith("/")) return home;
+  if (home.startsWith("/")) return checked("HOME", home);
   const why =
     home === ""
       ? `HOME is not set and the system has no account of uid ${uid}`

@@ -138,7 +138,7 @@ export function instanceOf(definition: ServiceDefinition): Instance {
 
 /** The binary path for one version. `version` must have passed the version grammar, which keeps it free of separators. */
 export function binaryPathFor(definition: ServiceDefinition, version: string): string {
-  return definition.binaryPath.replaceAll(VERSION_PLACEHOLDER, version);
+  return definition.binaryPath.replaceAll(VERSION_PLACEHOLDER, () => version);
 }
 
 function isolationOf(wire: BrokerIsolation): Isolation {
