@@ -342,6 +342,8 @@ export interface ErrorDetails {
   /** Symbolic errno, such as `ECONNREFUSED`. */
   readonly errno?: string;
   readonly pid?: number;
+  /** Numeric user id that a refused file or directory belongs to. */
+  readonly owner?: number;
   /** Exit status or signal name of a process that ended. */
   readonly exit?: string;
   /** Which check or field failed, as a stable word. */
@@ -384,6 +386,15 @@ export function codeOfWire(wire: number): BrokerErrorCode {
     if (row.wire === wire) return code;
   }
   return "REFUSED_UNSPECIFIED";
+}
+
+/** What a system call says of a file that is missing or wrong, and will say again. */
+const PERMANENT_ERRNO = ["E2BIG", "EACCES", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOEXEC", "ENOTDIR", "EPERM"];
+
+/** Would the same attempt fail again until a person has changed something? */
+export function isPermanent({ code, details }: BrokerError): boolean {
+  const row: ErrorRow | undefined = ERROR_TABLE[code];
+  return row?.retry === "never" || PERMANENT_ERRNO.includes(details.errno ?? "");
 }
 
 /** The text of any thrown value, without the code prefix of our own errors. */

@@ -1,4 +1,5 @@
 /** Admin requests of a verb, within its permission. */
+import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import {
   type AdminAnswer,
@@ -17,7 +18,7 @@ const STOPS: ReadonlySet<AdminVerb> = new Set([AdminVerb.SHUTDOWN, AdminVerb.RES
 /**
  * Asks the broker at `endpoint`; it is never started.
  *
- * @throws BrokerError as `adminRequest`; a plain Error when the verb's permission does not cover the request
+ * @throws BrokerError DIRECTORY_INSECURE, and as `adminRequest`; a plain Error when the verb's permission does not cover the request
  */
 export async function askBroker(
   context: CliContext,
@@ -30,5 +31,6 @@ export async function askBroker(
     throw new Error(`admin verb ${query.verb} ends a broker, which this command may not do`);
   const platform = await context.platform();
   const deadline = Deadline.after(platform.clock, options.timeoutMs ?? adminTimeoutMs(context.io.env));
+  platform.files.checkConnectDirectory(posix.dirname(endpoint));
   return adminRequest(platform, endpoint, query, { deadline, ...(options.holdPeer && { holdPeer: true }) });
 }

@@ -53,6 +53,7 @@ export async function runAdminCommand(
 async function liveAnswer(context: CliContext, query: AdminQuery, endpoint: string): Promise<number> {
   const platform = await context.platform();
   try {
+    platform.files.checkConnectDirectory(posix.dirname(endpoint));
     const answer = await adminRequest(platform, endpoint, query, {
       deadline: Deadline.after(platform.clock, adminTimeoutMs(context.io.env)),
     });

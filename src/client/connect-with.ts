@@ -3,6 +3,7 @@
  * backend. Attempts repeat by the rules of retry.ts, all inside one time box.
  */
 import type { Socket } from "node:net";
+import { posix } from "node:path";
 import { hasCode, isBrokerError } from "../base/errors.ts";
 import type { PlaceInputs } from "../model/places.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
@@ -98,9 +99,13 @@ async function openBroker(
 ): Promise<OpenedBroker & { brokerMs: number }> {
   const { platform, places, box } = context;
   const begun = box.clock.monotonicMs();
+  const directory = posix.dirname(choice.endpoint);
+  platform.files.checkConnectDirectory(directory);
   const opened = await dialBroker(platform, choice.endpoint, box).then(
     (connection) => ({ connection, started: false }),
     (error: unknown) => {
+      // It may be another directory by now.
+      platform.files.checkConnectDirectory(directory, { again: true });
       if (!hasCode(error, "BROKER_UNAVAILABLE") || !mayStart(options, places)) throw error;
       return startBroker(
         platform,

@@ -422,14 +422,28 @@ export interface Files {
   /** True when something was removed. @throws BrokerError IO_FAILED unless the file was not there. */
   remove(path: string): boolean;
   /**
-   * Creates `path` and missing parents with mode 0700 and verifies it: a real directory (no link), ours, closed to
-   * others. Never repairs an existing one.
+   * Creates `path` and missing parents with mode 0700, whatever the umask, and verifies it: a real directory (no link),
+   * ours, closed to others. Never repairs an existing one. Creates nothing in a directory of another user, unless it is a
+   * sticky one of root's.
    *
-   * @throws BrokerError DIRECTORY_INSECURE (`details.path`, `details.check`: owner, mode, link, kind), IO_FAILED
+   * @throws BrokerError DIRECTORY_INSECURE (`details.path`, `details.check`: owner, mode, link, kind; `details.owner`),
+   * IO_FAILED
    */
   ensurePrivateDirectory(path: string): void;
   /** The checks of `ensurePrivateDirectory` without creating; false when nothing is there. */
   checkPrivateDirectory(path: string): boolean;
+  /**
+   * May a socket in `path` be connected to? It must be ours or root's, and writable by nobody else unless sticky, and so
+   * must be what leads to it below a directory that everybody may write to. False when nothing is there. What was found
+   * good once is not checked again, unless `again` says so.
+   *
+   * @throws BrokerError DIRECTORY_INSECURE, IO_FAILED
+   */
+  checkConnectDirectory(path: string, options?: { readonly again?: boolean }): boolean;
+  /** A symbolic link at `path`; one that is there already stays. @throws BrokerError IO_FAILED */
+  symlink(target: string, path: string): void;
+  /** Removes a directory if it is empty. Returns whether it did; never throws. */
+  removeEmptyDirectory(path: string): boolean;
   /**
    * Hash of an executable's bytes (32 bytes), cached by device, inode, modification time and size. Concurrent calls for
    * one content share one reading, which gives the event loop its turns.

@@ -12,7 +12,7 @@ async function setUp(t: TestContext) {
   const { processes, transport } = await loadPlatform();
   const directory = mkdtempSync(join(tmpdir(), "c-"));
   t.after(() => rmSync(directory, { recursive: true }));
-  const path = join(directory, "é b.sock");
+  const path = join(directory, "é b\n1: \\.sock");
   const elsewhere = join(directory, "elsewhere.sock");
   const count = (pid = process.pid): number | undefined =>
     processes.countConnections({ path, pid, handedOverFrom: elsewhere });

@@ -21,8 +21,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { isFallbackDirectory, runtimeDirectory, socketDirectories } from "../../src/model/places.ts";
 import { createServiceDefinition, type ServiceDefinitionInit } from "../../src/model/service-definition.ts";
-import { loadPlatform } from "../../src/platform/platform.ts";
+import { loadPlatform, placeInputs } from "../../src/platform/platform.ts";
 import type { Platform } from "../../src/platform/ports.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
 
@@ -85,17 +86,24 @@ export interface RunningBroker {
 }
 
 /** Creates a world that cleans up and checks itself when the test ends. */
-export async function createWorld(t: TestContext, options: { leavesProcesses?: boolean } = {}): Promise<World> {
-  // A backend's socket needs 88 bytes of sun_path's 107 below XDG_RUNTIME_DIR: names here are as short as can be.
+export async function createWorld(
+  t: TestContext,
+  options: {
+    leavesProcesses?: boolean;
+    /** XDG_RUNTIME_DIR, given the world's own directory; made with mode 0700 unless it is there. Default: that directory. */
+    runtimeDirectory?: (root: string) => string;
+  } = {},
+): Promise<World> {
+  // As short as can be, so that addresses below it are the usual ones.
   const root = mkdtempSync(`${tmpdir()}/`);
   const dirs = {
-    run: root,
+    run: options.runtimeDirectory?.(root) ?? root,
     config: join(root, "config"),
     state: join(root, "state"),
     bin: join(root, "bin"),
     tmp: join(root, "tmp"),
   };
-  for (const dir of Object.values(dirs)) if (dir !== root) mkdirSync(dir, { mode: 0o700 });
+  for (const dir of Object.values(dirs)) if (!existsSync(dir)) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const env: Record<string, string> = {
     PATH: process.env.PATH ?? "/usr/bin:/bin",
     HOME: root,
@@ -106,6 +114,7 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
     RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED: "1",
   };
   const platform = await loadPlatform();
+  const places = placeInputs(env);
   const definitions = join(dirs.config, "running-process/services");
   const children: ChildProcess[] = [];
 
@@ -113,7 +122,7 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
     root,
     env,
     platform,
-    runtime: join(dirs.run, "running-process/broker"),
+    runtime: runtimeDirectory(places) as string,
     definitions,
     logs: join(dirs.state, "running-process/logs"),
     install(fixture, as = fixture) {
@@ -148,13 +157,21 @@ export async function createWorld(t: TestContext, options: { leavesProcesses?: b
     );
     const leaked = pidsOf(root).map((pid) => `${pid} ${commandLine(pid)}`);
     for (const line of leaked) process.kill(Number(line.split(" ")[0]), "SIGKILL");
-    const left = existsSync(world.runtime) ? readdirSync(world.runtime) : [];
-    rmSync(root, { recursive: true, force: true });
+    const left = leftIn(socketDirectories(places));
+    for (const dir of [root, dirs.run, ...socketDirectories(places).filter(isFallbackDirectory)])
+      rmSync(dir, { recursive: true, force: true });
     if (options.leavesProcesses) return;
     if (leaked.length > 0) throw new Error(`processes left behind:\n${leaked.join("\n")}`);
     if (left.length > 0) throw new Error(`files left in the runtime directory: ${left.join(", ")}`);
   });
   return world;
+}
+
+/** Names of what brokers left; of a directory that only they made, the directory itself. */
+function leftIn(directories: readonly string[]): string[] {
+  return directories
+    .filter((directory) => existsSync(directory))
+    .flatMap((directory) => [...(isFallbackDirectory(directory) ? [directory] : []), ...readdirSync(directory)]);
 }
 
 async function startBroker(
@@ -187,7 +204,7 @@ async function startBroker(
   const line = Array.isArray(first) ? String(first[0]) : undefined;
   if (line === undefined || !line.startsWith("ready ")) throw new Error(`broker did not get ready: ${line ?? log}`);
   return {
-    endpoint: line.slice("ready ".length),
+    endpoint: endpointIn(line.slice("ready ".length)),
     process: child,
     pid: child.pid as number,
     ended,
@@ -209,6 +226,10 @@ async function startBroker(
       return ended;
     },
   };
+}
+
+function endpointIn(said: string): string {
+  return said.startsWith('"') ? (JSON.parse(said) as string) : said;
 }
 
 function run(

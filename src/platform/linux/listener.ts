@@ -1,7 +1,9 @@
 /**
- * Listening Unix sockets. The file's mode is 0600 from its first moment, because bind(2) takes it from the socket's own
- * inode, which fchmod(2) has set before (net/unix/af_unix.c, unix_bind_bsd).
+ * Listening Unix sockets. The file's mode is never wider than 0600, because bind(2) takes it from the socket's own inode,
+ * which fchmod(2) has set before, and from the umask (net/unix/af_unix.c, unix_bind_bsd); what the umask took is given
+ * back before the first client can connect.
  */
+import { chmodSync, lstatSync } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import type { AcceptHandlers, Listener } from "../ports.ts";
@@ -43,6 +45,8 @@ const LOOK_EVERY = 16;
 /** Connections need no flag of their own, and one that is handed over has none to be cleared (connection.ts). */
 const BLOCKING = { nonBlocking: false } as const;
 
+const SOCKET_MODE = 0o600;
+
 /** @see Transport.listen */
 export function listenOn(
   path: string,
@@ -51,8 +55,9 @@ export function listenOn(
   const address = socketAddress(path);
   const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
   if (fd < 0) throw ioFailed("socket", lastErrno());
-  if (fchmod(fd, 0o600) !== 0) throw failed(fd, "fchmod", path);
+  if (fchmod(fd, SOCKET_MODE) !== 0) throw failed(fd, "fchmod", path);
   if (bind(fd, address, address.length) !== 0) throw failed(fd, "bind", path);
+  giveMode(path);
   if (listen(fd, backlog) !== 0) throw failed(fd, "listen", path);
   return new UnixListener(fd);
 }
@@ -78,6 +83,11 @@ export function setNonBlocking(fd: number): void {
   const flags = fcntl(fd, F_GETFL, 0);
   if (flags < 0 || (flags & SOCK_NONBLOCK) !== 0) return;
   if (fcntl(fd, F_SETFL, flags | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
+}
+
+function giveMode(path: string): void {
+  const facts = lstatSync(path, { throwIfNoEntry: false });
+  if (facts?.isSocket() && (facts.mode & 0o777) !== SOCKET_MODE) chmodSync(path, SOCKET_MODE);
 }
 
 function failed(fd: number, syscall: string, path: string): BrokerError {

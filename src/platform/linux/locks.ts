@@ -3,13 +3,14 @@
  * process whatever happens; and it says nothing about the path, so after locking the path must still lead to the locked
  * file. That check is what makes it safe to remove the file on release.
  */
-import { constants, fstatSync, ftruncateSync, lstatSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { constants, fstatSync, ftruncateSync, lstatSync, unlinkSync, writeSync } from "node:fs";
 import type { Deadline } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
 import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
+import { openPrivateFile } from "../node/private-file.ts";
 import type { FileLock, Locks } from "../ports.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
 
@@ -73,7 +74,7 @@ function openLockFile(path: string): number {
 
 function openNoLink(path: string): number {
   try {
-    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    return openPrivateFile(path, constants.O_RDWR);
   } catch (error) {
     if (errnoOf(error) === "ELOOP") throw insecure(path, "it is a link");
     throw fromNodeError(error, path);

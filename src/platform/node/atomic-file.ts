@@ -14,8 +14,8 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, fromNodeError } from "../errno.ts";
+import { createPrivateFile } from "./private-file.ts";
 
-const PRIVATE_FILE = 0o600;
 /** `.NAME.tmp-PID-RANDOM`, as the reference's (spec: names §6), which ends in more digits. */
 const TEMPORARY = /^\..+\.tmp-([1-9]\d{0,9})-[0-9a-f]{12}$/;
 /** A write takes milliseconds: whoever has the number by then is another process. */
@@ -40,7 +40,7 @@ function randomName(): string {
 }
 
 function writeAndRename(temporary: string, path: string, bytes: Uint8Array): void {
-  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, PRIVATE_FILE);
+  const fd = createPrivateFile(temporary, constants.O_WRONLY);
   try {
     try {
       for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);

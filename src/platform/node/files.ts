@@ -11,6 +11,8 @@ import {
   readSync,
   realpathSync,
   renameSync,
+  rmdirSync,
+  symlinkSync,
   unlinkSync,
 } from "node:fs";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
@@ -35,10 +37,10 @@ export function createFiles({
   changeCounter = countNothing,
 }: Partial<Pick<Files, "facts" | "changeCounter">> = {}): Files {
   const hash = createExecutableHasher();
-  const directories = createPrivateDirectories(facts);
+  const directories = createPrivateDirectories({ facts, realpath });
   return {
     facts,
-    realpath: (path) => attempt(path, () => realpathSync(path)),
+    realpath,
     executableFault,
     read,
     list,
@@ -48,6 +50,9 @@ export function createFiles({
     remove,
     ensurePrivateDirectory: (path) => directories.ensure(path),
     checkPrivateDirectory: (path) => directories.check(path),
+    checkConnectDirectory: (path, options) => directories.checkConnect(path, options),
+    symlink,
+    removeEmptyDirectory,
     sha256Executable: (path) => hash(path, "sha256"),
     blake3Executable: (path) => hash(path, "blake3"),
     interpreterLine,
@@ -58,6 +63,10 @@ export function createFiles({
     watch: watchPath,
     changeCounter,
   };
+}
+
+function realpath(path: string): string {
+  return attempt(path, () => realpathSync(path));
 }
 
 function nodeFacts(path: string): FileFacts | undefined {
@@ -128,6 +137,24 @@ function remove(path: string): boolean {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return false;
     throw fromNodeError(error, path);
+  }
+}
+
+function symlink(target: string, path: string): void {
+  try {
+    symlinkSync(target, path);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw fromNodeError(error, path);
+  }
+}
+
+function removeEmptyDirectory(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch {
+    // In use by others of ours, as a rule.
+    return false;
   }
 }
 

@@ -2,11 +2,12 @@
  * Logs that processes write to by themselves, through a descriptor they inherit. Everything is asked of the open file:
  * another file put at its path misleads nobody.
  */
-import { constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";
 import type { LogFile, LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
-import { checkOwnFile, checkOwnPath, PRIVATE_FILE_MODE } from "./own-file.ts";
+import { checkOwnFile, checkOwnPath } from "./own-file.ts";
+import { openPrivateFile } from "./private-file.ts";
 import { rotateOpenLog } from "./rotate-log.ts";
 import { watchPath } from "./watch-path.ts";
 
@@ -26,10 +27,9 @@ export function createLogOpener(): (path: string) => LogFile {
  * FIFO that takes its place in between open(2) does not wait for a reader, because it is opened for reading, too (fifo(7)).
  */
 function openChecked(path: string): number {
-  const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
   return attempt(path, () => {
     checkOwnPath(path);
-    const fd = openSync(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, PRIVATE_FILE_MODE);
+    const fd = openPrivateFile(path, constants.O_RDWR | constants.O_APPEND);
     try {
       checkOwnFile(fd, path);
       return fd;

@@ -4,22 +4,22 @@ import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, FileKind, OpenFile } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
 import { stampOf } from "./file-stamp.ts";
-import { insecure, PRIVATE_FILE_MODE } from "./own-file.ts";
+import { insecure } from "./own-file.ts";
+import { openPrivateFile } from "./private-file.ts";
 
 /** Non-blocking, so that a fifo put in a file's place is refused below instead of waited for. */
-const COMMON = constants.O_NOFOLLOW | constants.O_NONBLOCK;
-const FLAGS = {
-  read: COMMON | constants.O_RDONLY,
-  append: COMMON | constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT,
+const OPEN = {
+  read: (path: string) => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+  append: (path: string) => openPrivateFile(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK),
 } as const;
 
 export function openFile(path: string, mode: "append"): OpenFile;
 export function openFile(path: string, mode: "read"): OpenFile | undefined;
 /** @see Files.open */
-export function openFile(path: string, mode: keyof typeof FLAGS): OpenFile | undefined {
+export function openFile(path: string, mode: keyof typeof OPEN): OpenFile | undefined {
   let fd: number;
   try {
-    fd = openSync(path, FLAGS[mode], PRIVATE_FILE_MODE);
+    fd = OPEN[mode](path);
   } catch (error) {
     if (mode === "read" && errnoOf(error) === "ENOENT") return undefined;
     throw fromNodeError(error, path);

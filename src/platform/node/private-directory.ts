@@ -1,17 +1,31 @@
 /**
- * Directories that hold sockets and definitions. Whoever can write there decides what gets run, so they must be real
- * directories of ours, closed to others; an existing one is verified and never repaired, because repairing would hide
- * that somebody else could already have used it.
+ * Directories that hold sockets, definitions and logs. Two rules:
+ *
+ * - To create in it, or to act on what lies in it: a real directory, ours, mode 0700. Whoever could write there would
+ *   decide what gets run.
+ * - To connect to a socket in it: ours or root's, and nobody else may replace the socket. The reference makes its own
+ *   directories with mode 0755; who listens is checked by the kernel's word on the peer.
+ *
+ * An existing directory is judged and never repaired: a repair would hide that others could have used it already. The
+ * mode of one that is created is set by chmod(2), because the umask is the caller's.
  */
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
+import { isFallbackDirectory } from "../../model/places.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, Files } from "../ports.ts";
+import { awaitOwnerBits } from "./private-file.ts";
 
 const PRIVATE_MODE = 0o700;
+/** What an owner needs to read a directory. */
+const USABLE = 0o500;
 const OTHERS = 0o077;
+const WRITABLE_BY_OTHERS = 0o022;
 const WORLD_WRITABLE = 0o002;
+/** Entries can be removed and renamed by their owners only (inode(7)). */
+const STICKY = 0o1000;
+const ROOT = 0;
 const MAX_VERIFIED = 64;
 
 export interface PrivateDirectories {
@@ -19,22 +33,28 @@ export interface PrivateDirectories {
   ensure(path: string): void;
   /** @see Files.checkPrivateDirectory */
   check(path: string): boolean;
+  /** @see Files.checkConnectDirectory */
+  checkConnect(path: string, options?: { readonly again?: boolean }): boolean;
 }
 
-export function createPrivateDirectories(facts: Files["facts"]): PrivateDirectories {
-  return new VerifiedDirectories(facts);
+export function createPrivateDirectories(files: Pick<Files, "facts" | "realpath">): PrivateDirectories {
+  return new VerifiedDirectories(files);
 }
 
 class VerifiedDirectories implements PrivateDirectories {
   private readonly uid = process.geteuid?.();
-  /** Directories whose ancestors were looked at, by path: every Hello asks for the same one. */
+  /** Directories whose ancestors were checked, by path: every Hello asks for the same one. */
   private readonly verified = new Map<string, Pick<FileFacts, "dev" | "ino"> & { readonly leaf: string }>();
+  /** Directories that were found good to connect in. */
+  private readonly connectable = new Set<string>();
 
-  constructor(private readonly facts: Files["facts"]) {}
+  constructor(private readonly files: Pick<Files, "facts" | "realpath">) {}
 
   ensure(path: string): void {
     if (!isAbsolute(path)) throw insecure(path, "kind", "it is not an absolute path");
-    this.createMissing(resolve(path));
+    const leaf = resolve(path);
+    this.createMissing(leaf);
+    if (this.look(leaf)?.kind === "directory") awaitOwnerBits(leaf, PRIVATE_MODE);
     if (!this.check(path))
       throw new BrokerError("IO_FAILED", `directory ${path} vanished while it was being created`, {
         details: { path, errno: "ENOENT" },
@@ -45,67 +65,167 @@ class VerifiedDirectories implements PrivateDirectories {
     const known = this.verified.get(path);
     // A slash or a dot behind a link would lead through it.
     const leaf = known?.leaf ?? resolve(path);
+    // Both levels of it are made by this package only.
+    if (isFallbackDirectory(leaf)) {
+      const parent = this.look(dirname(leaf));
+      if (parent === undefined) return false;
+      this.checkPrivate(dirname(leaf), parent);
+    }
     const facts = this.look(leaf);
     if (facts === undefined) return false;
-    this.checkOwn(leaf, facts);
-    if ((facts.mode & OTHERS) !== 0) {
-      throw insecure(
-        leaf,
-        "mode",
-        `it has insecure permissions ${(facts.mode & 0o777).toString(8).padStart(4, "0")}, expected 0700 (mend with: chmod 700 ${leaf})`,
-      );
-    }
+    this.checkPrivate(leaf, facts);
     // Whoever swaps an ancestor makes another directory appear here; while it is the same one, its ancestors are.
     if (known?.ino !== facts.ino || known.dev !== facts.dev) {
-      this.checkAncestors(leaf);
+      this.checkAncestors(leaf, (child, below) => this.checkOwn(child, below));
       if (this.verified.size >= MAX_VERIFIED) this.verified.clear();
       this.verified.set(path, { leaf, dev: facts.dev, ino: facts.ino });
     }
     return true;
   }
 
+  checkConnect(path: string, { again = false }: { readonly again?: boolean } = {}): boolean {
+    if (this.connectable.has(path) && !again) return true;
+    const leaf = resolve(path);
+    // Only this package makes it, and never with another mode.
+    if (isFallbackDirectory(leaf)) return this.check(path);
+    this.checkAncestors(leaf, (child, below) => this.checkTrusted(child, below));
+    const found = this.look(leaf);
+    if (found === undefined) return false;
+    this.checkTrusted(leaf, found);
+    const facts = found.kind === "link" ? this.target(leaf) : found;
+    if (facts === undefined) return false;
+    this.checkTrusted(leaf, facts);
+    if (facts.kind !== "directory") throw insecure(leaf, "kind", "it is not a directory");
+    if ((facts.mode & WRITABLE_BY_OTHERS) !== 0 && (facts.mode & STICKY) === 0) throw this.open(leaf, facts);
+    if (this.connectable.size >= MAX_VERIFIED) this.connectable.clear();
+    this.connectable.add(path);
+    return true;
+  }
+
   /**
    * Below a directory that everybody may write to (such as /tmp) the first component can have been made by anybody;
-   * it must be ours as well, or it could be swapped under us.
+   * it must be ours or root's, or it could be swapped under us.
    */
-  private checkAncestors(leaf: string): void {
+  private checkAncestors(leaf: string, judge: (child: string, facts: FileFacts) => void): void {
     for (let child = leaf, parent = dirname(child); parent !== child; child = parent, parent = dirname(child)) {
       const facts = this.look(parent);
       if (facts === undefined || (facts.mode & WORLD_WRITABLE) === 0) continue;
       const below = this.look(child);
-      if (below !== undefined && below.uid !== 0) this.checkOwn(child, below);
+      if (below !== undefined && !isSystem(below.uid)) judge(child, below);
     }
   }
 
+  private checkPrivate(path: string, facts: FileFacts): void {
+    this.checkOwn(path, facts);
+    if ((facts.mode & OTHERS) !== 0 || (facts.mode & USABLE) !== USABLE) throw this.open(path, facts);
+  }
+
   private checkOwn(path: string, { kind, uid }: FileFacts): void {
-    if (kind === "link") throw insecure(path, "link", "it is a symbolic link");
+    if (kind === "link") throw insecure(path, "link", "it is a symbolic link (name the directory that it leads to)");
     if (kind !== "directory") throw insecure(path, "kind", "it is not a directory");
-    if (uid !== this.uid) throw insecure(path, "owner", `it belongs to uid ${uid}, expected ${this.uid}`);
+    if (uid !== this.uid) throw this.foreign(path, uid);
+  }
+
+  private checkTrusted(path: string, { uid }: FileFacts): void {
+    if (uid !== this.uid && !isSystem(uid)) throw this.foreign(path, uid);
+  }
+
+  /** What a path leads to, links followed. */
+  private target(path: string): FileFacts | undefined {
+    try {
+      return this.look(this.files.realpath(path));
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
   }
 
   private createMissing(path: string): void {
     if (this.look(path) !== undefined) return;
-    this.createMissing(dirname(path));
+    const parent = dirname(path);
+    this.createMissing(parent);
+    this.checkMayCreate(path, parent);
     try {
       mkdirSync(path, { mode: PRIVATE_MODE });
     } catch (error) {
-      // Somebody was faster; what they made is verified like any other.
-      if (errnoOf(error) !== "EEXIST") throw fromNodeError(error, path);
+      // Another process was faster; what it made is judged like any other.
+      if (errnoOf(error) === "EEXIST") return;
+      throw fromNodeError(error, path);
     }
+    chmodSync(path, PRIVATE_MODE);
+  }
+
+  /** The owner of a directory can replace what is in it, also where it is closed to everybody else. */
+  private checkMayCreate(path: string, parent: string): void {
+    const facts = this.target(parent);
+    if (facts === undefined || facts.uid === this.uid) return;
+    if (isSystem(facts.uid) && (facts.mode & STICKY) !== 0) return;
+    throw insecure(
+      parent,
+      "owner",
+      `it belongs to uid ${facts.uid}, expected ${this.uid}: ${path} is not created in it (name a directory of your own, or have it made for you)`,
+      facts.uid,
+    );
   }
 
   private look(path: string): FileFacts | undefined {
     try {
-      return this.facts(path);
+      return this.files.facts(path);
     } catch (error) {
       if (errnoOf(error) === "ENOTDIR") throw insecure(path, "kind", "a parent of it is not a directory");
-      throw error;
+      if (errnoOf(error) !== "EACCES") throw error;
+      const parent = dirname(path);
+      // Further up first: this throws when the parent itself is out of reach.
+      const facts = this.look(parent) && this.target(parent);
+      if (facts === undefined) throw error;
+      if (facts.uid !== this.uid) throw this.foreign(parent, facts.uid);
+      if (awaitOwnerBits(parent, PRIVATE_MODE)) return this.look(path);
+      throw this.open(parent, facts);
     }
+  }
+
+  private foreign(path: string, uid: number): BrokerError {
+    const cure = `have uid ${uid} remove it, or name a directory of your own`;
+    return insecure(path, "owner", `it belongs to uid ${uid}, expected ${this.uid} (${cure})`, uid);
+  }
+
+  private open(path: string, { mode, uid }: FileFacts): BrokerError {
+    const shown = (mode & 0o777).toString(8).padStart(4, "0");
+    const own = uid === this.uid;
+    const cure = own ? `mend with: chmod 700 ${quoted(path)}` : `have uid ${uid} do: chmod go-w ${quoted(path)}`;
+    return insecure(
+      path,
+      "mode",
+      `it has insecure permissions ${shown}, expected ${own ? "0700" : "0755"} (${cure})`,
+      uid,
+    );
   }
 }
 
-function insecure(path: string, check: "owner" | "mode" | "link" | "kind", why: string): BrokerError {
+/** Root, or in a user namespace whoever has no number there, as root of the machine has not. */
+function isSystem(uid: number): boolean {
+  return uid === ROOT || (uid === UNMAPPED && inUserNamespace());
+}
+
+/** /proc/sys/kernel/overflowuid, which nobody changes. */
+const UNMAPPED = 65534;
+
+/** user_namespaces(7): the first one maps all numbers to themselves. */
+function inUserNamespace(): boolean {
+  try {
+    return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+/** As a POSIX shell takes it for one word. */
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}
+
+function insecure(path: string, check: "owner" | "mode" | "link" | "kind", why: string, owner?: number): BrokerError {
   return new BrokerError("DIRECTORY_INSECURE", `directory ${path} cannot be trusted: ${why}`, {
-    details: { path, check },
+    details: { path, check, ...(owner !== undefined && { owner }) },
   });
 }

@@ -11,7 +11,6 @@ import {
   fstatSync,
   ftruncate as ftruncateCallback,
   ftruncateSync,
-  openSync,
   read as readCallback,
   write as writeCallback,
 } from "node:fs";
@@ -20,7 +19,8 @@ import { droppedNote, MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
 import { fromNodeError } from "../errno.ts";
 import type { LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
-import { checkOwnFile, isAt, PRIVATE_FILE_MODE, removeFileAt } from "./own-file.ts";
+import { checkOwnFile, isAt, removeFileAt } from "./own-file.ts";
+import { openPrivateFile } from "./private-file.ts";
 
 const ftruncate = promisify(ftruncateCallback);
 const read = promisify(readCallback);
@@ -154,8 +154,7 @@ async function empty(source: LogSource, copied: Copied, keepBytes: number): Prom
 
 /** Opened without waiting, whatever it is. The caller closes it. */
 function openOlder(path: string): number {
-  const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
-  const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, PRIVATE_FILE_MODE);
+  const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_NONBLOCK);
   try {
     checkOwnFile(fd, path);
     ftruncateSync(fd, 0);
