@@ -69,13 +69,13 @@ export function createSupply(options: SupplyOptions): Activation {
 }
 
 /**
- * Takes over what earlier brokers at this address left in `directory`; Hellos for it wait until it has been looked at.
+ * Takes over what earlier brokers at this address left in `directories`; Hellos for it wait until it has been looked at.
  * `inherited`: what the last of them hands over.
  */
 export function adoptLeftovers(
   options: SupplyOptions,
   activation: Activation,
-  { directory, inherited }: { readonly directory: string; readonly inherited?: Bequests | undefined },
+  { directories, inherited }: { readonly directories: readonly string[]; readonly inherited?: Bequests | undefined },
 ): void {
   const { platform, events, endpoint: brokerEndpoint } = options;
   const adoption = {
@@ -88,7 +88,7 @@ export function adoptLeftovers(
   };
   handleLeftovers(
     platform,
-    { directory, brokerEndpoint },
+    { directories, brokerEndpoint },
     {
       reaped: (count) => events.reaped(count),
       notAdopted: (...backend) => events.notAdopted(...backend),

@@ -47,5 +47,5 @@ function canonicalize(files: Files, field: string, path: string): string {
 }
 
 function failed(what: string, path: string, cause?: unknown): BrokerError {
-  return new BrokerError("SPAWN_FAILED", what, { details: { path }, cause });
+  return new BrokerError("SPAWN_FAILED", what, { details: { path, check: "binary_path" }, cause });
 }

@@ -11,7 +11,7 @@ import { BrokerError } from "../base/errors.ts";
 import { coded } from "../base/system-error.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
 import { instanceId } from "../model/names.ts";
-import { type PlaceInputs, runtimeDirectory } from "../model/places.ts";
+import type { PlaceInputs } from "../model/places.ts";
 import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -26,6 +26,7 @@ import { takeAttach } from "./attach-route.ts";
 import { createBackendHealth } from "./backend-health.ts";
 import { adoptLeftovers, createSupply, type SupplyOptions } from "./backend-supply.ts";
 import { createByteQuota } from "./byte-quota.ts";
+import type { BrokerAddress } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
 import { diagnose } from "./diagnose.ts";
 import { createEndpointKeeper, type EndpointKeeper } from "./endpoint-keeper.ts";
@@ -42,6 +43,7 @@ import { releaseHandles } from "./release-handles.ts";
 import { createRestart, type Restart, type RestartReport } from "./restart.ts";
 import type { ServeOptions } from "./serve-connection.ts";
 import { takeSnapshot } from "./snapshot.ts";
+import { brokerAddress, recordDirectories, removeEmptyFallbacks } from "./socket-places.ts";
 import type { BrokerSnapshot } from "./status.ts";
 import { launchSuccessor } from "./successor.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
@@ -178,6 +180,7 @@ class RunningBroker implements Broker {
       // Backends of an earlier broker are left to the next one.
       () => this.activation.letGo(),
       () => this.closeRest(),
+      () => this.options.predecessorFd === undefined && removeEmptyFallbacks(this.platform.files, this.places()),
     ]);
   }
 
@@ -210,7 +213,7 @@ class RunningBroker implements Broker {
     const predecessor = openPredecessor(this.platform, predecessorFd);
     let inheritance: Inheritance;
     try {
-      inheritance = await predecessor.inherit(this.endpoint);
+      inheritance = await predecessor.inherit(this.address());
     } catch (error) {
       await predecessor.failed(error);
       throw error;
@@ -262,22 +265,28 @@ class RunningBroker implements Broker {
   }
 
   private adoptLeftovers(inherited: Bequests | undefined): void {
-    const directory = runtimeDirectory(this.places());
-    if (directory === undefined) return inherited?.close();
+    let directories: readonly string[] = [];
     try {
-      adoptLeftovers(this.supplyOptions(), this.activation, { directory, inherited });
+      directories = recordDirectories(this.platform.files, this.places());
+      adoptLeftovers(this.supplyOptions(), this.activation, { directories, inherited });
     } catch (error) {
       // Nobody else is there any more to serve.
       if (inherited === undefined) throw error;
       inherited.close();
-      this.events.leftoversUnread(directory, error);
+      this.events.leftoversUnread(directories.join(", "), error);
     }
-    try {
-      const swept = sweepEndpoints(this.platform, directory);
-      if (swept > 0) this.events.swept(swept);
-    } catch {
-      // Tidying up is no reason to fail; the next start tries again.
-    }
+    for (const directory of directories)
+      try {
+        const swept = sweepEndpoints(this.platform, directory);
+        if (swept > 0) this.events.swept(swept);
+      } catch {
+        // Tidying up is no reason to fail; the next start tries again.
+      }
+  }
+
+  /** With the name that the path was made of, when it was made of one. */
+  private address(): BrokerAddress {
+    return brokerAddress(this.platform, this.places(), { path: this.endpoint, instance: this.options.instance });
   }
 
   // ------------------------------------------------------------------------------------------------ composition
@@ -286,7 +295,7 @@ class RunningBroker implements Broker {
     const { platform, endpoint } = this;
     return createEndpointKeeper({
       platform,
-      endpoint,
+      endpoint: this.address(),
       onListener: () => this.acceptor.begin(),
       onRebound: () => this.events.rebound(endpoint),
       // Nobody can reach this broker or find its backends any more.
@@ -479,6 +488,7 @@ class RunningBroker implements Broker {
       options.reason,
       this.activation.backends().map((backend) => backend.identity.pid),
     );
+    removeEmptyFallbacks(this.platform.files, this.places());
     this.closeRest();
     alive.cancel();
     this.resolveClosed(options.reason);

@@ -7,8 +7,9 @@ import { posix } from "node:path";
 import { acquireAsync, runAll } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { findListener } from "../exchange/find-listener.ts";
-import { checkEndpointLength } from "../model/places.ts";
+import { checkEndpointLength, nameLink } from "../model/places.ts";
 import type { FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
+import { takePrivateLock } from "../store/private-lock.ts";
 
 export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport">;
 
@@ -21,6 +22,8 @@ export interface EndpointClaim {
   readonly bound: SocketFile | undefined;
   /** Is the socket file at the path still the one that was bound? @throws BrokerError IO_FAILED when it cannot be known */
   isCurrent(): boolean;
+  /** Makes the link with the broker's name again, should it be gone. Never throws. */
+  keepName(): void;
   /**
    * Removes the socket file when it is still ours, stops listening, and lets the next broker in. Never throws: a socket file
    * that cannot be removed is one that nobody listens on, which the next broker removes.
@@ -34,27 +37,39 @@ export interface EndpointClaim {
 
 export type SocketFile = Pick<FileFacts, "dev" | "ino">;
 
+/** Where a broker listens. */
+export interface BrokerAddress {
+  readonly path: string;
+  /** The bare name that the path was made of; undefined for any other path. */
+  readonly bareName: string | undefined;
+}
+
 /**
  * @throws BrokerError BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE (what
  * is at the path is not a socket of ours), IO_FAILED
  */
-export async function claimEndpoint(platform: ClaimPorts, path: string): Promise<EndpointClaim> {
+export async function claimEndpoint(platform: ClaimPorts, address: BrokerAddress): Promise<EndpointClaim> {
+  const { path } = address;
   if (!posix.isAbsolute(path))
     throw new BrokerError("ENDPOINT_INVALID", `broker endpoint ${JSON.stringify(path)} is not an absolute path`, {
       details: { path },
     });
   checkEndpointLength(platform.host.os, path);
-  platform.files.ensurePrivateDirectory(posix.dirname(path));
   return acquireAsync(async (held) => {
-    const lock = platform.locks.tryAcquire(`${path}.lock`);
+    const lock = takePrivateLock(platform, `${path}.lock`);
     if (lock === undefined) throw alreadyRunning(path);
     held.defer(() => lock.release());
     lock.describe(`${platform.processes.selfPid}\n`);
     await removeStaleSocket(platform, path);
+    const link = linkOf(address);
+    if (link !== undefined) {
+      platform.files.symlink(link.target, link.path);
+      held.defer(() => platform.files.remove(link.path));
+    }
     const listener = held.use(listen(platform, path));
     // Ours by the lock, whatever file it is.
     held.defer(() => platform.files.remove(path));
-    return createClaim(platform, path, { lock, listener, bound: platform.files.facts(path) });
+    return createClaim(platform, address, { lock, listener, bound: platform.files.facts(path) });
   });
 }
 
@@ -69,11 +84,11 @@ function listen(platform: ClaimPorts, path: string): Listener {
 /** An address that another broker claimed and gives up in our favour. Consumes listener and lock. Never throws. */
 export function inheritEndpoint(
   platform: ClaimPorts,
-  path: string,
+  address: BrokerAddress,
   inherited: { readonly listener: Listener; readonly lock: FileLock; readonly bound: SocketFile },
 ): EndpointClaim {
   inherited.lock.describe(`${platform.processes.selfPid}\n`);
-  return createClaim(platform, path, inherited);
+  return createClaim(platform, address, inherited);
 }
 
 async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<void> {
@@ -93,9 +108,11 @@ async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<vo
 
 function createClaim(
   platform: ClaimPorts,
-  path: string,
+  address: BrokerAddress,
   held: Pick<EndpointClaim, "lock" | "listener" | "bound">,
 ): EndpointClaim {
+  const { path } = address;
+  const link = linkOf(address);
   const { listener, bound } = held;
   let { lock } = held;
   const isCurrent = (): boolean => sameFile(bound, platform.files.facts(path));
@@ -107,6 +124,13 @@ function createClaim(
       return lock;
     },
     isCurrent,
+    keepName() {
+      try {
+        if (link !== undefined) platform.files.symlink(link.target, link.path);
+      } catch {
+        // Only listings miss it; whoever knows the name finds the socket.
+      }
+    },
     refreshLock() {
       if (lock.isCurrent()) return true;
       const anew = platform.locks.tryAcquire(`${path}.lock`);
@@ -118,12 +142,21 @@ function createClaim(
     },
     release() {
       // The file goes first: whoever connects from now on finds nothing instead of a listener about to vanish.
-      runAll([() => isCurrent() && platform.files.remove(path), () => listener.close(), () => lock.release()]);
+      runAll([
+        () => isCurrent() && platform.files.remove(path),
+        () => link !== undefined && lock.isCurrent() && platform.files.remove(link.path),
+        () => listener.close(),
+        () => lock.release(),
+      ]);
     },
     letGo() {
       runAll([() => listener.close(), () => lock.abandon()]);
     },
   };
+}
+
+function linkOf({ path, bareName }: BrokerAddress): ReturnType<typeof nameLink> {
+  return bareName === undefined ? undefined : nameLink(path, bareName);
 }
 
 function sameFile(a: SocketFile | undefined, b: SocketFile | undefined): boolean {

@@ -11,10 +11,11 @@ const RANDOM_BYTES = 16;
 export interface EndpointAllocator {
   /**
    * A path that nothing is at and that was handed out to nobody else; its directory exists and is private.
+   * `companion` is an address derived from it that has to fit as well.
    *
    * @throws BrokerError PATH_TOO_LONG, DIRECTORY_INSECURE, IO_FAILED, SPAWN_FAILED when every attempt collided
    */
-  allocate(): string;
+  allocate(companion?: (path: string) => string): string;
   /** Gives a path back once nothing uses it. */
   release(path: string): void;
 }
@@ -25,11 +26,12 @@ export function createEndpointAllocator(
 ): EndpointAllocator {
   const reserved = new Set<string>();
   return {
-    allocate() {
+    allocate(companion) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const path = endpointPath(
           places,
           backendName(platform.host.userHash(), platform.host.randomBytes(RANDOM_BYTES)),
+          companion,
         );
         if (attempt === 0) platform.files.ensurePrivateDirectory(posix.dirname(path));
         if (reserved.has(path) || platform.files.facts(path) !== undefined) continue;

@@ -10,11 +10,11 @@ import { sleep } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
 import type { Listener } from "../platform/ports.ts";
-import { type ClaimPorts, claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
+import { type BrokerAddress, type ClaimPorts, claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 
 export interface EndpointKeeperOptions {
   readonly platform: ClaimPorts;
-  readonly endpoint: string;
+  readonly endpoint: BrokerAddress;
   /** Accept on it: at start, and again after it was bound anew. */
   readonly onListener: (listener: Listener) => void;
   readonly onRebound: () => void;
@@ -98,13 +98,14 @@ class Keeper implements EndpointKeeper {
   private watch(): void {
     const { platform, endpoint } = this.options;
     this.watcher?.close();
-    this.watcher = platform.files.watch(posix.dirname(endpoint), () => void this.check());
+    this.watcher = platform.files.watch(posix.dirname(endpoint.path), () => void this.check());
     // It may have gone before the watch began.
     void this.check();
   }
 
   private async check(): Promise<void> {
-    if (this.state !== "keeping" || this.held === undefined || this.isInPlace(this.held)) return;
+    if (this.state !== "keeping" || this.held === undefined) return;
+    if (this.isInPlace(this.held)) return this.held.keepName();
     this.state = "repairing";
     this.held.release();
     this.held = undefined;
@@ -135,7 +136,7 @@ class Keeper implements EndpointKeeper {
   private async claimAgain(): Promise<EndpointClaim> {
     const { platform, endpoint } = this.options;
     for (let attempt = 1; ; attempt++) {
-      if (!this.placeExists()) throw new BrokerError("IO_FAILED", `the directory of ${endpoint} was removed`);
+      if (!this.placeExists()) throw new BrokerError("IO_FAILED", `the directory of ${endpoint.path} was removed`);
       try {
         return await claimEndpoint(platform, endpoint);
       } catch (error) {
@@ -147,7 +148,7 @@ class Keeper implements EndpointKeeper {
 
   /** A cleaner takes the socket and perhaps the two directories we made; more than that is the end of the place itself. */
   private placeExists(): boolean {
-    const directory = posix.dirname(this.options.endpoint);
+    const directory = posix.dirname(this.options.endpoint.path);
     return [directory, posix.dirname(directory), posix.dirname(posix.dirname(directory))].some(
       (path) => path !== "/" && this.options.platform.files.facts(path)?.kind === "directory",
     );

@@ -4,6 +4,7 @@
  */
 
 import { runAll } from "../base/disposal-stack.ts";
+import { handoffAddress } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -68,12 +69,9 @@ export function createLaunch(parts: LaunchParts): Launch {
   const { platform, adopted, endpoint, process, log, definition } = parts;
   const { files, processes } = platform;
   const control = createControlSlot(platform, parts.control);
-  const { endpoint: handoffPath } = definition.handoff;
+  const handoffPath = handoffAddress(definition.handoff)?.(endpoint.path);
   // A backend that knows nothing of control channels but of v1 handoffs says so in its definition.
-  const dialled =
-    handoffPath === undefined
-      ? undefined
-      : createDialledWay(platform, handoffPath.replaceAll("{endpoint}", endpoint.path));
+  const dialled = handoffPath === undefined ? undefined : createDialledWay(platform, handoffPath);
   return {
     adopted,
     endpoint,

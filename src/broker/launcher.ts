@@ -6,7 +6,7 @@ import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync, type DisposalStack, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
-import { expandArgs } from "../model/exec-settings.ts";
+import { expandArgs, handoffAddress } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import { launchEnvironment, launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -67,7 +67,8 @@ export function createLauncher(options: LauncherOptions): Launcher {
       const { key, definition } = request;
       const binary = resolveBinary(platform.files, definition, key.version);
       return acquireAsync(async (held) => {
-        const endpoint: BackendEndpoint = { namespaceId: key.instanceId, path: allocator.allocate() };
+        const path = allocator.allocate(handoffAddress(definition.handoff));
+        const endpoint: BackendEndpoint = { namespaceId: key.instanceId, path };
         held.defer(() => allocator.release(endpoint.path));
         held.defer(() => removeEndpointFiles(platform.files, endpoint.path));
         const log = held.use(

@@ -47,13 +47,13 @@ type ReadyRecord = Extract<FoundRecord, { kind: "ready" }>;
 /** Looks at everything at once; what has to be asked is asked in the work given to `adopting`. */
 export function handleLeftovers(
   platform: Platform,
-  at: { readonly directory: string; readonly brokerEndpoint: string },
+  at: { readonly directories: readonly string[]; readonly brokerEndpoint: string },
   handlers: LeftoverHandlers,
 ): void {
-  releaseSpawnLocks(platform, at.directory);
+  for (const directory of at.directories) releaseSpawnLocks(platform, directory);
   const groups = new Map<string, ReadyRecord[]>();
   let reaped = 0;
-  for (const record of findRecords(platform.files, at.directory)) {
+  for (const record of at.directories.flatMap((directory) => findRecords(platform.files, directory))) {
     if (record.kind === "ready" && record.brokerEndpoint === at.brokerEndpoint) {
       const { instanceId, service, version } = record.manifest;
       const id = `${instanceId} ${service} ${version}`;

@@ -11,7 +11,7 @@ import { decodeFrame } from "../wire/envelope.ts";
 import type { Frame } from "../wire/messages.ts";
 import type { SuccessionArm, SuccessionValue } from "../wire/succession.ts";
 import type { BackendPast } from "./backend.ts";
-import { type EndpointClaim, inheritEndpoint } from "./claim-endpoint.ts";
+import { type BrokerAddress, type EndpointClaim, inheritEndpoint } from "./claim-endpoint.ts";
 import { leaseReport } from "./control-requests.ts";
 import type { InitialChannel } from "./control-slot.ts";
 import { createSuccessionChannel, type Received, type SuccessionChannel } from "./succession-channel.ts";
@@ -25,7 +25,7 @@ export interface Predecessor {
    * @throws BrokerError RESTART_FAILED (it has changed its mind or died), and what is wrong with what it gave; it goes on as the
    * broker
    */
-  inherit(endpoint: string): Promise<Inheritance>;
+  inherit(address: BrokerAddress): Promise<Inheritance>;
   /** This process accepts. Never rejects: the other one may be gone. */
   serving(): Promise<void>;
   /**
@@ -73,9 +73,9 @@ class Old implements Predecessor {
     private readonly channel: SuccessionChannel,
   ) {}
 
-  async inherit(endpoint: string): Promise<Inheritance> {
+  async inherit(address: BrokerAddress): Promise<Inheritance> {
     await this.send({ case: "prepared", value: { version: VERSION } });
-    const given = new Given(this.platform, endpoint);
+    const given = new Given(this.platform, address);
     try {
       while (!given.add(await this.receive()));
       const settle = given.check();
@@ -166,7 +166,7 @@ class Given {
 
   constructor(
     private readonly platform: Platform,
-    private readonly endpoint: string,
+    private readonly address: BrokerAddress,
   ) {}
 
   /** True for the last one. Consumes the descriptor. @throws BrokerError when it is not what a broker at the endpoint needs */
@@ -177,7 +177,7 @@ class Given {
         this.listener = { listener: this.adoptListener(descriptorOf(descriptor, message.case)), value: message.value };
         return false;
       case "lock": {
-        const lock = locks.adopt(descriptorOf(descriptor, message.case), `${this.endpoint}.lock`);
+        const lock = locks.adopt(descriptorOf(descriptor, message.case), `${this.address.path}.lock`);
         this.undos.push(() => lock.abandon());
         this.lock = lock;
         return false;
@@ -220,7 +220,7 @@ class Given {
     const errno = listener.nameUs();
     const bound = { dev: value.device, ino: value.inode };
     return {
-      claim: inheritEndpoint(this.platform, this.endpoint, { listener, lock, bound }),
+      claim: inheritEndpoint(this.platform, this.address, { listener, lock, bound }),
       accepted: Number(value.accepted),
       lastConnectionId: value.lastConnectionId,
       bequests: {

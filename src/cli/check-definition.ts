@@ -2,7 +2,7 @@
 import { posix } from "node:path";
 import { isBrokerError } from "../base/errors.ts";
 import { resolveBinary } from "../broker/binary.ts";
-import { LABELS } from "../model/exec-settings.ts";
+import { handoffAddress, LABELS } from "../model/exec-settings.ts";
 import { backendName, brokerName, isVersion } from "../model/names.ts";
 import { endpointPath, type PlaceInputs } from "../model/places.ts";
 import { instanceOf, type ServiceDefinition, VERSION_PLACEHOLDER } from "../model/service-definition.ts";
@@ -132,9 +132,13 @@ const BACKEND_RANDOM = new Uint8Array(16);
 /** Both sockets of the service: its broker's, and one of the length every backend's has. */
 function endpointFindings({ host, places }: CheckPorts, definition: ServiceDefinition): Finding[] {
   const hash = host.userHash();
-  return [brokerName(hash, instanceOf(definition)), backendName(hash, BACKEND_RANDOM)].flatMap((name): Finding[] => {
+  const sockets = [
+    [brokerName(hash, instanceOf(definition)), undefined],
+    [backendName(hash, BACKEND_RANDOM), handoffAddress(definition.handoff)],
+  ] as const;
+  return sockets.flatMap(([name, companion]): Finding[] => {
     try {
-      endpointPath(places, name);
+      endpointPath(places, name, companion);
       return [];
     } catch (error) {
       if (isBrokerError(error)) return [{ severity: "error", check: "endpoint", text: error.reason }];

@@ -7,6 +7,7 @@ import { jsonLine } from "../base/printable.ts";
 import { type Connected, connect } from "../client/index.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 import type { BackendIdentity } from "../model/identity.ts";
+import { givenEndpoint } from "../model/places.ts";
 import type { CliContext } from "./context.ts";
 import { openDefinitions } from "./open-definitions.ts";
 import { absolutePath, parseDuration, parseNonEmpty } from "./option-parsers.ts";
@@ -75,7 +76,7 @@ async function run(
     env: context.io.env,
     broker: {
       autoStart: PERMISSIONS.connect.mayStart && flags.start,
-      ...(flags.broker !== undefined && { endpoint: flags.broker }),
+      ...(flags.broker !== undefined && { endpoint: givenEndpoint(context.places.os, flags.broker, "--broker") }),
     },
     ...(flags.adopt && { adopt: true }),
     ...(flags.timeout !== undefined && { timeoutMs: flags.timeout }),

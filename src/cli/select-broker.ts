@@ -1,7 +1,7 @@
 /** Which broker a verb talks to, from its options and the environment. Looks names up; starts nothing. */
 import { type Command, Option } from "commander";
 import { brokerName, type Instance, parseInstanceId } from "../model/names.ts";
-import { endpointPath } from "../model/places.ts";
+import { endpointPath, givenEndpoint } from "../model/places.ts";
 import { instanceOf } from "../model/service-definition.ts";
 import type { CliContext } from "./context.ts";
 import { openDefinitions } from "./open-definitions.ts";
@@ -52,19 +52,20 @@ export function namesOneBroker(context: CliContext, selector: BrokerSelector): b
  * `--socket` and `--instance` as given; then RUNNING_PROCESS_BROKER_V1_SOCKET; then the broker that the definition of
  * `--service` names; then the shared one.
  *
- * @throws BrokerError DEFINITION_NOT_FOUND and others of the definition, PATH_TOO_LONG, NAME_INVALID, IO_FAILED
+ * @throws BrokerError DEFINITION_NOT_FOUND and others of the definition, PATH_TOO_LONG, ENDPOINT_INVALID, NAME_INVALID, IO_FAILED
  */
 export async function selectBroker(context: CliContext, selector: BrokerSelector): Promise<string> {
-  if (selector.socket !== undefined) return selector.socket;
+  const { os } = context.places;
+  if (selector.socket !== undefined) return givenEndpoint(os, selector.socket, "--socket");
   if (selector.instance !== undefined) return instanceEndpoint(context, parseInstanceId(selector.instance));
   const fromEnv = socketFromEnv(context);
-  if (fromEnv !== undefined) return fromEnv;
+  if (fromEnv !== undefined) return givenEndpoint(os, fromEnv, "RUNNING_PROCESS_BROKER_V1_SOCKET");
   if (selector.service === undefined) return instanceEndpoint(context, { kind: "shared" });
   const { store } = await openDefinitions(context, selector.serviceDefDir);
   return instanceEndpoint(context, instanceOf(store.load(selector.service)));
 }
 
-/** Where the broker of an instance listens. @throws BrokerError PATH_TOO_LONG, NAME_INVALID, IO_FAILED */
+/** Where the broker of an instance listens. @throws BrokerError ENDPOINT_INVALID, NAME_INVALID, IO_FAILED */
 export async function instanceEndpoint(context: CliContext, instance: Instance): Promise<string> {
   const { host } = await context.platform();
   return endpointPath(context.places, brokerName(host.userHash(), instance));

@@ -20,7 +20,7 @@ const LIMIT_MS = 30_000;
  * @throws BrokerError as `claimEndpoint`; IO_FAILED when nothing can be accepted
  */
 export async function serveOnce(platform: Platform, path: string): Promise<void> {
-  const claim = await claimEndpoint(platform, path);
+  const claim = await claimEndpoint(platform, { path, bareName: undefined });
   try {
     const connection = await accepted(claim.listener);
     const failure = await answer(platform, connection);

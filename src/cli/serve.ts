@@ -6,7 +6,8 @@ import { BROKER_LOG_BYTES, brokerLogPath } from "../client/start-command.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { decodeIdentitySidecar } from "../model/identity-sidecar.ts";
 import { type Instance, parseInstanceId } from "../model/names.ts";
-import { logDirectory } from "../model/places.ts";
+import { givenEndpoint, logDirectory } from "../model/places.ts";
+import { readyLine } from "../model/ready-line.ts";
 import { instanceOf } from "../model/service-definition.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
 import { createOwnLog, type OwnLog } from "../store/own-log.ts";
@@ -50,7 +51,8 @@ Registered mode serves one backend that runs already and launches nothing; --ser
 --backend-endpoint go together. It must answer the identity probe; --backend-identity says who it must be, and
 --handoff-endpoint where it takes over the connections of clients that offer it (otherwise they reconnect).
 
-Prints "ready <endpoint>" as the first line on stdout when it accepts; logs go to stderr. SIGTERM or SIGINT ends it,
+Prints "ready <endpoint>" as the first line on stdout when it accepts (an endpoint with control characters as a JSON
+string); logs go to stderr. SIGTERM or SIGINT ends it,
 a second one at once. Clients start a broker by themselves: this verb is for supervisors and for looking on.
 Exit 0 ended, 74 its socket was taken away for good, 75 another broker has the endpoint, 77 run as root or in a
 directory that is not private.
@@ -104,7 +106,7 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
     ...(flags.logFormat && { format: flags.logFormat }),
     ...(flags.logLevel && { level: flags.logLevel }),
   });
-  return runBroker({ io, log, broker, onReady: (endpoint) => io.out(`ready ${endpoint}`) });
+  return runBroker({ io, log, broker, onReady: (endpoint) => io.out(readyLine(endpoint)) });
 }
 
 /**
@@ -136,7 +138,7 @@ async function brokerOptions(context: CliContext, flags: ServeFlags): Promise<Om
     endpoint:
       flags.socket === undefined
         ? await instanceEndpoint(context, instance ?? { kind: "shared" })
-        : absolutePath(flags.socket, io.cwd),
+        : givenEndpoint(places.os, absolutePath(flags.socket, io.cwd), "--socket"),
     ...(instance !== undefined && { instance }),
     definitionDirectory: store.directory,
     definitionDirectorySource: source,
@@ -179,13 +181,15 @@ async function registeredBackend(context: CliContext, flags: ServeFlags): Promis
   }
   if (flags.launch !== undefined)
     throw new BrokerError("OPTION_INVALID", "registered mode launches nothing; leave --launch out");
+  const given = (path: string, option: string): string =>
+    givenEndpoint(context.places.os, absolutePath(path, context.io.cwd), option);
   const expected = flags.backendIdentity === undefined ? undefined : await readIdentity(context, flags.backendIdentity);
   return {
     service,
     version,
-    endpoint: absolutePath(endpoint, context.io.cwd),
+    endpoint: given(endpoint, "--backend-endpoint"),
     ...(expected !== undefined && { expected }),
-    ...(handoffEndpoint !== undefined && { handoffEndpoint: absolutePath(handoffEndpoint, context.io.cwd) }),
+    ...(handoffEndpoint !== undefined && { handoffEndpoint: given(handoffEndpoint, "--handoff-endpoint") }),
   };
 }
 

@@ -9,6 +9,7 @@
 import { posix } from "node:path";
 import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
+import { takePrivateLock } from "../store/private-lock.ts";
 import { dial } from "./dial.ts";
 import { launchBroker } from "./launch-broker.ts";
 import type { BrokerStart } from "./start-command.ts";
@@ -76,7 +77,7 @@ async function startUnlessStarted(
   start: BrokerStart,
   { note, box }: { note: StartFailureNote; box: TimeBox },
 ): Promise<Outcome> {
-  const lock = platform.locks.tryAcquire(`${start.endpoint}.start.lock`);
+  const lock = takePrivateLock(platform, `${start.endpoint}.start.lock`);
   if (lock === undefined) return "elsewhere";
   try {
     const failure = note.since();

@@ -1,11 +1,12 @@
 /**
- * Starts one broker and waits for its word: `ready ENDPOINT` as the first line of its stdout. Its stderr goes to a log
+ * Starts one broker and waits for its word: `ready ENDPOINT` (model/ready-line.ts) as the first line of its stdout. Its stderr goes to a log
  * file, whose end is what a failed start has to show. The broker is detached and outlives this process.
  */
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
+import { readyLine } from "../model/ready-line.ts";
 import type { LogFile, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { BROKER_LOG_BYTES, type BrokerStart } from "./start-command.ts";
 
@@ -52,9 +53,10 @@ async function launch(
   const options = { file, args, env, cwd: "/", ...(outputFd !== undefined && { outputFd }) };
   const { child, line } = await awaitLine(platform, options);
   try {
-    if (line === `ready ${endpoint}`) return "ready";
+    const expected = readyLine(endpoint);
+    if (line === expected) return "ready";
     if (line !== undefined)
-      throw failed(`the started broker said ${JSON.stringify(line)} instead of "ready ${endpoint}"`, child);
+      throw failed(`the started broker said ${JSON.stringify(line)} instead of ${JSON.stringify(expected)}`, child);
     await exitOf(child, Deadline.after(platform.clock, EXIT_LIMIT_MS));
     if (child.exitStatus?.code === ERROR_TABLE.BROKER_ALREADY_RUNNING.exit) return "already-running";
     throw failed(`the started broker ended before it was ready (${describeExit(child)})`, child);

@@ -154,10 +154,12 @@ function wrongId(got: bigint): BrokerError {
 }
 
 function refusal(refused: Refused): BrokerError {
-  const { log_tail: logTail, log_path: logPath, exit, check, path } = refused.details;
+  const { log_tail: logTail, log_path: logPath, exit, check, path, retry } = refused.details;
+  // The hint on the wire is the reference's, whatever the cause.
+  const retryAfterMs = retry === "never" ? 0 : Number(refused.retryAfterMs);
   return new BrokerError(codeOfWire(refused.code), refused.reason || `the broker refused with code ${refused.code}`, {
     details: {
-      ...(refused.retryAfterMs > 0n && { retryAfterMs: Number(refused.retryAfterMs) }),
+      ...(retryAfterMs > 0 && { retryAfterMs }),
       ...(logTail && { logTail }),
       ...(logPath && { logPath }),
       ...(exit && { exit }),

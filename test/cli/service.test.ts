@@ -295,11 +295,18 @@ test("check knows version rules, working directory, socket lengths and labels", 
     below.findings.map(({ severity, check }: { severity: string; check: string }) => `${severity} ${check}`),
     ["error version", "error cwd", "warning label"],
   );
-  const long = await at.rpb(["service", "check", "demo", "--version", "1.2.0"], {
-    env: { XDG_RUNTIME_DIR: `/tmp/${"x".repeat(80)}` },
-  });
+  const checkedIn = (directory: string) =>
+    at.rpb(["service", "check", "demo", "--version", "1.2.0"], { env: { XDG_RUNTIME_DIR: directory } });
+  assert.doesNotMatch((await checkedIn(`/tmp/${"x".repeat(80)}`)).out, /endpoint:/);
+  assert.match((await checkedIn("relative")).out, /^error +endpoint: XDG_RUNTIME_DIR is not an absolute path/m);
+  const label = ["--label", `handoff.endpoint={endpoint}${"h".repeat(60)}`];
+  await at.rpb(["service", "add", "demo", "--binary", at.binary, "--min-version", "1.2.0", "--force", ...label]);
+  const long = await checkedIn("/tmp");
   assert.equal(long.code, 78);
-  assert.match(long.out, /^error +endpoint: socket path has \d+ bytes/m);
+  assert.match(
+    long.out,
+    /^error +endpoint: socket path has \d+ bytes, .* holds 107: .*from the label handoff.endpoint/m,
+  );
   assert.equal((await at.rpb(["service", "check", "demo", "--version", "1.2"])).code, 78);
   assert.equal((await at.rpb(["service", "check", "none"])).code, 78);
 });
