@@ -9,7 +9,7 @@ import { renderMarkdown } from "./frame/markdown.mjs";
 import { exitStatus, runSuite } from "./frame/suite.mjs";
 import { renderText } from "./frame/text.mjs";
 
-const NAMES = ["hello", "hello-load", "handoff", "client", "cold", "herd", "scale", "throughput", "idle"];
+const NAMES = ["hello", "hello-load", "handoff", "client", "cold", "herd", "scale", "throughput", "idle", "logs"];
 
 const USAGE = `usage: npm run bench [name ...] [-- option ...]
 

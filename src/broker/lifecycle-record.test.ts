@@ -219,3 +219,20 @@ test("an event that the table does not know is on record with its message, unles
   assert.ok(Object.hasOwn(EVENT_KINDS, record.kind));
   assert.equal(recordRow({ ...event, level: "debug" }), undefined);
 });
+
+// Each of these was a line in the broker's log for every connection of a peer that tries in a loop.
+test("what peers cause at any rate they like is folded", () => {
+  const types = [
+    "accept-failed",
+    "control-refused",
+    "fd-pressure",
+    "fd-pressure-over",
+    "handoff-fallback",
+    "handoff-skipped",
+    "hello-accepted",
+    "hello-refused",
+    "peer-rejected",
+    "request-refused",
+  ];
+  for (const type of types) assert.equal(recordRow({ type, level: "warn", message: "" })?.often, true, type);
+});

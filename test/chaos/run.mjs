@@ -1,6 +1,7 @@
 // Clients that ask without pause, while brokers and backends are killed and stopped, brokers are restarted, sockets vanish, definitions change
-// and the disk for logs fills up. Every request must succeed or fail with a coded error that may be tried again; at the
-// end everything can be stopped and nothing is left.
+// and the disk for logs fills up, by backends that flood their logs, too. Every request must succeed or fail with a coded error
+// that may be tried again; then, while one backend writes 400 MB/s, the broker still answers at once and the logs are within
+// their limit a second later; at the end everything can be stopped and nothing is left.
 //
 //   npm run chaos -- [--seconds 60] [--clients 20] [--services 5] [--seed 1]
 //
@@ -14,6 +15,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -22,12 +24,15 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ERROR_TABLE, isBrokerError, openServices } from "running-process-broker";
 import { openSession } from "running-process-broker/client";
+import { FLOOD_ORDER, isHarmless, watchFlood } from "./flood.mjs";
 
 const PROTOCOL = 0xf101;
+/** The file system of the logs, where one can be mounted: a flood fills it in a moment. */
+const STATE_MIB = 64;
 const PAUSE_MS = 250;
 const SETTLE_MS = 15_000;
 const rpb = fileURLToPath(new URL("../../dist/cli/rpb.cjs", import.meta.url));
-const backendSource = new URL("../../bench/programs/echo-backend.mjs", import.meta.url);
+const backendSource = new URL("flooding-backend.mjs", import.meta.url);
 
 const options = readOptions();
 const random = createRandom(options.seed);
@@ -47,10 +52,11 @@ await sleep(2_000);
 over = true;
 await Promise.all(clients);
 const calm = await askAll();
+const flood = calm === 0 && (await askOnce(world.services[0], FLOOD_ORDER)) ? await watchFlood(world) : undefined;
 const left = await world.stop();
 const lost = tally.wrong + Object.values(tally.final).reduce((sum, n) => sum + n, 0) + calm;
-const ok = lost === 0 && left.length === 0;
-console.log(JSON.stringify({ ok, seconds: options.seconds, ...tally, lost, calmFailures: calm, left }, null, 2));
+const ok = lost === 0 && left.length === 0 && flood !== undefined && isHarmless(flood);
+console.log(JSON.stringify({ ok, seconds: options.seconds, ...tally, lost, calmFailures: calm, flood, left }, null, 2));
 world.remove(ok);
 process.exitCode = ok ? 0 : 1;
 
@@ -124,6 +130,7 @@ function ACTIONS() {
       world.define(pick(world.services), String(random()));
       return true;
     },
+    flood: () => askOnce(pick(world.services), "flood 400 0.3"),
     fillDisk: () => world.fillDisk(),
     freeDisk: () => world.freeDisk(),
   };
@@ -164,18 +171,19 @@ async function createWorld(count) {
   const state = join(root, "state");
   mkdirSync(state, { mode: 0o700 });
   const isRoot = process.geteuid?.() === 0;
-  const mounted = isRoot && spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m,mode=0700", "none", state]).status === 0;
+  const mounted =
+    isRoot && spawnSync("mount", ["-t", "tmpfs", "-o", `size=${STATE_MIB}m,mode=0700`, "none", state]).status === 0;
   const env = { ...process.env, XDG_RUNTIME_DIR: root, XDG_CONFIG_HOME: join(root, "config"), XDG_STATE_HOME: state };
   for (const name of Object.keys(env)) if (name.startsWith("RUNNING_PROCESS_")) delete env[name];
   if (isRoot) env.RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED = "1";
   const runtime = join(root, "running-process", "broker");
   const binary = join(root, "backend.mjs");
+  // Out of its place, names of modules that are looked for around it lead nowhere.
   writeFileSync(
     binary,
-    readFileSync(backendSource, "utf8").replace(
-      "running-process-broker/backend",
-      new URL("../../dist/backend/index.js", import.meta.url).href,
-    ),
+    readFileSync(backendSource, "utf8")
+      .replace("running-process-broker/backend", new URL("../../dist/backend/index.js", import.meta.url).href)
+      .replace("import.meta.url", JSON.stringify(backendSource.href)),
   );
   chmodSync(binary, 0o755);
   const registry = await openServices({ env });
@@ -194,10 +202,18 @@ async function createWorld(count) {
     define,
     brokers: () => mine("rpb.cjs\0serve"),
     backends: () => mine("backend.mjs"),
+    writers: () => mine("write-log.mjs"),
+    logBytes(service) {
+      const directory = join(state, "running-process", "logs");
+      const sizes = readdirSync(directory)
+        .filter((name) => name.startsWith(`${service}-`))
+        .map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
+      return sizes.reduce((sum, size) => sum + size, 0);
+    },
     fillDisk() {
       if (!mounted) return false;
       try {
-        writeFileSync(filler, Buffer.alloc(2 * 1024 * 1024));
+        writeFileSync(filler, Buffer.alloc((STATE_MIB + 1) * 1024 * 1024));
       } catch {
         // Full now, which is the purpose.
       }

@@ -65,6 +65,8 @@ export async function rotateOpenLog(source: LogSource, keepBytes: number): Promi
   let copied: Copied = NOTHING_COPIED;
   let fault: unknown;
   try {
+    // An older file that says something is worth more than one that says nothing.
+    if (sizeOf(source.fd) === 0) return { droppedBytes: 0, emptied: true };
     // A log that was deleted or replaced has no older file; the one at that path is another log's.
     if (isAt(source.path, source.fd)) copied = await copyToOlder(source, keepBytes);
   } catch (error) {

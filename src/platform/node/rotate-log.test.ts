@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { KEEP, setUpLog } from "../../../test/platform/support/log.ts";
+import { hasCode, isBrokerError } from "../../base/errors.ts";
+import { createLogOpener } from "./log-file.ts";
+
+const text = (path: string): string => readFileSync(path, "utf8");
+
+test("a log that fits is moved aside whole, and its writer goes on at the start of the file", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  writeSync(log.fd, "a".repeat(KEEP));
+  assert.deepEqual(await log.rotate(KEEP), { droppedBytes: 0, emptied: true });
+  assert.equal(text(`${path}.1`), "a".repeat(KEEP));
+  writeSync(log.fd, "after\n");
+  assert.equal(text(path), "after\n");
+  assert.deepEqual([statSync(path).mode & 0o777, statSync(`${path}.1`).mode & 0o777], [0o600, 0o600]);
+});
+
+test("a log that is empty leaves its older file alone", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  writeFileSync(`${path}.1`, "older\n");
+  assert.deepEqual(await log.rotate(KEEP), { droppedBytes: 0, emptied: true });
+  assert.equal(text(`${path}.1`), "older\n");
+});
+
+test("of a log beyond its limit the last whole lines are kept, behind a note of what was dropped", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  for (let i = 0; i < 100_000; i++) writeSync(log.fd, `line ${i}\n`);
+  const before = log.size();
+  const { droppedBytes } = await log.rotate(KEEP);
+  const [note, ...kept] = text(`${path}.1`).split("\n");
+  assert.equal(note, `[rpb: ${droppedBytes} bytes dropped]`);
+  assert.equal(droppedBytes + kept.join("\n").length, before);
+  assert.match(kept[0] ?? "", /^line \d+$/);
+  assert.equal(kept.at(-2), "line 99999");
+  assert.ok(statSync(`${path}.1`).size <= KEEP && statSync(`${path}.1`).size > KEEP - 100);
+  assert.equal(log.size(), 0);
+});
+
+test("lines that never end and limits below a note's length are cut where they must be", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  writeSync(log.fd, "x".repeat(50_000));
+  assert.equal((await log.rotate(KEEP)).droppedBytes, 50_000 - KEEP + 64);
+  assert.ok(statSync(`${path}.1`).size <= KEEP);
+  writeSync(log.fd, "y".repeat(5000));
+  assert.equal((await log.rotate(1)).droppedBytes, 5000);
+  assert.equal(text(`${path}.1`), "[rpb: 5000 bytes dropped]\n");
+});
+
+test("a writer that does not pause leaves both files within their limit, and everything else is counted", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  const writer = spawn("sh", ["-c", 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done'], {
+    stdio: ["ignore", log.fd, "inherit"],
+  });
+  const ended = once(writer, "close");
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
+  while (!over) {
+    await log.rotate(KEEP);
+    assert.ok((statSync(`${path}.1`, { throwIfNoEntry: false })?.size ?? 0) <= KEEP);
+    await new Promise(setImmediate);
+  }
+  await log.rotate(KEEP);
+  assert.ok(statSync(path).size <= KEEP);
+  assert.match(text(`${path}.1`) + text(path), /line 19999\n$/);
+});
+
+test("where the older file cannot be written it is said why, and the newest lines stay", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  mkdirSync(`${path}.1`);
+  for (let i = 0; i < 10_000; i++) writeSync(log.fd, `line ${i}\n`);
+  const before = log.size();
+  const { droppedBytes, fault } = await log.rotate(KEEP);
+  assert.ok(isBrokerError(fault) && /EISDIR|directory/.test(fault.message), String(fault));
+  const [note, ...kept] = text(path).split("\n");
+  assert.equal(note, `[rpb: ${droppedBytes} bytes dropped]`);
+  assert.equal(droppedBytes + kept.join("\n").length, before);
+  assert.equal(kept.at(-2), "line 9999");
+  assert.ok(log.size() <= KEEP);
+  assert.ok(existsSync(`${path}.1`));
+});
+
+test("the open file counts: another one at its path is neither measured nor emptied, nor is its older file", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  renameSync(path, `${path}.moved`);
+  writeFileSync(path, "another");
+  writeFileSync(`${path}.1`, "another's older one");
+  writeSync(log.fd, "m".repeat(20_000));
+  assert.equal(log.size(), 20_000);
+  const { droppedBytes } = await log.rotate(KEEP);
+  assert.ok(droppedBytes > 20_000 - KEEP);
+  assert.ok(statSync(`${path}.moved`).size <= KEEP);
+  assert.deepEqual([text(path), text(`${path}.1`)], ["another", "another's older one"]);
+});
+
+test("a deleted log is emptied too", async (t) => {
+  const { directory, path, open } = setUpLog(t);
+  const log = open();
+  rmSync(path);
+  writeSync(log.fd, "m".repeat(20_000));
+  await log.rotate(KEEP);
+  assert.ok(log.size() <= KEEP);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test("a file that cannot be emptied says so, and nothing of it is lost", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  writeSync(log.fd, "a".repeat(20_000));
+  try {
+    execFileSync("chattr", ["+a", path], { stdio: "ignore" });
+  } catch {
+    return t.skip("needs a file system with attributes, and the right to set them");
+  }
+  const { emptied, fault } = await log.rotate(KEEP);
+  execFileSync("chattr", ["-a", path]);
+  assert.deepEqual([emptied, hasCode(fault, "IO_FAILED"), log.size()], [false, true, 20_000]);
+});
+
+test("what another process emptied is not emptied again", async (t) => {
+  const { path, open } = setUpLog(t);
+  // Of another process: the two do not wait for each other.
+  const [log, other] = [open(), createLogOpener()(path)];
+  writeSync(log.fd, "a".repeat(KEEP));
+  const both = Promise.all([log.rotate(KEEP), other.rotate(KEEP)]);
+  await both;
+  other.close();
+  writeSync(log.fd, "b");
+  assert.deepEqual([text(path), text(`${path}.1`)], ["b", "a".repeat(KEEP)]);
+});
+
+/** In a mount namespace of its own, so that nothing has to be unmounted. */
+test("a full file system gets the log's room back, and the log keeps its newest lines", async (t) => {
+  const { directory } = setUpLog(t);
+  const module = new URL("./log-file.ts", import.meta.url).pathname;
+  const program = `
+import { createLogOpener } from ${JSON.stringify(module)};
+import { readFileSync, statfsSync, writeFileSync, writeSync } from "node:fs";
+const log = createLogOpener()("${directory}/log");
+writeFileSync("${directory}/log.1", "o".repeat(100_000));
+try { for (;;) writeSync(log.fd, "0123456789abcde\\n".repeat(64)); } catch {}
+const size = log.size();
+const { droppedBytes, fault } = await log.rotate(1_000_000);
+const { bavail, bsize } = statfsSync("${directory}");
+console.log(JSON.stringify({ size, droppedBytes, fault: String(fault), now: log.size(), free: bavail * bsize, end: log.words(40) }));
+`;
+  const script = join(directory, "..", `fill-${process.pid}.mjs`);
+  writeFileSync(script, program);
+  t.after(() => rmSync(script));
+  const child: ChildProcess = spawn(
+    "unshare",
+    [
+      "-m",
+      "sh",
+      "-c",
+      `mount -t tmpfs -o size=2m,mode=0700 tmpfs "${directory}" || exit 99; exec "$@"`,
+      "sh",
+      process.execPath,
+      "--import",
+      "tsx",
+      script,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"], cwd: new URL("../../..", import.meta.url).pathname },
+  );
+  const chunks: Buffer[] = [];
+  child.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const [code] = await once(child, "close");
+  if (code === 99 || code === 1) return t.skip("needs the right to mount");
+  const told = JSON.parse(Buffer.concat(chunks).toString());
+  assert.match(told.fault, /ENOSPC/);
+  assert.ok(told.size > 1_500_000);
+  assert.ok(told.now <= 250_100 && told.now > 60_000, `the log has ${told.now} bytes`);
+  assert.ok(told.free > 1_500_000, `${told.free} bytes are free`);
+  assert.ok(told.droppedBytes + told.now - told.size < 100);
+  assert.match(told.end, /^0123456789abcde\n(0123456789abcde\n|0*$)/);
+});

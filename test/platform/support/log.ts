@@ -1,0 +1,35 @@
+/** A log in a directory of its own; at the end everything is closed and removed, and nothing may be left open. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, watch } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { createLogOpener } from "../../../src/platform/node/log-file.ts";
+import type { LogFile } from "../../../src/platform/ports.ts";
+import { openedSince, openNow } from "./pairs.ts";
+
+export const KEEP = 4096;
+
+export function setUpLog(t: TestContext): { directory: string; path: string; open(path?: string): LogFile } {
+  const directory = mkdtempSync(join(tmpdir(), "log-"));
+  const path = join(directory, "log");
+  // What Node watches with stays open from the first watch on.
+  watch(directory, { persistent: false }).close();
+  const before = openNow();
+  const logs: LogFile[] = [];
+  const openLog = createLogOpener();
+  t.after(() => {
+    for (const log of logs) log.close();
+    rmSync(directory, { recursive: true });
+    assert.deepEqual(openedSince(before), [], "a descriptor stayed open");
+  });
+  return {
+    directory,
+    path,
+    open: (at = path) => {
+      const log = openLog(at);
+      logs.push(log);
+      return log;
+    },
+  };
+}
