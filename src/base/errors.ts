@@ -388,13 +388,20 @@ export function codeOfWire(wire: number): BrokerErrorCode {
   return "REFUSED_UNSPECIFIED";
 }
 
-/** What a system call says of a file that is missing or wrong, and will say again. */
-const PERMANENT_ERRNO = ["E2BIG", "EACCES", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOEXEC", "ENOTDIR", "EPERM"];
+/** What a system call says of a file system that takes nothing more, and will say again. */
+export const STORAGE_ERRNO: readonly string[] = ["ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EIO"];
+/** And of a file that is missing or wrong. */
+const PERMANENT_ERRNO = [
+  ...STORAGE_ERRNO,
+  ...["E2BIG", "EACCES", "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOEXEC", "ENOTDIR", "EPERM"],
+];
 
 /** Would the same attempt fail again until a person has changed something? */
 export function isPermanent({ code, details }: BrokerError): boolean {
   const row: ErrorRow | undefined = ERROR_TABLE[code];
-  return row?.retry === "never" || PERMANENT_ERRNO.includes(details.errno ?? "");
+  // What a failed system call means depends on what it said: descriptors that have run out come back.
+  const never = row?.retry === "never" && (code !== "IO_FAILED" || details.errno === undefined);
+  return never || PERMANENT_ERRNO.includes(details.errno ?? "");
 }
 
 /** The text of any thrown value, without the code prefix of our own errors. */

@@ -394,7 +394,7 @@ function spawnRefusal(error: unknown): Refusal {
 }
 
 function spawnDetails(error: BrokerError): Record<string, string> {
-  const { logTail, logPath, exit, check } = error.details;
+  const { logTail, logPath, exit, check, path, syscall, errno } = error.details;
   return {
     error: error.code,
     ...((isPermanent(error) || check === "binary_path") && { retry: "never" }),
@@ -402,5 +402,8 @@ function spawnDetails(error: BrokerError): Record<string, string> {
     ...(logPath !== undefined && { log_path: logPath }),
     ...(exit !== undefined && { exit }),
     ...(check !== undefined && { check }),
+    ...(path !== undefined && { path }),
+    ...(syscall !== undefined && { syscall }),
+    ...(errno !== undefined && { errno }),
   };
 }

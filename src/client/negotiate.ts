@@ -4,24 +4,18 @@
  *
  * A reply to a Hello that the broker could not or would not read has request id 0; only a refusal can be that.
  */
-import { BrokerError, codeOfWire, hasCode } from "../base/errors.ts";
+import { BrokerError, hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import type { Connection } from "../platform/ports.ts";
 import { hasCapability } from "../wire/capabilities.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
-import {
-  FrameKind,
-  type HelloReply,
-  HelloReplySchema,
-  HelloSchema,
-  type Negotiated,
-  type Refused,
-} from "../wire/messages.ts";
+import { FrameKind, type HelloReply, HelloReplySchema, HelloSchema, type Negotiated } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { LIBRARY_NAME, LIBRARY_VERSION } from "./library.ts";
 import type { ConnectOptions, NegotiatedFacts } from "./options.ts";
+import { refusal } from "./refused.ts";
 import type { TimeBox } from "./time-box.ts";
 
 const CONTROL = { payloadProtocol: PAYLOAD_PROTOCOL.control } as const;
@@ -151,22 +145,6 @@ function decodeReply(body: Buffer): HelloReply {
 
 function wrongId(got: bigint): BrokerError {
   return frameUnexpected("request_id", `request_id ${got}, expected ${HELLO_REQUEST_ID}`);
-}
-
-function refusal(refused: Refused): BrokerError {
-  const { log_tail: logTail, log_path: logPath, exit, check, path, retry } = refused.details;
-  // The hint on the wire is the reference's, whatever the cause.
-  const retryAfterMs = retry === "never" ? 0 : Number(refused.retryAfterMs);
-  return new BrokerError(codeOfWire(refused.code), refused.reason || `the broker refused with code ${refused.code}`, {
-    details: {
-      ...(retryAfterMs > 0 && { retryAfterMs }),
-      ...(logTail && { logTail }),
-      ...(logPath && { logPath }),
-      ...(exit && { exit }),
-      ...(check && { check }),
-      ...(path && { path }),
-    },
-  });
 }
 
 function factsOf(negotiated: Negotiated): NegotiatedFacts {
