@@ -1,6 +1,6 @@
 /** File locks: one holder, whatever happens to the file, and gone with it. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chownSync,
@@ -71,6 +71,25 @@ test("one holder at a time, also within a process; release removes the file and 
   first.release();
   assert.equal(locks.tryAcquire(path), undefined, "the first one has no say any more");
   second.release();
+});
+
+test("where there is no room for its text the lock holds without, and does not show another's", (t) => {
+  const path = lockPath(t);
+  writeFileSync(path, "4711\n", { mode: 0o600 });
+  const platform = fileURLToPath(new URL("../../dist/platform/platform.js", import.meta.url));
+  const script = `
+    import { readFileSync } from "node:fs";
+    import { loadPlatform } from ${JSON.stringify(platform)};
+    const lock = (await loadPlatform()).locks.tryAcquire(${JSON.stringify(path)});
+    lock.describe("4712");
+    console.log(JSON.stringify([lock.isCurrent(), readFileSync(${JSON.stringify(path)}, "utf8")]));
+    lock.release();`;
+  // Files may not grow (setrlimit(2), RLIMIT_FSIZE); what is written fails with EFBIG.
+  const limited = 'ulimit -f 0; exec "$@"';
+  const node = [process.execPath, "--input-type=module", "-e", script];
+  const { stdout, stderr } = spawnSync("sh", ["-c", limited, "sh", ...node], { encoding: "utf8" });
+  assert.equal(stdout, '[true,""]\n', stderr);
+  assert.equal(existsSync(path), false);
 });
 
 test("a lock ends with its process, and the file it leaves is taken over", async (t) => {

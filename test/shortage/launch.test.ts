@@ -1,0 +1,133 @@
+/** A launch or a start that fails at any point has closed and removed what it had, and the next one goes well. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { isBrokerError } from "../../src/base/errors.ts";
+import { startBroker } from "../../src/broker/broker.ts";
+import type { Broker, BrokerOptions } from "../../src/broker/options.ts";
+import { sayHello } from "../support/raw-peer.ts";
+import { createWorld, type World } from "../support/world.ts";
+import { createFailpoint, type Failpoint } from "./support/failpoint.ts";
+
+interface Stage {
+  readonly world: World;
+  readonly failpoint: Failpoint;
+  readonly options: BrokerOptions;
+}
+
+async function stage(t: TestContext, errno: string): Promise<Stage> {
+  const world = await createWorld(t);
+  world.define({ serviceName: "svc", binary: "obeys.mjs" });
+  const failpoint = createFailpoint(world.platform, errno);
+  return {
+    world,
+    failpoint,
+    options: {
+      platform: failpoint.platform,
+      env: world.env,
+      endpoint: join(world.runtime, "b.sock"),
+      definitionDirectory: world.definitions,
+      definitionDirectorySource: "test",
+      logDirectory: world.logs,
+      hellosPerSecond: 0,
+    },
+  };
+}
+
+/** What this process has open of the world, its locks and logs, and what it holds of its processes. */
+function held(world: World): string[] {
+  return (
+    readdirSync("/proc/self/fd")
+      .map((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`);
+        } catch {
+          return "";
+        }
+      })
+      .filter((target) => target.startsWith(world.root) || target.startsWith("socket:") || target.includes("pidfd"))
+      // Open as long as there is something to record.
+      .filter((target) => !target.endsWith("lifecycle.jsonl"))
+      .map((target) => target.replace(/\d+/g, "N"))
+      .sort()
+  );
+}
+
+/** Everything of a backend is given up when the news of its death has come, and of a connection when its end has. */
+async function settles(world: World, expected: readonly string[]): Promise<void> {
+  const alive = setInterval(() => {}, 1000);
+  const began = performance.now();
+  while (held(world).length !== expected.length && performance.now() - began < PATIENCE_MS)
+    await new Promise(setImmediate);
+  clearInterval(alive);
+  assert.deepEqual(held(world), expected);
+}
+
+const PATIENCE_MS = 20_000;
+
+test("whatever call of a launch fails: the client is told, nothing is left, and the next launch works", async (t) => {
+  let broker: Broker | undefined;
+  t.after(() => broker?.stop({ reason: "requested", withBackends: true, drainMs: 100 }));
+  const { world, failpoint, options } = await stage(t, "EDQUOT");
+  broker = await startBroker(options);
+  const base = held(world);
+  const files = (): string[] => readdirSync(world.runtime).filter((name) => !name.startsWith("b.sock"));
+  const isAsBefore = async (what: string): Promise<void> => {
+    await settles(world, base);
+    assert.deepEqual([files(), world.processes()], [[], []], what);
+  };
+  /** The backend is killed at once. */
+  const launch = async (version: string): Promise<string | undefined> => {
+    const { result } = await sayHello(options.endpoint, { serviceName: "svc", wantedVersion: version });
+    for (const pid of world.processes()) process.kill(pid, "SIGKILL");
+    if (result.case === "negotiated") return undefined;
+    assert.ok(result.case === "refused");
+    return result.value.reason;
+  };
+  const failed = new Set<string>();
+  for (let n = 1; ; n++) {
+    failpoint.arm(n);
+    const refused = await launch(`1.0.${n}`);
+    const fired = failpoint.disarm();
+    if (refused !== undefined) assert.match(refused, /EDQUOT/);
+    await isAsBefore(`after ${fired}`);
+    if (fired === undefined) break;
+    failed.add(fired);
+    assert.equal(await launch(`2.0.${n}`), undefined, `after ${fired}`);
+    await isAsBefore(`after ${fired} and a launch`);
+  }
+  // Each step of a launch had its turn.
+  for (const call of [
+    "files.realpath",
+    "files.writeAtomic",
+    "files.openLog",
+    "locks.tryAcquire",
+    "transport.listen",
+    "transport.pair",
+    "processes.spawn",
+    "files.sha256Executable",
+  ])
+    assert.ok(failed.has(call), `${call} did not fail; ${[...failed].join(" ")}`);
+});
+
+test("whatever call of a start fails: it is refused with a code or goes well without, and nothing is left of it", async (t) => {
+  const { world, failpoint, options } = await stage(t, "ENOSPC");
+  const base = held(world);
+  const failed = new Set<string>();
+  for (let n = 1; ; n++) {
+    failpoint.arm(n);
+    const broker = await startBroker(options).catch((error: unknown) => {
+      assert.ok(isBrokerError(error), String(error));
+      assert.match(error.message, /^\[IO_FAILED\] failpoint/);
+    });
+    const fired = failpoint.disarm();
+    await broker?.stop({ reason: "requested" });
+    await settles(world, base);
+    assert.deepEqual([existsSync(options.endpoint), existsSync(`${options.endpoint}.lock`)], [false, false], fired);
+    if (fired === undefined) break;
+    failed.add(fired);
+  }
+  for (const call of ["files.ensurePrivateDirectory", "locks.tryAcquire", "transport.listen", "files.list"])
+    assert.ok(failed.has(call), `${call} did not fail; ${[...failed].join(" ")}`);
+});
