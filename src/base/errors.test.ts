@@ -11,6 +11,7 @@ import {
   type ErrorRow,
   hasCode,
   isBrokerError,
+  isPermanent,
   reasonOf,
 } from "./errors.ts";
 
@@ -104,4 +105,19 @@ test("the reason of anything thrown is its text without our code", () => {
   assert.equal(reasonOf(new BrokerError("INTERNAL", "broken")), "broken");
   assert.equal(reasonOf(new Error("plain")), "plain");
   assert.equal(reasonOf("text"), "text");
+});
+
+test("whether a try can help is said by the code, and for a failed system call by what it said", () => {
+  const failed = (code: BrokerErrorCode, errno?: string): BrokerError =>
+    new BrokerError(code, "x", { details: { ...(errno !== undefined && { errno }) } });
+  for (const errno of ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES", "ENOENT"]) {
+    assert.equal(isPermanent(failed("IO_FAILED", errno)), true, errno);
+    assert.equal(isPermanent(failed("SPAWN_FAILED", errno)), true, errno);
+  }
+  for (const errno of ["EMFILE", "ENFILE", "EAGAIN", "ENOMEM", "ECONNREFUSED", "ETXTBSY"]) {
+    assert.equal(isPermanent(failed("IO_FAILED", errno)), false, errno);
+    assert.equal(isPermanent(failed("SPAWN_FAILED", errno)), false, errno);
+  }
+  assert.equal(isPermanent(failed("PATH_TOO_LONG")), true);
+  assert.equal(isPermanent(failed("PROCESS_EXITED")), false);
 });

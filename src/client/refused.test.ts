@@ -18,32 +18,31 @@ function refused(details: Record<string, string>, code = SPAWN_FAILED): Refused 
 
 for (const errno of ["ENOSPC", "EDQUOT", "EROFS", "EIO"])
   test(`a launch that failed on a file of the broker's with ${errno} is IO_FAILED with the file, and never tried again`, () => {
-    const details = { error: "IO_FAILED", errno, syscall: "write", path: "/run/x.launch" };
+    const details = { error: "IO_FAILED", errno, syscall: "write", path: "/run/x.launch", retry: "never" };
     const error = refusal(refused(details));
     assert.equal(error.code, "IO_FAILED");
     assert.deepEqual(error.details, { errno, syscall: "write", path: "/run/x.launch" });
   });
 
-const LAUNCHES: readonly [details: Record<string, string>, advised: boolean, why: string][] = [
-  [{}, true, "a broker of another make says no more"],
-  [{ error: "SOMETHING_NEW" }, true, "a newer one says what is not known here"],
-  [{ error: "constructor" }, true, "what is no code"],
-  [{ error: "IO_FAILED", errno: "EMFILE", syscall: "socketpair" }, true, "descriptors come back"],
-  [{ error: "IO_FAILED", errno: "ECONNREFUSED", syscall: "connect" }, true, "the backend may listen by then"],
-  [{ error: "PROCESS_EXITED", exit: "status 1" }, true, "it may live longer the next time"],
-  [{ error: "SPAWN_FAILED", errno: "EAGAIN" }, true, "there may be fewer processes"],
-  [{ error: "SPAWN_FAILED", errno: "ENOENT" }, false, "there is no such program"],
-  [{ error: "SPAWN_FAILED", errno: "ENOEXEC" }, false, "it is no program"],
-  [{ error: "SPAWN_FAILED", path: "/opt/x" }, false, "it may not be run"],
-  [{ error: "PATH_TOO_LONG" }, false, "its address does not fit"],
-  [{ error: "IDENTITY_MISMATCH", check: "exe_path" }, false, "it is not the program that was meant"],
-];
-
-for (const [details, advised, why] of LAUNCHES)
-  test(`another try is ${advised ? "" : "not "}advised: ${why} (${JSON.stringify(details)})`, () => {
+test("another try is advised unless the broker says that it fails again", () => {
+  for (const [details, advised] of [
+    [{}, true],
+    [{ error: "IO_FAILED", errno: "EMFILE", syscall: "socketpair" }, true],
+    [{ error: "SPAWN_FAILED", errno: "ENOENT", retry: "never" }, false],
+  ] as const) {
     const error = refusal(refused(details));
     assert.equal(error.code, "BACKEND_SPAWN_FAILED");
     assert.equal(error.details.retryAfterMs, advised ? 1000 : undefined);
+  }
+});
+
+for (const [errno, syscall] of [
+  ["EMFILE", "open"],
+  ["ECONNREFUSED", "connect"],
+  ["EACCES", "connect"],
+] as const)
+  test(`a launch that failed with ${errno} of ${syscall} is no matter of the broker's files`, () => {
+    assert.equal(refusal(refused({ error: "IO_FAILED", errno, syscall })).code, "BACKEND_SPAWN_FAILED");
   });
 
 test("of any other refusal the broker's hint is passed on, and its code is its own", () => {

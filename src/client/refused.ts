@@ -2,6 +2,9 @@
 import { BrokerError, codeOfWire, STORAGE_ERRNO } from "../base/errors.ts";
 import type { Refused } from "../wire/messages.ts";
 
+/** What a system call says of a file system or a directory that the broker may not, or cannot, write to. */
+const UNWRITABLE = [...STORAGE_ERRNO, "EACCES", "EPERM"];
+
 export function refusal(refused: Refused): BrokerError {
   const { log_tail: logTail, log_path: logPath, exit, check, path, errno, syscall, retry } = refused.details;
   const said = codeOfWire(refused.code);
@@ -9,7 +12,7 @@ export function refusal(refused: Refused): BrokerError {
   const isStorage =
     said === "BACKEND_SPAWN_FAILED" &&
     refused.details.error === "IO_FAILED" &&
-    (STORAGE_ERRNO.includes(errno ?? "") || FORBIDDEN.includes(errno ?? "")) &&
+    UNWRITABLE.includes(errno ?? "") &&
     syscall !== "connect";
   // The hint on the wire is the reference's, whatever the cause.
   const retryAfterMs = retry === "never" ? 0 : Number(refused.retryAfterMs);
@@ -30,5 +33,3 @@ export function refusal(refused: Refused): BrokerError {
     },
   );
 }
-
-const FORBIDDEN = ["EACCES", "EPERM"];
