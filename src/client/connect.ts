@@ -11,6 +11,7 @@ import type { PlaceInputs } from "../model/places.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { HandoffWish } from "./connect-with.ts";
 import { checkNotDisabled } from "./disable-env.ts";
+import { loadRuntime, type Runtime } from "./load-runtime.ts";
 import { type Connected, type ConnectOptions, checkConnectOptions, DEFAULT_TIMEOUT_MS } from "./options.ts";
 import type { Session, SessionOptions } from "./session.ts";
 import { createTimeBox } from "./time-box.ts";
@@ -50,7 +51,7 @@ export function createClient(given: ClientSystem): Client {
       })),
     openSession: (options) =>
       open(system, options, async () => {
-        const { createSession, pipelinedBytes } = await import("./runtime.ts");
+        const { createSession, pipelinedBytes } = await loadRuntime();
         const adopt = options.adopt === false ? "no" : "direct";
         const pipelined = adopt === "no" ? undefined : pipelinedBytes(options.firstRequest);
         return { wish: { adopt, pipelined }, finish: (connected) => createSession(connected, system.clock, options) };
@@ -84,8 +85,8 @@ async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: (
   const startedAt = clock.monotonicMs();
   try {
     checkNotDisabled(env);
-    const load = (): Promise<[Platform, typeof import("./runtime.ts"), Ending<T>]> =>
-      Promise.all([system.loadPlatform(), import("./runtime.ts"), prepare()]);
+    const load = (): Promise<[Platform, Runtime, Ending<T>]> =>
+      Promise.all([system.loadPlatform(), loadRuntime(), prepare()]);
     const [platform, { connectWith }, { wish, finish }] = await box.run("loading the client", load);
     return finish(await connectWith({ platform, places: system.places(env), box }, options, wish));
   } catch (thrown) {

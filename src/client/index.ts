@@ -1,12 +1,13 @@
 /** Entry `running-process-broker/client`: what a tool needs to reach its backend. Light: see connect.ts. */
 import { placeInputs, processEnv, systemClock } from "../platform/platform.ts";
 import { type Client, createClient } from "./connect.ts";
+import { loadPlatform } from "./load-runtime.ts";
 
 const client: Client = createClient({
   clock: systemClock,
   env: processEnv,
   places: placeInputs,
-  loadPlatform: async () => (await import("./runtime.ts")).loadPlatform(),
+  loadPlatform,
 });
 
 // For users.

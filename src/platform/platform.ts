@@ -55,9 +55,10 @@ function parentChannelFd(): number | undefined {
 }
 
 /** koffi, which is part of this package, looks for its native code in a package of its own for each processor. */
-function notLoaded(error: unknown): BrokerError {
-  const reason = reasonOf(error);
+function notLoaded(thrown: unknown): BrokerError {
   const name = `@koromix/koffi-${process.platform}-${process.arch}`;
+  const error = /native Koffi module/.test(reasonOf(thrown)) ? nativeFault(name, thrown) : thrown;
+  const reason = reasonOf(error);
   // dlopen(3) tells by its text alone that descriptors ran out.
   if (/too many open files/i.test(reason))
     return systemCallFailed({ syscall: "dlopen", errno: "EMFILE", path: name }, error);
@@ -70,6 +71,16 @@ function notLoaded(error: unknown): BrokerError {
   return new BrokerError("PLATFORM_UNSUPPORTED", `the native part could not be loaded (${reason}): ${cure}`, {
     cause: error,
   });
+}
+
+/** koffi says no more than that it found nothing; what kept it from that is said by loading the package once more. */
+function nativeFault(name: string, otherwise: unknown): unknown {
+  try {
+    process.getBuiltinModule("node:module").createRequire(import.meta.url)(name);
+    return otherwise;
+  } catch (error) {
+    return error;
+  }
 }
 
 /** Loaded by its first call: only a daemon has use for it. */

@@ -5,9 +5,10 @@
  * close-on-exec), makes a new session, and reaps the child when it ends, so that no zombie is left.
  */
 import type { ChildProcess, StdioOptions } from "node:child_process";
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { abortError, type Deadline } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
+import { errnoText } from "../../base/system-error.ts";
 import { errnoOf } from "../errno.ts";
 import type { ExitStatus, Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports.ts";
 import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
@@ -87,10 +88,18 @@ function isPlainText(file: string): boolean {
 }
 
 function spawnFailed(file: string, errno = "unknown error", cause?: unknown): BrokerError {
-  return new BrokerError("SPAWN_FAILED", `${file} could not be started: ${errno}`, {
+  const missing = errno === "ENOENT" && existsSync(file) ? ` (${whatIsMissing()})` : "";
+  return new BrokerError("SPAWN_FAILED", `${file} could not be started: ${errnoText(errno)}${missing}`, {
     details: { path: file, errno, syscall: "execve" },
     cause,
   });
+}
+
+/** The child opens more than its program, and says no more than that something was not there. */
+function whatIsMissing(): string {
+  return existsSync("/dev/null")
+    ? "its interpreter or its working directory is missing"
+    : "/dev/null is missing: mount /dev";
 }
 
 async function spawnAndAwaitLine(

@@ -99,5 +99,8 @@ export function printError(error: unknown): void {
 
 /** A daemon outlives whoever reads its output, and must not die of a closed pipe or a full disk behind it. */
 export function tolerateOutputErrors(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  for (const stream of [process.stdout, process.stderr])
+    if (!stream.listeners("error").includes(tolerate)) stream.on("error", tolerate);
 }
+
+function tolerate(): void {}
