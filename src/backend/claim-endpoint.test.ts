@@ -40,6 +40,21 @@ function inUse(error: unknown): boolean {
   return hasCode(error, "ENDPOINT_IN_USE");
 }
 
+test("an address that does not fit is refused by the name of the option or variable that gives it", async () => {
+  const long = `/${"x".repeat(107)}`;
+  for (const [path, launchEnv, source] of [
+    [long, {}, "option endpoint"],
+    ["/unused", { RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE: long }, "RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE"],
+  ] as const)
+    await assert.rejects(
+      claimEndpoint(options(path, { launchEnv })),
+      (error) =>
+        hasCode(error, "PATH_TOO_LONG") &&
+        error.message.includes("has 108 bytes, Linux sun_path holds 107") &&
+        error.message.includes(`(from ${source}; give a shorter one)`),
+    );
+});
+
 test("a claim binds, says in the lock file who it is, and leaves nothing behind", async (t) => {
   const path = place(t);
   const launchEnv = { RUNNING_PROCESS_BROKER_V1_SERVICE_NAME: "fmt" };

@@ -14,10 +14,17 @@
 import { Deadline } from "../base/clock.ts";
 import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import { givenEndpoint } from "../model/places.ts";
 import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
-import { type BackendAddress, backendAddress, backendLabels, inheritedListenerFd } from "./launch-environment.ts";
+import {
+  BACKEND_PIPE,
+  type BackendAddress,
+  backendAddress,
+  backendLabels,
+  inheritedListenerFd,
+} from "./launch-environment.ts";
 
-export type ClaimPorts = Pick<Platform, "clock" | "transport" | "locks" | "files" | "processes">;
+export type ClaimPorts = Pick<Platform, "clock" | "host" | "transport" | "locks" | "files" | "processes">;
 
 export interface ClaimOptions<L> {
   readonly platform: ClaimPorts;
@@ -48,12 +55,14 @@ const LOCK_WAIT_MS = 1000;
 const MAX_LOCK_BYTES = 4096;
 
 /**
- * @throws BrokerError LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE, FILE_INSECURE (the lock file), and
- * whatever `bind` throws
+ * @throws BrokerError LAUNCHED_WITHOUT_ENDPOINT, ENDPOINT_INVALID, PATH_TOO_LONG, LISTENER_INVALID, ENDPOINT_IN_USE,
+ * FILE_INSECURE (the lock file), and whatever `bind` throws
  */
 export async function claimEndpoint<L>(options: ClaimOptions<L>): Promise<EndpointClaim<L>> {
   const { platform, launchEnv } = options;
   const address = backendAddress(launchEnv, options.endpoint);
+  const source = address.path === options.endpoint ? "option endpoint" : BACKEND_PIPE;
+  givenEndpoint(platform.host.os, address.path, source);
   const fd = inheritedListenerFd(launchEnv, platform.processes.selfPid);
   if (fd !== undefined) {
     const listener = options.adopt(platform.transport.adoptListener(fd));

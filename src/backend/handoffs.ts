@@ -5,6 +5,7 @@
  */
 import { hasCode } from "../base/errors.ts";
 import { createTokenMemory } from "../model/handoff-tokens.ts";
+import { givenEndpoint } from "../model/places.ts";
 import type { Connection, Env, Listener, Platform } from "../platform/ports.ts";
 import { CAPABILITY } from "../wire/capabilities.ts";
 import { CONTROL_FEATURE, decodeControlMessage, encodeAnnounce, isControlFrame } from "../wire/control.ts";
@@ -115,7 +116,7 @@ export function openHandoffs(options: HandoffsOptions): Handoffs {
 }
 
 function listen(platform: Platform, endpoint: string, serve: (connection: Connection) => void): Listener {
-  const listener = platform.transport.listen(endpoint);
+  const listener = platform.transport.listen(givenEndpoint(platform.host.os, endpoint, "option handoffEndpoint"));
   listener.accept({
     onConnection: (connection) => {
       // Whoever may offer connections may make this process serve them: only our own user.

@@ -16,6 +16,8 @@ export interface BackendAddress {
 }
 
 const V1 = "RUNNING_PROCESS_BROKER_V1_";
+/** The variable that gives a backend its address. */
+export const BACKEND_PIPE = `${V1}BACKEND_PIPE`;
 const LISTENER_FD = "RUNNING_PROCESS_BROKER_LISTENER_FD";
 const BINARY = "RUNNING_PROCESS_BROKER_BINARY";
 /** sd_listen_fds(3): passed descriptors start here. */
@@ -24,7 +26,7 @@ const DIRECT_NAMESPACE = "direct";
 
 /** Has a broker launched this process as a backend? */
 export function isLaunched(env: Env): boolean {
-  return Boolean(env[`${V1}BACKEND_PIPE`]);
+  return Boolean(env[BACKEND_PIPE]);
 }
 
 /**
@@ -39,7 +41,7 @@ export function backendAddress(env: Env, fallback?: string): BackendAddress {
   if (fallback) return { path: fallback, namespaceId: DIRECT_NAMESPACE };
   throw new BrokerError(
     "LAUNCHED_WITHOUT_ENDPOINT",
-    `${V1}BACKEND_PIPE is not set: start this program through a broker, or give it the option "endpoint" to run without one`,
+    `${BACKEND_PIPE} is not set: start this program through a broker, or give it the option "endpoint" to run without one`,
   );
 }
 

@@ -101,6 +101,20 @@ describe("BrokerError", () => {
   });
 });
 
+test("what fails again until a person changes something is permanent", () => {
+  for (const [error, permanent] of [
+    [new BrokerError("PATH_TOO_LONG", "x"), true],
+    [new BrokerError("DIRECTORY_INSECURE", "x"), true],
+    [new BrokerError("SPAWN_FAILED", "x", { details: { errno: "ENOEXEC" } }), true],
+    [new BrokerError("SPAWN_FAILED", "x", { details: { errno: "EAGAIN" } }), false],
+    [new BrokerError("SPAWN_FAILED", "x"), false],
+    [new BrokerError("DEADLINE_EXCEEDED", "x"), false],
+    // Of another copy of the package, with a code that this one does not know.
+    [Object.assign(new BrokerError("INTERNAL", "x"), { code: "LATER_CODE" }), false],
+  ] as const)
+    assert.equal(isPermanent(error), permanent, error.message);
+});
+
 test("the reason of anything thrown is its text without our code", () => {
   assert.equal(reasonOf(new BrokerError("INTERNAL", "broken")), "broken");
   assert.equal(reasonOf(new Error("plain")), "plain");

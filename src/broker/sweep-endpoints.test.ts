@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { hash16 } from "../model/places.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
 
@@ -39,4 +40,21 @@ test("only an old socket of a backend that nobody listens on is removed, with it
 
   assert.equal(await sweepEndpoints(platform, directory), 1);
   assert.deepEqual(readdirSync(directory).sort(), [young, live, broker, file].sort());
+});
+
+test("a hashed socket is removed when it is old, no program has it, no broker's name leads to it, and its lock is free", async (t) => {
+  const platform = await loadPlatform();
+  const directory = mkdtempSync(`${tmpdir()}/`);
+  t.after(() => rmSync(directory, { recursive: true }));
+  const bareName = "rpb-v1-0123456789abcdef-svc-demo";
+  const [dead, held, broker] = ["0".repeat(16), "1".repeat(16), hash16(bareName)].map((hash) => `${hash}.sock`);
+  for (const name of [dead, held, broker] as string[]) {
+    platform.transport.listen(join(directory, name)).close();
+    utimesSync(join(directory, name), LONG_AGO, LONG_AGO);
+  }
+  symlinkSync(broker as string, join(directory, `${bareName}.sock`));
+  const lock = platform.locks.tryAcquire(join(directory, `${held}.lock`));
+  t.after(() => lock?.release());
+  assert.equal(sweepEndpoints(platform, directory), 1);
+  assert.deepEqual(readdirSync(directory).sort(), [`${bareName}.sock`, broker, held, `${held}.lock`].sort());
 });

@@ -189,6 +189,21 @@ for (const [code, { wire = -1 }] of REFUSALS) {
   });
 }
 
+test("a launch that can never succeed comes without a time to try again, whatever the frozen hint says", async (t) => {
+  const { connect } = await stage(t, (hello) => {
+    const refused = {
+      code: 3,
+      reason: "too long",
+      retryAfterMs: 1000n,
+      details: { error: "PATH_TOO_LONG", retry: "never" },
+    };
+    return encodeResponse(hello, { payloadProtocol: 0, payload: encodeRefused(refused) });
+  });
+  const error = await failureOf(connect());
+  assert.equal(error.code, "BACKEND_SPAWN_FAILED");
+  assert.deepEqual(error.details, {});
+});
+
 test("a refusal code nobody knows is REFUSED_UNSPECIFIED", async (t) => {
   const { connect } = await stage(t, (hello) =>
     encodeResponse(hello, { payloadProtocol: 0, payload: encodeRefused({ code: 4711 as ErrorCode }) }),
