@@ -388,5 +388,7 @@ test("a user without a home directory hears what to set, and still has logs", ()
   assert.equal(definitionDirectory({ ...at, env: { XDG_CONFIG_HOME: "/c" } }).path, "/c/running-process/services");
   assert.equal(logDirectory(at), "/tmp/running-process-54321/logs");
   assert.equal(logDirectory({ ...at, env: { XDG_RUNTIME_DIR: "/run/u" } }), "/run/u/running-process/logs");
+  assert.equal(logDirectory({ ...at, home: "/" }), "/tmp/running-process-54321/logs");
+  assert.equal(logDirectory({ ...at, home: "/", uid: 0 }), "/.local/state/running-process/logs");
   assert.equal(logDirectory({ ...at, env: { XDG_STATE_HOME: "/s" } }), "/s/running-process/logs");
 });

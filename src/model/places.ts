@@ -186,8 +186,9 @@ export function manifestDirectory(at: PlaceInputs): string {
 export function logDirectory(at: PlaceInputs): string {
   const given = directoryOf(at, "RUNNING_PROCESS_BROKER_LOG_DIR");
   if (given !== undefined) return given;
-  const homeless = at.os === "linux" && at.home === "" && set(at.env.XDG_STATE_HOME) === undefined;
-  if (!homeless) return under(at, "state", "logs");
+  // "/" is what containers give a user without an account, who may not write there.
+  const homeless = at.os === "linux" && (at.home === "" || (at.home === "/" && at.uid !== 0));
+  if (!homeless || set(at.env.XDG_STATE_HOME) !== undefined) return under(at, "state", "logs");
   const base = runtimeBase(at);
   return base === undefined ? below(ownDirectory(at), "logs") : below(base, "running-process", "logs");
 }
