@@ -8,7 +8,7 @@
 import { posix } from "node:path";
 import { sleep } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
-import { BrokerError, hasCode, reasonOf } from "../base/errors.ts";
+import { BrokerError, hasCode, isPermanent, reasonOf } from "../base/errors.ts";
 import type { Listener } from "../platform/ports.ts";
 import { type BrokerAddress, type ClaimPorts, claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 
@@ -140,7 +140,7 @@ class Keeper implements EndpointKeeper {
       try {
         return await claimEndpoint(platform, endpoint);
       } catch (error) {
-        if (!isVanished(error) || attempt === REMOVAL_ATTEMPTS || this.isClosed()) throw error;
+        if (!mayPass(error) || attempt === REMOVAL_ATTEMPTS || this.isClosed()) throw error;
         await sleep(platform.clock, REMOVAL_PAUSE_MS);
       }
     }
@@ -155,6 +155,7 @@ class Keeper implements EndpointKeeper {
   }
 }
 
-function isVanished(error: unknown): boolean {
-  return hasCode(error, "IO_FAILED") && error.details.errno === "ENOENT";
+/** Vanished once more, or something that comes back has run out for the moment. */
+function mayPass(error: unknown): boolean {
+  return hasCode(error, "IO_FAILED") && (error.details.errno === "ENOENT" || !isPermanent(error));
 }

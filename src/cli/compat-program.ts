@@ -78,9 +78,14 @@ export async function runCompat(io: ProcessIo): Promise<number> {
       io.err([error.message, ...(error.withUsage ? USAGE : [])]);
       return EXIT_USAGE;
     }
-    io.err(`${NAME}: ${reasonOf(error)}`);
-    return 1;
+    return failCompat(io, error);
   }
+}
+
+/** The reference's way to fail: its name, the reason, and 1 whatever it is. */
+export function failCompat(io: Pick<ProcessIo, "err">, error: unknown): number {
+  io.err(`${NAME}: ${reasonOf(error)}`);
+  return 1;
 }
 
 async function version(context: CliContext): Promise<number> {

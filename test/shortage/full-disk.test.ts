@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { createWorld, RPB, type World } from "../support/world.ts";
+import { COMPAT, createWorld, RPB, type World } from "../support/world.ts";
 
 /** How a directory is spoilt, by a shell in a mount namespace of its own; `$1` is the directory. */
 const SPOILT = {
@@ -140,4 +140,23 @@ test("rpb serve where there is no room at all: it serves, and says what it canno
     assert.match(each.stdout, /^ready /);
   }
   assert.equal(existsSync(socket), false);
+});
+
+for (const [script, args, code, said] of [
+  [RPB, ["service", "list"], 74, /^rpb: \[IO_FAILED\] write standard output failed: ENOSPC\n$/],
+  [RPB, ["--help"], 74, /ENOSPC/],
+  [COMPAT, ["--version"], 1, /^running-process-broker-v1: write standard output failed: ENOSPC\n$/],
+] as const)
+  test(`an answer that standard output has no room for is a failure: ${args.join(" ")}`, async (t) => {
+    const { world } = await worldWithService(t);
+    const ran = await world.run("sh", ["-c", 'exec "$@" >/dev/full', "sh", process.execPath, script, ...args]);
+    assert.equal(ran.code, code, ran.stderr);
+    assert.match(ran.stderr, said);
+  });
+
+test("a reader that has seen enough is none", async (t) => {
+  const { world } = await worldWithService(t);
+  const head = `"$@" | head -n 1; exit "\${PIPESTATUS[0]}"`;
+  const ran = await world.run("bash", ["-c", head, "bash", process.execPath, RPB, "--help"]);
+  assert.deepEqual([ran.code, ran.stderr], [0, ""]);
 });

@@ -2,7 +2,6 @@
 
 import {
   accessSync,
-  closeSync,
   constants,
   fstatSync,
   lstatSync,
@@ -103,7 +102,7 @@ function read(path: string, maxBytes: number): { bytes: Buffer; stamp: FileStamp
   } catch (error) {
     throw fromNodeError(error, path);
   } finally {
-    closeSync(fd);
+    closeFd(fd);
   }
 }
 
@@ -167,7 +166,7 @@ function interpreterLine(path: string): string | undefined {
       if (!text.startsWith("#!")) return undefined;
       return (text.split("\n")[0] as string).slice(2).trim();
     } finally {
-      closeSync(fd);
+      closeFd(fd);
     }
   });
 }
