@@ -158,14 +158,14 @@ test("a full file system gets the log's room back, and the log keeps its newest 
   const module = new URL("./log-file.ts", import.meta.url).pathname;
   const program = `
 import { createLogOpener } from ${JSON.stringify(module)};
-import { readFileSync, statfsSync, writeFileSync, writeSync } from "node:fs";
+import { existsSync, statfsSync, writeFileSync, writeSync } from "node:fs";
 const log = createLogOpener()("${directory}/log");
 writeFileSync("${directory}/log.1", "o".repeat(100_000));
 try { for (;;) writeSync(log.fd, "0123456789abcde\\n".repeat(64)); } catch {}
 const size = log.size();
 const { droppedBytes, fault } = await log.rotate(1_000_000);
 const { bavail, bsize } = statfsSync("${directory}");
-console.log(JSON.stringify({ size, droppedBytes, fault: String(fault), now: log.size(), free: bavail * bsize, end: log.words(40) }));
+console.log(JSON.stringify({ size, droppedBytes, fault: String(fault), now: log.size(), older: existsSync("${directory}/log.1"), free: bavail * bsize, end: log.words(40) }));
 `;
   const script = join(directory, "..", `fill-${process.pid}.mjs`);
   writeFileSync(script, program);
@@ -194,6 +194,7 @@ console.log(JSON.stringify({ size, droppedBytes, fault: String(fault), now: log.
   assert.ok(told.size > 1_500_000);
   assert.ok(told.now <= 250_100 && told.now > 60_000, `the log has ${told.now} bytes`);
   assert.ok(told.free > 1_500_000, `${told.free} bytes are free`);
+  assert.equal(told.older, false);
   assert.ok(told.droppedBytes + told.now - told.size < 100);
   assert.match(told.end, /^0123456789abcde\n(0123456789abcde\n|0*$)/);
 });
