@@ -397,8 +397,8 @@ const PERMANENT_ERRNO = [
 ];
 
 /** Would the same attempt fail again until a person has changed something? */
-export function isPermanent({ code, details }: BrokerError): boolean {
-  const row: ErrorRow | undefined = ERROR_TABLE[code];
+export function isPermanent({ code, details }: { readonly code: string; readonly details: ErrorDetails }): boolean {
+  const row: ErrorRow | undefined = Object.hasOwn(ERROR_TABLE, code) ? ERROR_TABLE[code as BrokerErrorCode] : undefined;
   // What a failed system call means depends on what it said: descriptors that have run out come back.
   const never = row?.retry === "never" && (code !== "IO_FAILED" || details.errno === undefined);
   return never || PERMANENT_ERRNO.includes(details.errno ?? "");

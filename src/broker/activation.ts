@@ -4,7 +4,7 @@
  */
 import { type Clock, sleep, type Timer } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
-import { type BrokerError, hasCode, isBrokerError, isPermanent, reasonOf } from "../base/errors.ts";
+import { type BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { meansSameLaunch } from "../model/launch-means.ts";
 import { type CrashRow, createRecovery, STABLE_MS } from "../model/recovery.ts";
@@ -397,7 +397,6 @@ function spawnDetails(error: BrokerError): Record<string, string> {
   const { logTail, logPath, exit, check, path, syscall, errno } = error.details;
   return {
     error: error.code,
-    ...((isPermanent(error) || check === "binary_path") && { retry: "never" }),
     ...(logTail !== undefined && logTail !== "" && { log_tail: logTail }),
     ...(logPath !== undefined && { log_path: logPath }),
     ...(exit !== undefined && { exit }),

@@ -195,7 +195,7 @@ test("a launch that can never succeed comes without a time to try again, whateve
       code: 3,
       reason: "too long",
       retryAfterMs: 1000n,
-      details: { error: "PATH_TOO_LONG", retry: "never" },
+      details: { error: "PATH_TOO_LONG" },
     };
     return encodeResponse(hello, { payloadProtocol: 0, payload: encodeRefused(refused) });
   });

@@ -18,17 +18,20 @@ function refused(details: Record<string, string>, code = SPAWN_FAILED): Refused 
 
 for (const errno of ["ENOSPC", "EDQUOT", "EROFS", "EIO"])
   test(`a launch that failed on a file of the broker's with ${errno} is IO_FAILED with the file, and never tried again`, () => {
-    const details = { error: "IO_FAILED", errno, syscall: "write", path: "/run/x.launch", retry: "never" };
+    const details = { error: "IO_FAILED", errno, syscall: "write", path: "/run/x.launch" };
     const error = refusal(refused(details));
     assert.equal(error.code, "IO_FAILED");
     assert.deepEqual(error.details, { errno, syscall: "write", path: "/run/x.launch" });
   });
 
-test("another try is advised unless the broker says that it fails again", () => {
+test("another try is advised unless the cause says that it fails again", () => {
   for (const [details, advised] of [
     [{}, true],
     [{ error: "IO_FAILED", errno: "EMFILE", syscall: "socketpair" }, true],
-    [{ error: "SPAWN_FAILED", errno: "ENOENT", retry: "never" }, false],
+    [{ error: "SPAWN_FAILED", errno: "ENOENT" }, false],
+    [{ error: "SPAWN_FAILED", check: "binary_path" }, false],
+    [{ error: "PATH_TOO_LONG" }, false],
+    [{ error: "constructor" }, true],
   ] as const) {
     const error = refusal(refused(details));
     assert.equal(error.code, "BACKEND_SPAWN_FAILED");
