@@ -180,7 +180,8 @@ class VerifiedDirectories implements PrivateDirectories {
       if (facts === undefined) throw error;
       if (facts.uid !== this.uid) throw this.foreign(parent, facts.uid);
       if (awaitOwnerBits(parent, PRIVATE_MODE)) return this.look(path);
-      throw this.open(parent, facts);
+      // Its mode is as it should be: something else forbids it, such as a security policy.
+      throw (facts.mode & PRIVATE_MODE) === PRIVATE_MODE ? error : this.open(parent, facts);
     }
   }
 

@@ -2,7 +2,8 @@
  * Files that only we may use. The umask takes bits away from what open(2) and mkdir(2) are asked for, and it is the
  * caller's: a mode is therefore set on what was created, and only on that.
  */
-import { constants, fchmodSync, lstatSync, openSync } from "node:fs";
+import { constants, fchmodSync, lstatSync, openSync, unlinkSync } from "node:fs";
+import { runAll } from "../../base/disposal-stack.ts";
 import { errnoOf } from "../errno.ts";
 import { closeFd } from "./close-fd.ts";
 import { PRIVATE_FILE_MODE } from "./own-file.ts";
@@ -40,7 +41,8 @@ export function createPrivateFile(path: string, flags: number): number {
     fchmodSync(fd, PRIVATE_FILE_MODE);
     return fd;
   } catch (error) {
-    closeFd(fd);
+    // Ours, and of no use: O_EXCL.
+    runAll([() => unlinkSync(path), () => closeFd(fd)]);
     throw error;
   }
 }
