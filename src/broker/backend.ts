@@ -314,6 +314,7 @@ class BackendRunner implements LaunchedBackend {
       () => this.options.launch.control.letGo(),
       // Two processes that rotate one log would overwrite what the other has just saved.
       () => this.options.launch.log.letGo(),
+      () => this.options.launch.process.close(),
     ]);
   }
 

@@ -488,6 +488,8 @@ class RunningBroker implements Broker {
       options.reason,
       this.activation.backends().map((backend) => backend.identity.pid),
     );
+    // Those that keep running are the next broker's.
+    this.activation.letGo();
     removeEmptyFallbacks(this.platform.files, this.places());
     this.closeRest();
     alive.cancel();

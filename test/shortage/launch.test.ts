@@ -8,7 +8,7 @@ import { startBroker } from "../../src/broker/broker.ts";
 import type { Broker, BrokerOptions } from "../../src/broker/options.ts";
 import { sayHello } from "../support/raw-peer.ts";
 import { createWorld, type World } from "../support/world.ts";
-import { createFailpoint, type Failpoint } from "./support/failpoint.ts";
+import { createFailpoint, type Failpoint, sweepFailures } from "./support/failpoint.ts";
 
 interface Stage {
   readonly world: World;
@@ -85,18 +85,19 @@ test("whatever call of a launch fails: the client is told, nothing is left, and 
     assert.ok(result.case === "refused");
     return result.value.reason;
   };
-  const failed = new Set<string>();
-  for (let n = 1; ; n++) {
-    failpoint.arm(n);
-    const refused = await launch(`1.0.${n}`);
+  let attempts = 0;
+  const made = await sweepFailures(async (call, n) => {
+    attempts++;
+    failpoint.arm(call, n);
+    const refused = await launch(`1.0.${attempts}`);
     const fired = failpoint.disarm();
     if (refused !== undefined) assert.match(refused, /EDQUOT/);
-    await isAsBefore(`after ${fired}`);
-    if (fired === undefined) break;
-    failed.add(fired);
-    assert.equal(await launch(`2.0.${n}`), undefined, `after ${fired}`);
-    await isAsBefore(`after ${fired} and a launch`);
-  }
+    await isAsBefore(`after ${call}`);
+    if (!fired) return false;
+    assert.equal(await launch(`2.0.${attempts}`), undefined, `after ${call}`);
+    await isAsBefore(`after ${call} and a launch`);
+    return true;
+  });
   // Each step of a launch had its turn.
   for (const call of [
     "files.realpath",
@@ -108,15 +109,14 @@ test("whatever call of a launch fails: the client is told, nothing is left, and 
     "processes.spawn",
     "files.sha256Executable",
   ])
-    assert.ok(failed.has(call), `${call} did not fail; ${[...failed].join(" ")}`);
+    assert.ok(made.includes(call), `${call} did not fail; ${made.join(" ")}`);
 });
 
 test("whatever call of a start fails: it is refused with a code or goes well without, and nothing is left of it", async (t) => {
   const { world, failpoint, options } = await stage(t, "ENOSPC");
   const base = held(world);
-  const failed = new Set<string>();
-  for (let n = 1; ; n++) {
-    failpoint.arm(n);
+  const made = await sweepFailures(async (call, n) => {
+    failpoint.arm(call, n);
     const broker = await startBroker(options).catch((error: unknown) => {
       assert.ok(isBrokerError(error), String(error));
       assert.match(error.message, /^\[IO_FAILED\] failpoint/);
@@ -124,10 +124,45 @@ test("whatever call of a start fails: it is refused with a code or goes well wit
     const fired = failpoint.disarm();
     await broker?.stop({ reason: "requested" });
     await settles(world, base);
-    assert.deepEqual([existsSync(options.endpoint), existsSync(`${options.endpoint}.lock`)], [false, false], fired);
-    if (fired === undefined) break;
-    failed.add(fired);
-  }
+    assert.deepEqual([existsSync(options.endpoint), existsSync(`${options.endpoint}.lock`)], [false, false], call);
+    return fired;
+  });
   for (const call of ["files.ensurePrivateDirectory", "locks.tryAcquire", "transport.listen", "files.list"])
-    assert.ok(failed.has(call), `${call} did not fail; ${[...failed].join(" ")}`);
+    assert.ok(made.includes(call), `${call} did not fail; ${made.join(" ")}`);
+});
+
+test("whatever call of an adoption fails: the broker serves, or says why not, and has let go of all", async (t) => {
+  let end = async (): Promise<void> => {};
+  t.after(() => end());
+  const { world, failpoint, options } = await stage(t, "EIO");
+  end = async () => {
+    for (const pid of world.processes()) process.kill(pid, "SIGKILL");
+    while (world.processes().length > 0) await new Promise(setImmediate);
+    // Removes what they leave in the directory.
+    await (await startBroker(options)).stop({ reason: "requested" });
+  };
+  const base = held(world);
+  const events: string[] = [];
+  const observed = { ...options, onEvent: ({ type }: { type: string }) => void events.push(type) };
+  const made = await sweepFailures(async (call, n) => {
+    // The one whose backend is adopted, or is there for the next time.
+    const earlier = await startBroker(options);
+    const launched = await sayHello(options.endpoint, { serviceName: "svc", wantedVersion: "1.0.0" });
+    assert.equal(launched.result.case, "negotiated");
+    await earlier.stop({ reason: "requested" });
+    failpoint.arm(call, n);
+    const broker = await startBroker(observed).catch((error: unknown) => {
+      assert.ok(isBrokerError(error), String(error));
+      assert.match(error.message, /^\[IO_FAILED\] failpoint/);
+    });
+    // Waits for the adoption.
+    if (broker !== undefined) await sayHello(options.endpoint, { serviceName: "svc", wantedVersion: "1.0.0" });
+    const fired = failpoint.disarm();
+    await broker?.stop({ reason: "requested" });
+    await settles(world, base);
+    return fired;
+  });
+  for (const call of ["files.list", "files.read", "files.facts", "transport.listen"])
+    assert.ok(made.includes(call), `${call} did not fail; ${made.join(" ")}`);
+  assert.ok(events.includes("backend-found"));
 });

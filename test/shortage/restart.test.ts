@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { answerOf, PROTOCOL } from "../handoff/support/handing.ts";
 import { createRestarting } from "../restart/support/restarting.ts";
-import { RPB } from "../support/world.ts";
+import { PROJECT, RPB } from "../support/world.ts";
 
 /** Calls that a full disk, a disk that has become read-only, or one that breaks makes fail. */
 const CALLS = ["openSync", "writeSync", "ftruncateSync", "fsyncSync", "renameSync", "unlinkSync", "mkdirSync"];
@@ -63,3 +63,31 @@ for (const [what, calls, errno] of [
     assert.ok(outcomes.length > 0);
     t.diagnostic(outcomes.join(", "));
   });
+
+test("a new process that breaks off once it is the broker is not ended: it may serve", async (t) => {
+  const at = await createRestarting(t, { dies: true });
+  const marker = join(at.world.root, "is-broker");
+  at.update(`
+import { writeFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { encodeSuccession } from ${JSON.stringify(join(PROJECT, "dist/wire/succession.js"))};
+const socket = new Socket({ fd: Number(process.env.RUNNING_PROCESS_BROKER_SUCCESSION_FD) });
+const say = (message) => socket.write(encodeSuccession(message));
+say({ case: "prepared", value: { version: "0.0.0" } });
+socket.once("data", () => {
+  say({ case: "received", value: {} });
+  socket.once("data", () => {
+    writeFileSync(${JSON.stringify(marker)}, String(process.pid));
+    socket.destroy();
+  });
+});
+setInterval(() => {}, 1000);
+`);
+  const { code, stderr } = await at.restart();
+  assert.equal(code, 70);
+  assert.match(stderr, /closed its channel while beginning to serve/);
+  const pid = Number(readFileSync(marker, "utf8"));
+  assert.ok(at.world.processes().includes(pid));
+  process.kill(pid, "SIGKILL");
+  await at.firstEnded();
+});
