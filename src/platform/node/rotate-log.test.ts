@@ -83,7 +83,8 @@ test("a writer that does not pause leaves both files within their limit, and eve
   }
   await log.rotate(KEEP);
   assert.ok(statSync(path).size <= KEEP);
-  assert.match(text(`${path}.1`) + text(path), /line 19999\n$/);
+  // Not necessarily as the last one: of a writer that does not pause lines can change places around a cut.
+  assert.match(text(`${path}.1`) + text(path), /line 19999\n/);
 });
 
 test("where the older file cannot be written it is said why, and the newest lines stay", async (t) => {

@@ -13,6 +13,7 @@ import {
   ftruncateSync,
   read as readCallback,
   write as writeCallback,
+  writeSync,
 } from "node:fs";
 import { promisify } from "node:util";
 import { droppedNote, MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
@@ -141,17 +142,28 @@ async function empty(source: LogSource, copied: Copied, keepBytes: number): Prom
     if (now === end) break;
     end = now;
   }
-  const dropped = from - copied.end;
-  const note = dropped > 0 ? droppedNote(dropped) : "";
+  let dropped = from - copied.end;
+  const rest = (): Buffer => Buffer.concat([Buffer.from(dropped > 0 ? droppedNote(dropped) : ""), newest]);
   source.emptying(end, newest.length > 0 ? newest : copied.last);
   try {
-    if (end <= SYNC_TRUNCATE_BYTES && sizeOf(fd) === end) ftruncateSync(fd, 0);
-    else await ftruncate(fd, 0);
-    await writeAll(fd, Buffer.concat([Buffer.from(note), newest]));
+    if (end <= SYNC_TRUNCATE_BYTES && sizeOf(fd) === end) {
+      ftruncateSync(fd, 0);
+      // At once, so that hardly anything gets in front of it.
+      writeNow(fd, rest());
+    } else {
+      // What such a writer adds meanwhile goes, and what it adds after the cut may stand in front of the newest bytes.
+      dropped += Math.max(0, sizeOf(fd) - end);
+      await ftruncate(fd, 0);
+      await writeAll(fd, rest());
+    }
   } finally {
-    source.emptied({ before: copied.last, beforeEnd: copied.end, from, at: note.length });
+    source.emptied({ before: copied.last, beforeEnd: copied.end, from, at: rest().length - newest.length });
   }
   return dropped;
+}
+
+function writeNow(fd: number, bytes: Buffer): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
 }
 
 /** Opened without waiting, whatever it is. The caller closes it. */
