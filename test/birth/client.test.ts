@@ -29,6 +29,7 @@ test("a client in a shell with a lock: broker and backend are started, the lock 
   ]);
   assert.equal(client.code, 0, client.stdout + client.stderr);
   assert.equal((JSON.parse(client.stdout) as { startedBroker: boolean }).startedBroker, true);
+  await outer.readerEnded();
   const daemons = world.processes();
   assert.equal(daemons.length, 2);
   assert.deepEqual(daemons.flatMap(outer.heldBy), []);
@@ -40,6 +41,7 @@ test("rpb connect in a shell with a lock leaves nothing of the shell's open eith
   const [file, ...args] = outer.shell;
   const connected = await world.run(file as string, [...args, process.execPath, RPB, "connect", "demo", "1.0.0"]);
   assert.equal(connected.code, 0, connected.stderr);
+  await outer.readerEnded();
   const daemons = world.processes();
   assert.equal(daemons.length, 2);
   assert.deepEqual(daemons.flatMap(outer.heldBy), []);

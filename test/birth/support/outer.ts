@@ -2,13 +2,16 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { World } from "../../support/world.ts";
+import { processEnd } from "../../launch/support/launching.ts";
+import { commandLine, type World } from "../../support/world.ts";
 
 export interface Outer {
   /** `exec bash -c` arguments in front of a command: bash opens everything and becomes the command. */
   readonly shell: readonly string[];
   /** Whatever of it a process has open, as `NUMBER TARGET`. */
   heldBy(pid: number): string[];
+  /** Resolves when the reader of the pipe has seen its end. */
+  readerEnded(): Promise<void>;
   /** Can the lock be had that whoever has descriptor 200 holds? */
   isLockFree(): boolean;
 }
@@ -31,6 +34,9 @@ exec "$@"`;
         const isOuter = target.startsWith(directory) || target === pipe || target.includes("/dev/ptmx");
         return isOuter ? [`${fd} ${target}`] : [];
       });
+    },
+    async readerEnded() {
+      for (const pid of world.processes()) if (commandLine(pid).startsWith("cat ")) await processEnd(world, pid);
     },
     isLockFree: () => spawnSync("flock", ["-n", join(directory, "200"), "true"]).status === 0,
   };
