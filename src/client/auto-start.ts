@@ -41,13 +41,11 @@ export async function startBroker(platform: Platform, start: BrokerStart, box: T
   platform.files.ensurePrivateDirectory(posix.dirname(start.endpoint));
   const note = createStartFailureNote(platform.files, start.endpoint);
   let starts = 0;
+  let doing = `starting a broker at ${start.endpoint}`;
   for (let pollMs = POLL_MS.first; ; pollMs = Math.min(pollMs * 2, POLL_MS.most)) {
-    const outcome = await box.run(
-      `starting a broker at ${start.endpoint}`,
-      () => startUnlessStarted(platform, start, { note, box }),
-      discard,
-    );
+    const outcome = await box.run(doing, () => startUnlessStarted(platform, start, { note, box }), discard);
     if (typeof outcome === "object") return outcome;
+    doing = `waiting for a broker at ${start.endpoint} that another client starts`;
     if (outcome === "already-running") {
       starts += 1;
       pollMs = RESTART_MS;
@@ -59,7 +57,7 @@ export async function startBroker(platform: Platform, start: BrokerStart, box: T
     }
     const failure = note.since();
     if (failure !== undefined) throw failure;
-    await box.pause(`waiting for a broker at ${start.endpoint} that another client starts`, pollMs);
+    await box.pause(doing, pollMs);
   }
 }
 
