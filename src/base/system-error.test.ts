@@ -47,6 +47,33 @@ test("files of ours that cannot be loaded, anything else, and an error of ours",
   assert.equal(brokerErrorFrom(own), own);
 });
 
+test("what Node's permission model denies has a code of its own and names the option that allows it", () => {
+  const of = (fields: object, message = "Access to this API has been restricted"): BrokerError =>
+    brokerErrorFrom(Object.assign(new Error(message), { code: "ERR_ACCESS_DENIED", ...fields }));
+  const file = of({ permission: "FileSystemWrite", resource: "/run/x" });
+  assert.deepEqual([file.code, file.details], ["IO_FAILED", { errno: "EACCES", path: "/run/x", check: "permission" }]);
+  assert.match(file.message, /--allow-fs-write=\/run\/x$/);
+  assert.match(of({ permission: "FileSystemRead", resource: "" }).message, /--allow-fs-read=\*$/);
+  for (const [permission, option] of [
+    ["ChildProcess", "--allow-child-process"],
+    ["WorkerThreads", "--allow-worker"],
+  ] as const) {
+    const error = of({ permission, resource: "true" });
+    assert.equal(error.code, "PLATFORM_UNSUPPORTED");
+    assert.ok(error.message.endsWith(`start Node with ${option}`), error.message);
+  }
+  const net = of(
+    {},
+    "connect ERR_ACCESS_DENIED Access to this API has been restricted. Use --allow-net to manage permissions.",
+  );
+  assert.match(net.message, /start Node with --allow-net$/);
+  const off = of({ permission: "", resource: "" }, "fchmod API is disabled when Permission Model is enabled.");
+  assert.equal(off.code, "PLATFORM_UNSUPPORTED");
+  assert.match(off.message, /fchmod API is disabled.*start Node without --permission$/);
+  const addon = brokerErrorFrom(Object.assign(new Error("x"), { code: "ERR_DLOPEN_DISABLED" }));
+  assert.match(addon.message, /--allow-addons$/);
+});
+
 test("a coded call throws nothing else, now or later", async () => {
   const oops = (): never => {
     throw new TypeError("oops");

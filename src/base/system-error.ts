@@ -2,7 +2,7 @@
  * Errors of the system and of Node in our own words. Platform ports translate what they expect; `brokerErrorFrom` is the net
  * below them, at the edge of each public entry: whatever comes there leaves as a BrokerError.
  */
-import { BrokerError, isBrokerError } from "./errors.ts";
+import { BrokerError, type BrokerErrorCode, type ErrorDetails, isBrokerError, reasonOf } from "./errors.ts";
 
 /** What lacks and how to mend it, where the name alone does not say. */
 const EXPLANATIONS: Readonly<Record<string, string>> = {
@@ -37,6 +37,50 @@ export function nodeErrno(error: unknown): string | undefined {
   return typeof errno === "string" && /^E[A-Z0-9]+$/.test(errno) ? errno : undefined;
 }
 
+/** Which option of Node gives what its permission model has denied, by the name of the permission. */
+const PERMISSION_OPTIONS: Readonly<Record<string, string>> = {
+  FileSystemRead: "--allow-fs-read",
+  FileSystemWrite: "--allow-fs-write",
+  ChildProcess: "--allow-child-process",
+  WorkerThreads: "--allow-worker",
+  WASI: "--allow-wasi",
+  Addon: "--allow-addons",
+  Net: "--allow-net",
+  Inspector: "--allow-inspector",
+};
+
+/**
+ * What Node's permission model (`--permission`) has denied, with the option that allows it: IO_FAILED for a file, and
+ * PLATFORM_UNSUPPORTED for anything else. Undefined for any other value.
+ */
+export function permissionDenied(error: unknown): BrokerError | undefined {
+  const { code, permission, resource } = Object(error) as { code?: unknown; permission?: unknown; resource?: unknown };
+  if (code === "ERR_DLOPEN_DISABLED") return denied("PLATFORM_UNSUPPORTED", "native parts", "--allow-addons", error);
+  if (code !== "ERR_ACCESS_DENIED") return undefined;
+  const path = typeof resource === "string" && resource !== "" ? resource : undefined;
+  const option = PERMISSION_OPTIONS[String(permission)] ?? /--allow-[a-z-]+/.exec(reasonOf(error))?.[0];
+  // Without a name it is a function that Node turns off altogether, or a connection; the message says which.
+  const what = typeof permission === "string" && permission !== "" ? permission : `a call (${reasonOf(error)})`;
+  if (!what.startsWith("FileSystem")) return denied("PLATFORM_UNSUPPORTED", what, option, error);
+  const where = path === undefined ? "" : ` of ${path}`;
+  const details = { errno: "EACCES", ...(path !== undefined && { path }) };
+  return denied("IO_FAILED", what + where, `${option}=${path ?? "*"}`, error, details);
+}
+
+function denied(
+  code: BrokerErrorCode,
+  what: string,
+  option: string | undefined,
+  cause: unknown,
+  details: ErrorDetails = {},
+): BrokerError {
+  const cure = option === undefined ? "start Node without --permission" : `start Node with ${option}`;
+  return new BrokerError(code, `Node's permission model (--permission) denies ${what}: ${cure}`, {
+    details: { ...details, check: "permission" },
+    cause,
+  });
+}
+
 /** Node's own codes for a program whose files are not all there, or cannot be loaded. */
 const NOT_LOADED = new Set([
   "MODULE_NOT_FOUND",
@@ -47,10 +91,13 @@ const NOT_LOADED = new Set([
 
 /**
  * Any thrown value as one of ours: IO_FAILED for a failed system call, PLATFORM_UNSUPPORTED for a part of this package that
- * cannot be loaded, INTERNAL for everything else, with what was thrown as its cause.
+ * cannot be loaded, either for what Node's permission model denies, INTERNAL for everything else, with what was thrown as
+ * its cause.
  */
 export function brokerErrorFrom(error: unknown): BrokerError {
   if (isBrokerError(error)) return error;
+  const forbidden = permissionDenied(error);
+  if (forbidden !== undefined) return forbidden;
   const errno = nodeErrno(error);
   const { syscall, path, code } = Object(error) as { syscall?: unknown; path?: unknown; code?: unknown };
   const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);

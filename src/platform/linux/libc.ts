@@ -52,6 +52,7 @@ export const shutdown = libc.func("int shutdown(int fd, int how)");
 export const socketpair = libc.func("int socketpair(int domain, int type, int protocol, void *fds)");
 export const close = libc.func("int close(int fd)");
 export const fchmod = libc.func("int fchmod(int fd, unsigned int mode)");
+export const fsync = libc.func("int fsync(int fd)");
 export const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
 export const statx = libc.func("int statx(int directory, const char *path, int flags, unsigned int mask, void *facts)");
 /** Less than asked for only when a signal interrupts a call for more than 256 bytes (getrandom(2)). */

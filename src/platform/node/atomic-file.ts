@@ -3,7 +3,6 @@
 import {
   closeSync,
   constants,
-  fsyncSync,
   lstatSync,
   openSync,
   readdirSync,
@@ -14,6 +13,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, fromNodeError } from "../errno.ts";
+import { syncFile } from "./descriptor-calls.ts";
 import { createPrivateFile } from "./private-file.ts";
 
 /** `.NAME.tmp-PID-RANDOM`, as the reference's (spec: names §6), which ends in more digits. */
@@ -44,7 +44,7 @@ function writeAndRename(temporary: string, path: string, bytes: Uint8Array): voi
   try {
     try {
       for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-      fsyncSync(fd);
+      syncFile(fd, path);
     } finally {
       closeSync(fd);
     }
@@ -59,7 +59,7 @@ function writeAndRename(temporary: string, path: string, bytes: Uint8Array): voi
 function syncDirectory(directory: string): void {
   const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    fsyncSync(fd);
+    syncFile(fd, directory);
   } finally {
     closeSync(fd);
   }

@@ -1,6 +1,7 @@
 /** What must be true of a file before anything is written to it: a regular file, no link, ours. */
-import { type BigIntStats, fchmodSync, fstatSync, lstatSync, unlinkSync } from "node:fs";
+import { type BigIntStats, fstatSync, lstatSync, unlinkSync } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
+import { setMode } from "./descriptor-calls.ts";
 
 export const PRIVATE_FILE_MODE = 0o600;
 
@@ -12,7 +13,7 @@ export const PRIVATE_FILE_MODE = 0o600;
 export function checkOwnFile(fd: number, path: string): void {
   const stats = fstatSync(fd, { bigint: true });
   checkOwn(stats, path);
-  if ((stats.mode & 0o777n) !== BigInt(PRIVATE_FILE_MODE)) fchmodSync(fd, PRIVATE_FILE_MODE);
+  if ((stats.mode & 0o777n) !== BigInt(PRIVATE_FILE_MODE)) setMode(fd, PRIVATE_FILE_MODE, path);
 }
 
 /** The same of what is at a path, before it is opened; nothing there is fine. @throws BrokerError FILE_INSECURE; a system error */
