@@ -1,6 +1,7 @@
 /** Listening sockets: private from their first moment, and only what is one is taken for one. */
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import fs, { closeSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -174,4 +175,29 @@ test("addresses that the kernel would cut or misread are refused before it sees 
     );
     await assert.rejects(transport.connect(path, never), (error) => hasCode(error, code));
   }
+});
+
+test("a socket whose mode cannot be set, or that cannot listen, leaves neither descriptor nor file", (t) => {
+  const path = join(temporary(t), "s");
+  const { chmodSync } = fs;
+  const umask = process.umask(0o777);
+  t.after(() => {
+    process.umask(umask);
+    fs.chmodSync = chmodSync;
+    syncBuiltinESMExports();
+  });
+  fs.chmodSync = (denied) => {
+    throw Object.assign(new Error("EPERM"), { code: "EPERM", syscall: "chmod", path: denied });
+  };
+  syncBuiltinESMExports();
+  const free = socket(AF_UNIX, SOCK_STREAM, 0);
+  close(free);
+  assert.throws(
+    () => transport.listen(path),
+    (error) => hasCode(error, "IO_FAILED") && error.details.errno === "EPERM" && error.details.path === path,
+  );
+  const again = socket(AF_UNIX, SOCK_STREAM, 0);
+  close(again);
+  assert.equal(again, free);
+  assert.equal(fs.existsSync(path), false);
 });

@@ -3,9 +3,10 @@
  * which fchmod(2) has set before, and from the umask (net/unix/af_unix.c, unix_bind_bsd); what the umask took is given
  * back before the first client can connect.
  */
-import { chmodSync, lstatSync } from "node:fs";
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
-import { ioFailed } from "../errno.ts";
+import { attempt, ioFailed } from "../errno.ts";
 import type { AcceptHandlers, Listener } from "../ports.ts";
 import { createConnection } from "./connection.ts";
 import {
@@ -55,11 +56,15 @@ export function listenOn(
   const address = socketAddress(path);
   const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
   if (fd < 0) throw ioFailed("socket", lastErrno());
-  if (fchmod(fd, SOCKET_MODE) !== 0) throw failed(fd, "fchmod", path);
-  if (bind(fd, address, address.length) !== 0) throw failed(fd, "bind", path);
-  giveMode(path);
-  if (listen(fd, backlog) !== 0) throw failed(fd, "listen", path);
-  return new UnixListener(fd);
+  return acquire((held) => {
+    held.defer(() => close(fd));
+    if (fchmod(fd, SOCKET_MODE) !== 0) throw ioFailed("fchmod", lastErrno(), path);
+    if (bind(fd, address, address.length) !== 0) throw ioFailed("bind", lastErrno(), path);
+    held.defer(() => unlinkSync(path));
+    attempt(path, () => giveMode(path));
+    if (listen(fd, backlog) !== 0) throw ioFailed("listen", lastErrno(), path);
+    return new UnixListener(fd);
+  });
 }
 
 /** @see Transport.adoptListener */
@@ -88,12 +93,6 @@ export function setNonBlocking(fd: number): void {
 function giveMode(path: string): void {
   const facts = lstatSync(path, { throwIfNoEntry: false });
   if (facts?.isSocket() && (facts.mode & 0o777) !== SOCKET_MODE) chmodSync(path, SOCKET_MODE);
-}
-
-function failed(fd: number, syscall: string, path: string): BrokerError {
-  const error = ioFailed(syscall, lastErrno(), path);
-  close(fd);
-  return error;
 }
 
 class UnixListener implements Listener {
