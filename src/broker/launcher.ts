@@ -234,7 +234,7 @@ async function ready(platform: Platform, options: ReadyOptions): Promise<Backend
     const expected: BackendIdentity = {
       pid: child.pid,
       exePath: binary.path,
-      sha256: await platform.files.sha256Executable(binary.path),
+      sha256: await hashOf(platform, binary.path),
       endpoint,
       startedAtUnixMs: options.startedAtMs,
       bootId: platform.host.bootId(),
@@ -250,6 +250,22 @@ async function ready(platform: Platform, options: ReadyOptions): Promise<Backend
     return expected;
   } catch (error) {
     throw withContext(error, child, log);
+  }
+}
+
+/** @throws BrokerError SPAWN_FAILED when the program cannot be read, which running it does not take */
+async function hashOf(platform: Pick<Platform, "files" | "processes">, path: string): Promise<Uint8Array> {
+  try {
+    return await platform.files.sha256Executable(path);
+  } catch (error) {
+    if (!hasCode(error, "IO_FAILED")) throw error;
+    const { errno } = error.details;
+    const denied = errno === "EACCES" || errno === "EPERM";
+    const cure = denied ? `; make it readable for uid ${platform.processes.selfUid}: it is proved by its content` : "";
+    throw new BrokerError("SPAWN_FAILED", `backend binary ${JSON.stringify(path)} cannot be read: ${errno}${cure}`, {
+      details: error.details,
+      cause: error,
+    });
   }
 }
 
@@ -278,7 +294,7 @@ function withContext(error: unknown, child: SpawnedProcess, log: BackendLog): un
   const ended =
     status === undefined ? undefined : status.signal !== null ? `signal ${status.signal}` : `status ${status.code}`;
   const what =
-    ended === undefined || hasCode(error, "IDENTITY_MISMATCH")
+    ended === undefined || hasCode(error, "IDENTITY_MISMATCH", "SPAWN_FAILED")
       ? reasonOf(error)
       : `backend exited with ${ended} before it was ready`;
   return new BrokerError(error.code, what, {

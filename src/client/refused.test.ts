@@ -24,6 +24,15 @@ for (const errno of ["ENOSPC", "EDQUOT", "EROFS", "EIO"])
     assert.deepEqual(error.details, { errno, syscall: "write", path: "/run/x.launch" });
   });
 
+for (const [errno, syscall] of [
+  ["EACCES", "bind"],
+  ["EPERM", "mkdir"],
+  ["EACCES", "rename"],
+] as const)
+  test(`a launch for which the broker could not make a name (${errno} of ${syscall}) is IO_FAILED`, () => {
+    assert.equal(refusal(refused({ error: "IO_FAILED", errno, syscall, path: "/run/x" })).code, "IO_FAILED");
+  });
+
 test("another try is advised unless the cause says that it fails again", () => {
   for (const [details, advised] of [
     [{}, true],
@@ -43,6 +52,10 @@ for (const [errno, syscall] of [
   ["EMFILE", "open"],
   ["ECONNREFUSED", "connect"],
   ["EACCES", "connect"],
+  // Of the program, when it is hashed.
+  ["EACCES", "open"],
+  ["EPERM", "open"],
+  ["EACCES", "stat"],
 ] as const)
   test(`a launch that failed with ${errno} of ${syscall} is no matter of the broker's files`, () => {
     assert.equal(refusal(refused({ error: "IO_FAILED", errno, syscall })).code, "BACKEND_SPAWN_FAILED");

@@ -2,8 +2,15 @@
 import { BrokerError, codeOfWire, isPermanent, STORAGE_ERRNO } from "../base/errors.ts";
 import type { Refused } from "../wire/messages.ts";
 
-/** What a system call says of a file system or a directory that the broker may not, or cannot, write to. */
-const UNWRITABLE = [...STORAGE_ERRNO, "EACCES", "EPERM"];
+/** System calls that make or remove a name. A broker makes names in its own directories only. */
+const NAMING_CALLS = ["bind", "mkdir", "rename", "symlink", "unlink"];
+
+/** Did a file system, or a directory of the broker's, refuse what the broker had to write? */
+function isUnwritable({ errno, syscall }: { errno?: string; syscall?: string }): boolean {
+  if (STORAGE_ERRNO.includes(errno ?? "")) return syscall !== "connect";
+  // Of other calls these say as well that a file of the service's cannot be read.
+  return (errno === "EACCES" || errno === "EPERM") && NAMING_CALLS.includes(syscall ?? "");
+}
 
 export function refusal(refused: Refused): BrokerError {
   const { log_tail: logTail, log_path: logPath, exit, check, path, errno, syscall, error } = refused.details;
@@ -12,8 +19,7 @@ export function refusal(refused: Refused): BrokerError {
   const isStorage =
     said === "BACKEND_SPAWN_FAILED" &&
     error === "IO_FAILED" &&
-    UNWRITABLE.includes(errno ?? "") &&
-    syscall !== "connect";
+    isUnwritable({ ...(errno && { errno }), ...(syscall && { syscall }) });
   // The hint on the wire is the reference's for every failed launch, whatever the cause.
   const isFinal =
     said === "BACKEND_SPAWN_FAILED" &&
