@@ -92,6 +92,34 @@ test("a definition added under umask 0777 can be read, and an archive of diagnos
   assert.equal(lstatSync(archive).mode & 0o777, 0o600);
 });
 
+for (const owner of ["root's", "its own"])
+  test(`a program that is ${owner} and cannot be read is no launch, and no fault of the broker's files`, {
+    skip,
+  }, async (t) => {
+    const { uid, world, ask } = await createUser(t);
+    const program = join(world.root, "bin/reverse.mjs");
+    if (owner === "root's") chownSync(program, 0, 0);
+    chmodSync(program, owner === "root's" ? 0o711 : 0o311);
+    const { code, message } = await ask();
+    assert.equal(code, "BACKEND_SPAWN_FAILED", message);
+    assert.match(message ?? "", new RegExp(`reverse.mjs" cannot be read: EACCES; make it readable for uid ${uid}`));
+  });
+
+test("where the reference made the directory under umask 0002, clients and verbs reach the broker", {
+  skip,
+}, async (t) => {
+  const { world, ask, rpb } = await createUser(t);
+  await ask();
+  chmodSync(world.runtime, 0o775);
+  chmodSync(join(world.runtime, ".."), 0o775);
+  const closed = world.env.XDG_RUNTIME_DIR ?? "";
+  assert.equal(lstatSync(closed).mode & 0o777, 0o700);
+  const second = await ask();
+  assert.deepEqual([second.answer, second.startedBroker], ["hello", false]);
+  assert.equal((await rpb("status")).code, 0);
+  assert.equal((await rpb("stop", "--with-backends", "--timeout", "1s")).code, 0);
+});
+
 test("where the reference made the directory, clients connect, and no broker of ours begins", { skip }, async (t) => {
   const { world, ask, rpb, run } = await createUser(t);
   await ask();

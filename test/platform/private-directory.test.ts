@@ -260,6 +260,28 @@ test("a directory that is being made under an odd umask is waited for, one that 
   await ended;
 });
 
+test("what has lacked its owner's permissions for a while is told at once, without blocking this thread", (t) => {
+  const base = temporary(t);
+  const as = asOrdinaryUser(t, base);
+  const log = join(base, "log");
+  writeFileSync(log, "", { mode: 0o400 });
+  directory(join(base, "d"), 0o500);
+  const { now } = Date;
+  t.mock.method(Date, "now", () => now() + 2000);
+  const wait = t.mock.method(Atomics, "wait");
+  assert.throws(
+    () => as.openLog(log),
+    (error) => hasCode(error, "IO_FAILED") && error.details.errno === "EACCES",
+  );
+  as.ensurePrivateDirectory(join(base, "d"));
+  assert.equal(wait.mock.callCount(), 0);
+  // One that has just been made is waited for.
+  t.mock.method(Date, "now", now);
+  chmodSync(log, 0o400);
+  assert.throws(() => as.openLog(log));
+  assert.ok(wait.mock.callCount() > 0);
+});
+
 interface CreateRow {
   readonly what: string;
   readonly owner: number;
@@ -323,6 +345,40 @@ const CONNECT_ROWS: readonly ConnectRow[] = [
   { what: "root's with mode 755", make: (base) => directory(join(base, "d"), 0o755, 0) },
   { what: "root's sticky one", make: (base) => directory(join(base, "d"), 0o1777, 0) },
   { what: "root's that all may write to", make: (base) => directory(join(base, "d"), 0o777, 0), refused: ["mode", 0] },
+  // The reference's directories under umask 0002, below an XDG_RUNTIME_DIR as systemd makes it.
+  ...[0o775, 0o770, 0o720].map((mode) => ({
+    what: `ours with mode ${mode.toString(8)} below one of ours that is closed`,
+    make: (base: string) => directory(join(directory(join(base, "p"), 0o700, ORDINARY), "d"), mode, ORDINARY),
+  })),
+  ...[0o777, 0o702].map((mode) => ({
+    what: `ours with mode ${mode.toString(8)} below one of ours that is closed`,
+    make: (base: string) => directory(join(directory(join(base, "p"), 0o700, ORDINARY), "d"), mode, ORDINARY),
+    refused: ["mode", ORDINARY] as const,
+  })),
+  {
+    what: "ours with mode 775 two levels below one of ours that is closed",
+    make: (base) =>
+      directory(
+        join(directory(join(directory(join(base, "p"), 0o700, ORDINARY), "q"), 0o775, ORDINARY), "d"),
+        0o775,
+        ORDINARY,
+      ),
+  },
+  ...[0o710, 0o701, 0o750].map((mode) => ({
+    what: `ours with mode 775 below one of ours with mode ${mode.toString(8)}`,
+    make: (base: string) => directory(join(directory(join(base, "p"), mode, ORDINARY), "d"), 0o775, ORDINARY),
+    refused: ["mode", ORDINARY] as const,
+  })),
+  {
+    what: "ours with mode 775 to which a link in a closed one leads",
+    make: (base) => {
+      const real = directory(join(base, "d"), 0o775, ORDINARY);
+      symlinkSync(real, join(directory(join(base, "q"), 0o700, ORDINARY), "link"));
+      lchownSync(join(base, "q/link"), ORDINARY, ORDINARY);
+      return join(base, "q/link");
+    },
+    refused: ["mode", ORDINARY],
+  },
   {
     what: "another user's with mode 755",
     make: (base) => directory(join(base, "d"), 0o755, STRANGER),
@@ -379,7 +435,7 @@ for (const { what, make, refused } of CONNECT_ROWS) {
         hasCode(error, "DIRECTORY_INSECURE") &&
         error.details.check === check &&
         error.details.owner === owner &&
-        error.details.path === join(base, path.includes("/p/") ? "p/d" : "d") &&
+        error.details.path === join(base, path.includes("/q/") ? "q/link" : path.includes("/p/") ? "p/d" : "d") &&
         /\((mend with: chmod 700|have uid \d+ (do: chmod go-w|remove it))/.test(error.message),
     );
   });
@@ -387,6 +443,7 @@ for (const { what, make, refused } of CONNECT_ROWS) {
 
 test("to connect, a missing directory is none; one that was good is checked again only when asked to", (t) => {
   const base = temporary(t);
+  chmodSync(base, 0o711);
   const path = join(base, "d");
   assert.equal(files.checkConnectDirectory(path), false);
   directory(path, 0o755);

@@ -3,13 +3,14 @@
  *
  * - To create in it, or to act on what lies in it: a real directory, ours, mode 0700. Whoever could write there would
  *   decide what gets run.
- * - To connect to a socket in it: ours or root's, and nobody else may replace the socket. The reference makes its own
- *   directories with mode 0755; who listens is checked by the kernel's word on the peer.
+ * - To connect to a socket in it: ours or root's, and no other user can replace the socket, because of its mode or because a
+ *   directory of ours above it is closed. The reference makes its own directories with mode 0755, or 0775 under umask 0002;
+ *   who listens is checked by the kernel's word on the peer.
  *
- * An existing directory is judged and never repaired: a repair would hide that others could have used it already. The
- * mode of one that is created is set by chmod(2), because the umask is the caller's.
+ * An existing directory is judged and never repaired: a repair would hide that others could have used it already. One that
+ * is created gets its mode from mkdir(2), and from chmod(2) where the umask, which is the caller's, took bits away.
  */
-import { chmodSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
 import { isFallbackDirectory } from "../../model/places.ts";
@@ -22,6 +23,7 @@ const PRIVATE_MODE = 0o700;
 const USABLE = 0o500;
 const OTHERS = 0o077;
 const WRITABLE_BY_OTHERS = 0o022;
+const WRITABLE_BY_GROUP = 0o020;
 const WORLD_WRITABLE = 0o002;
 /** Entries can be removed and renamed by their owners only (inode(7)). */
 const STICKY = 0o1000;
@@ -96,10 +98,26 @@ class VerifiedDirectories implements PrivateDirectories {
     if (facts === undefined) return false;
     this.checkTrusted(leaf, facts);
     if (facts.kind !== "directory") throw insecure(leaf, "kind", "it is not a directory");
-    if ((facts.mode & WRITABLE_BY_OTHERS) !== 0 && (facts.mode & STICKY) === 0) throw this.open(leaf, facts);
+    const writable = (facts.mode & STICKY) === 0 ? facts.mode & WRITABLE_BY_OTHERS : 0;
+    if (writable !== 0 && !(writable === WRITABLE_BY_GROUP && this.isOutOfReach(leaf))) throw this.open(leaf, facts);
     if (this.connectable.size >= MAX_VERIFIED) this.connectable.clear();
     this.connectable.add(path);
     return true;
+  }
+
+  /**
+   * Does a directory above it, ours and closed to group and others, keep its group from using its mode? The umask 0002 of
+   * systems with a group for each user makes the reference's directories group-writable, below an XDG_RUNTIME_DIR of 0700.
+   * No system's umask makes one that all may write to: that is always told.
+   */
+  private isOutOfReach(path: string): boolean {
+    // Other users come by the real path, not through links of ours.
+    for (let child = this.files.realpath(path), parent = dirname(child); parent !== child; parent = dirname(child)) {
+      const facts = this.look(parent);
+      if (facts !== undefined && facts.uid === this.uid && (facts.mode & OTHERS) === 0) return true;
+      child = parent;
+    }
+    return false;
   }
 
   /**
@@ -152,7 +170,7 @@ class VerifiedDirectories implements PrivateDirectories {
       if (errnoOf(error) === "EEXIST") return;
       throw fromNodeError(error, path);
     }
-    chmodSync(path, PRIVATE_MODE);
+    if ((lstatSync(path).mode & 0o7777) !== PRIVATE_MODE) chmodSync(path, PRIVATE_MODE);
   }
 
   /** The owner of a directory can replace what is in it, also where it is closed to everybody else. */
