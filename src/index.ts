@@ -1,5 +1,6 @@
 /** Entry `running-process-broker`: errors, version, and the registration of services. */
 
+import { optionalObject, optionalText, requireObject, requireText } from "./base/check-option.ts";
 import { coded, codedNow } from "./base/system-error.ts";
 import { defineService, type ServiceDraft } from "./model/define-service.ts";
 import { definitionDirectory } from "./model/places.ts";
@@ -16,7 +17,7 @@ export interface Services {
    * Creates or replaces the definition of `draft.name` as a whole and returns its file. A running broker serves it from
    * the next Hello on.
    *
-   * @throws BrokerError NAME_INVALID, VERSION_INVALID, DEFINITION_INVALID, DIRECTORY_INSECURE, IO_FAILED
+   * @throws BrokerError OPTION_INVALID, NAME_INVALID, VERSION_INVALID, DEFINITION_INVALID, DIRECTORY_INSECURE, IO_FAILED
    */
   add(draft: ServiceDraft): string;
   /** @throws BrokerError DEFINITION_NOT_FOUND, DEFINITION_MALFORMED, DEFINITION_INVALID, DIRECTORY_INSECURE, … */
@@ -34,19 +35,27 @@ export interface OpenServicesOptions {
   readonly env?: Env;
 }
 
-/** @throws BrokerError PLATFORM_UNSUPPORTED, HOME_UNKNOWN, IO_FAILED */
+/** @throws BrokerError OPTION_INVALID, PLATFORM_UNSUPPORTED, HOME_UNKNOWN, IO_FAILED */
 export async function openServices(options: OpenServicesOptions = {}): Promise<Services> {
   return coded(async () => {
+    requireObject("options", options);
+    optionalText("directory", options.directory);
+    optionalObject("env", options.env);
     const directory = options.directory ?? definitionDirectory(placeInputs(options.env ?? processEnv())).path;
     const store = createDefinitionStore((await loadPlatform()).files, directory);
     return {
       directory,
       add: (draft) => codedNow(() => store.save(defineService(draft))),
-      get: (service) => codedNow(() => store.load(service)),
+      get: (service) => codedNow(() => store.load(named(service))),
       list: () => codedNow(() => store.list()),
-      remove: (service) => codedNow(() => store.remove(service)),
+      remove: (service) => codedNow(() => store.remove(named(service))),
     };
   });
+}
+
+function named(service: string): string {
+  requireText("service", service);
+  return service;
 }
 
 // For users.

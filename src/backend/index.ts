@@ -4,6 +4,7 @@
  *   import { serve } from "running-process-broker/backend";
  *   await serve({ protocol: 0xf001, handle: ({ payload }) => format(payload) });
  */
+import { requireObject } from "../base/check-option.ts";
 import { coded } from "../base/system-error.ts";
 import {
   ignoreDebugSignal,
@@ -14,6 +15,7 @@ import {
   takeLaunchEnvironment,
   tolerateOutputErrors,
 } from "../platform/platform.ts";
+import { checkBrokeredBackend, checkServeOptions } from "./check-options.ts";
 import { type BootstrapOptions, type BrokeredBackend, bootstrap as bootstrapWith } from "./contract.ts";
 import { isLaunched } from "./launch-environment.ts";
 import { serveBackend } from "./serve-backend.ts";
@@ -32,6 +34,7 @@ if (isLaunched(processEnv())) ignoreDebugSignal();
  */
 export async function serve<S>(options: ServeOptions<S>): Promise<RunningBackend> {
   return coded(async () => {
+    checkServeOptions(options);
     ignoreDebugSignal();
     tolerateOutputErrors();
     const launchEnv = takeLaunchEnvironment();
@@ -43,16 +46,18 @@ export async function serve<S>(options: ServeOptions<S>): Promise<RunningBackend
 /**
  * Runs a backend with a server of its own by the fast-bind contract, in this launch's environment.
  *
- * @throws BrokerError LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE, PLATFORM_UNSUPPORTED, and what the
+ * @throws BrokerError OPTION_INVALID, LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE, PLATFORM_UNSUPPORTED, and what the
  * backend's own `bind` and `serve` throw
  */
 export async function bootstrap<L, S, R>(
   backend: BrokeredBackend<L, S, R>,
   options: BootstrapOptions = {},
 ): Promise<R> {
+  checkBrokeredBackend(backend);
+  requireObject("options", options);
   ignoreDebugSignal();
   const launchEnv = takeLaunchEnvironment();
-  return bootstrapWith(backend, options, { platform: await loadPlatform(), launchEnv });
+  return bootstrapWith(backend, options, { platform: await coded(loadPlatform), launchEnv });
 }
 
 export type { BrokerErrorCode } from "../base/errors.ts";

@@ -11,6 +11,7 @@
  *   payload         drop `consumed` bytes, answer with a RESPONSE of the same protocol, request id and trace strings
  *   (thrown)        close the connection; nothing is answered
  */
+import { optionalFunction, requireObject } from "../base/check-option.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { answerProbeAs } from "./answer-probe.ts";
 import { classifyBuffer, type LegacyDetector } from "./classify.ts";
@@ -61,7 +62,10 @@ export interface EndpointMux {
 }
 
 export function createEndpointMux(options: MuxOptions): EndpointMux {
+  requireObject("options", options);
   const { identity } = options;
+  if (typeof identity !== "function") requireObject("identity", identity);
+  optionalFunction("legacy", options.legacy);
   const identityNow = typeof identity === "function" ? identity : () => identity;
   const rules = { served: new Set(options.protocols), detect: options.legacy };
   return {

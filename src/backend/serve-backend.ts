@@ -13,6 +13,7 @@ import { Deadline, type Timer } from "../base/clock.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Listener } from "../platform/ports.ts";
 import { checkServedProtocols } from "../wire/payload-protocol.ts";
+import { checkServeOptions } from "./check-options.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { type ClientWire, createSocketWire } from "./client-wire.ts";
 import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
@@ -44,13 +45,14 @@ const SECOND_HASH_DELAY_MS = 500;
  * After a stop by signal the process ends by itself with status 0 when nothing else keeps it alive, and by that
  * signal three seconds later when something does.
  *
- * @throws BrokerError PAYLOAD_PROTOCOL_INVALID, LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE,
+ * @throws BrokerError OPTION_INVALID, PAYLOAD_PROTOCOL_INVALID, LAUNCHED_WITHOUT_ENDPOINT, LISTENER_INVALID, ENDPOINT_IN_USE,
  * PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE, IO_FAILED
  */
 export async function serveBackend<S>(
   options: ServeOptions<S>,
   environment: ServeEnvironment,
 ): Promise<RunningBackend> {
+  checkServeOptions(options);
   const handlers = handlersOf(options);
   const { transport } = environment.platform;
   const claim = await claimEndpoint<Listener>({

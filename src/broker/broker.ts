@@ -5,10 +5,11 @@
  * Invariants: no connection waits for another; a peer can end nothing but its own connection; the socket file at the
  * endpoint is ours or we are on our way out.
  */
+import { requireObject } from "../base/check-option.ts";
 import { Deadline } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError } from "../base/errors.ts";
-import { coded } from "../base/system-error.ts";
+import { brokerErrorFrom } from "../base/system-error.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
 import { instanceId } from "../model/names.ts";
 import type { PlaceInputs } from "../model/places.ts";
@@ -26,10 +27,12 @@ import { takeAttach } from "./attach-route.ts";
 import { createBackendHealth } from "./backend-health.ts";
 import { adoptLeftovers, createSupply, type SupplyOptions } from "./backend-supply.ts";
 import { createByteQuota } from "./byte-quota.ts";
+import { checkBrokerOptions } from "./check-options.ts";
 import type { BrokerAddress } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
 import { diagnose } from "./diagnose.ts";
 import { createEndpointKeeper, type EndpointKeeper } from "./endpoint-keeper.ts";
+import { createEventListener, type EventListener, ThrownByListener } from "./event-listener.ts";
 import { type BrokerEvents, createBrokerEvents } from "./events.ts";
 import { createHandoffService } from "./handoff.ts";
 import { createHelloRoute, type HelloRoute } from "./hello-route.ts";
@@ -65,16 +68,11 @@ const LARGE_FRAME_QUOTA_BYTES = 4 * MAX_FRAME_BODY_BYTES;
  * Starts a broker and resolves once it accepts. It is a guest in its process: a backend that it launches inherits every
  * descriptor of the program's that is not close-on-exec.
  *
- * @throws BrokerError OPTION_INVALID, PLATFORM_UNSUPPORTED (no /proc), BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG and others; nothing is left behind
+ * @throws BrokerError OPTION_INVALID, PLATFORM_UNSUPPORTED (no /proc), BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG and others; nothing is left behind. What `onEvent` throws before the broker has started, as it is
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  if (
-    options.maxConnections !== undefined &&
-    !(Number.isInteger(options.maxConnections) && options.maxConnections > 0)
-  ) {
-    throw new BrokerError("OPTION_INVALID", "max_connections must be greater than zero");
-  }
-  return coded(async () => {
+  checkBrokerOptions(options);
+  try {
     // It could prove no backend and watch none.
     options.platform.processes.requireProc();
     const broker = new RunningBroker(options);
@@ -85,7 +83,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       throw error;
     }
     return broker;
-  });
+  } catch (error) {
+    throw error instanceof ThrownByListener ? error.error : brokerErrorFrom(error);
+  }
 }
 
 class RunningBroker implements Broker {
@@ -94,6 +94,7 @@ class RunningBroker implements Broker {
   private readonly platform: BrokerOptions["platform"];
   private readonly startedMs: number;
   private readonly connections;
+  private readonly listener: EventListener;
   private readonly recorder: LifecycleRecorder;
   private readonly events: BrokerEvents;
   private readonly metrics = createBrokerMetrics();
@@ -121,7 +122,7 @@ class RunningBroker implements Broker {
     this.startedMs = platform.clock.monotonicMs();
     this.connections = createConnections(platform.clock);
     this.health = createBackendHealth(platform.clock);
-    const tell = options.onEvent ?? (() => {});
+    this.listener = createEventListener(options.onEvent);
     this.recorder = createLifecycleRecorder({
       clock: platform.clock,
       log: createLifecycleLog({ platform, directory: options.logDirectory }),
@@ -131,7 +132,7 @@ class RunningBroker implements Broker {
       onResumed: (path, lost) => this.events.lifecycleResumed(path, lost),
     });
     this.events = createBrokerEvents(platform.clock, (event) => {
-      tell(event);
+      this.listener.tell(event);
       this.recorder.record(event);
     });
     this.closed = new Promise((resolve) => {
@@ -192,7 +193,8 @@ class RunningBroker implements Broker {
     return this.restarts.run(timeoutMs);
   }
 
-  stop(options: StopOptions): Promise<void> {
+  async stop(options: StopOptions): Promise<void> {
+    requireObject("options", options);
     this.stopping ??= { reason: options.reason, done: this.shutDown(options) };
     return this.stopping.done;
   }
@@ -203,6 +205,7 @@ class RunningBroker implements Broker {
     if (this.options.registered === undefined) this.adoptLeftovers(undefined);
     this.keeper.open();
     this.events.started(this.endpoint, this.instance());
+    this.listener.started();
     this.launchAhead();
     this.recorder.flush();
     this.watchIdle();
@@ -218,6 +221,7 @@ class RunningBroker implements Broker {
       await predecessor.failed(error);
       throw error;
     }
+    this.listener.started();
     const { claim, accepted, lastConnectionId, bequests, faults } = inheritance;
     for (const { step, error } of faults) this.events.restartFault(step, error);
     this.keeper.inherit(claim);

@@ -41,7 +41,10 @@ export interface BrokerOptions {
   readonly successor?: () => SuccessorCommand;
   /** The broker whose place is to be taken, on this inherited descriptor. Consumed. Default: none, the endpoint is free. */
   readonly predecessorFd?: number;
-  /** Diagnostics. Must not throw. */
+  /**
+   * Diagnostics. What it throws before the broker has started ends the start with that very error; what it throws later is an
+   * uncaught exception of the process.
+   */
   readonly onEvent?: (event: BrokerEvent) => void;
 }
 

@@ -113,6 +113,46 @@ test("RUNNING_PROCESS_DISABLE=1 with a fallback: its socket, its route, the reas
   assert.equal(loads(), 0);
 });
 
+test("a fallback that yields no socket is the caller's error, and leaves no rejection that ends the process", async (t) => {
+  const { options, env } = await stage(t);
+  const { client } = clientWith({ ...env, RUNNING_PROCESS_DISABLE: "1" });
+  const unhandled: unknown[] = [];
+  const hear = (reason: unknown): void => void unhandled.push(reason);
+  process.on("unhandledRejection", hear);
+  t.after(() => process.off("unhandledRejection", hear));
+  for (const yielded of [undefined, null, 7, {}, { destroy() {} }]) {
+    const fallback = (async () => yielded) as unknown as () => Promise<Socket>;
+    const expected = { code: "OPTION_INVALID", details: { check: "fallback" } };
+    await assert.rejects(client.connect({ ...options, fallback }), expected);
+    await assert.rejects(client.openSession({ ...options, fallback }), expected);
+  }
+  // Node tells of them when the queues of promises and ticks are empty.
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(unhandled, []);
+});
+
+test("what the fallback throws is passed on as it is, and wrong options of a session are refused first", async (t) => {
+  const { options, env } = await stage(t);
+  const { client, loads } = clientWith({ ...env, RUNNING_PROCESS_DISABLE: "1" });
+  const own = new TypeError("mine");
+  const fallback = (): Promise<Socket> => {
+    throw own;
+  };
+  for (const call of [client.connect, client.openSession])
+    await assert.rejects(call({ ...options, fallback }), (error) => error === own);
+  for (const [check, wrong] of [
+    ["onEvent", { onEvent: 7 }],
+    ["firstRequest", { firstRequest: null }],
+    ["firstRequest.payload", { firstRequest: { protocol: 0xf001, payload: "text" } }],
+    ["firstRequest.signal", { firstRequest: { protocol: 0xf001, payload: new Uint8Array(), signal: {} } }],
+  ] as const)
+    await assert.rejects(client.openSession({ ...options, fallback, ...wrong } as unknown as ConnectOptions), {
+      code: "OPTION_INVALID",
+      details: { check },
+    });
+  assert.equal(loads(), 0);
+});
+
 for (const value of ["", "0", "true", " 1", "1 ", "11"]) {
   test(`RUNNING_PROCESS_DISABLE=${JSON.stringify(value)} is DISABLE_ENV_INVALID, and the fallback is not asked`, async (t) => {
     const { options, env } = await stage(t);

@@ -12,7 +12,14 @@ import type { Env, Platform } from "../platform/ports.ts";
 import type { HandoffWish } from "./connect-with.ts";
 import { checkNotDisabled } from "./disable-env.ts";
 import { loadRuntime, type Runtime } from "./load-runtime.ts";
-import { type Connected, type ConnectOptions, checkConnectOptions, DEFAULT_TIMEOUT_MS } from "./options.ts";
+import {
+  type Connected,
+  type ConnectOptions,
+  checkConnectOptions,
+  checkFallbackSocket,
+  checkSessionOptions,
+  DEFAULT_TIMEOUT_MS,
+} from "./options.ts";
 import type { Session, SessionOptions } from "./session.ts";
 import { createTimeBox } from "./time-box.ts";
 
@@ -49,13 +56,15 @@ export function createClient(given: ClientSystem): Client {
         wish: { adopt: options.adopt ? "ready" : "no" },
         finish: (connected) => connected,
       })),
-    openSession: (options) =>
-      open(system, options, async () => {
+    openSession: async (options) => {
+      checkSessionOptions(options);
+      return open(system, options, async () => {
         const { createSession, pipelinedBytes } = await loadRuntime();
         const adopt = options.adopt === false ? "no" : "direct";
         const pipelined = adopt === "no" ? undefined : pipelinedBytes(options.firstRequest);
         return { wish: { adopt, pipelined }, finish: (connected) => createSession(connected, system.clock, options) };
-      }),
+      });
+    },
   };
 }
 
@@ -122,7 +131,11 @@ function takeFallback(
 ): Promise<Socket> {
   return createTimeBox(at.clock, Number.POSITIVE_INFINITY, at.signal).run(
     "waiting for the caller's own path",
-    async () => fallback(reason),
+    async () => {
+      const socket = await fallback(reason);
+      checkFallbackSocket(socket);
+      return socket;
+    },
     (late) => late.destroy(),
   );
 }

@@ -9,7 +9,9 @@
  * States: open, then broken for good, with the error that did it (or none, when `close` did). A handed-over connection
  * of which nothing was heard yet (unconfirmed.ts) can be replaced, while open.
  */
+
 import type { Socket } from "node:net";
+import { optionalSignal, optionInvalid, requireObject } from "../base/check-option.ts";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
 import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
@@ -171,7 +173,7 @@ class SocketFrameClient implements FrameClient {
   /** Not async: that would be a second promise, and three more turns of their queue before the answer is there. */
   request(protocol: number, payload: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     return new Promise<Uint8Array>((resolve, reject) => {
-      this.checkRequest(protocol, options);
+      this.checkRequest(protocol, payload, options);
       const period = options.timeoutMs === undefined ? this.limit.begin() : undefined;
       const id = this.pending.add({ protocol, resolve, reject, period, disarm: () => disarm() });
       const disarm = this.armLimits(id, protocol, options);
@@ -179,8 +181,11 @@ class SocketFrameClient implements FrameClient {
     });
   }
 
-  private checkRequest(protocol: number, options: RequestOptions): void {
+  private checkRequest(protocol: number, payload: Uint8Array, options: RequestOptions): void {
     checkConsumerProtocol(protocol);
+    if (!(payload instanceof Uint8Array)) throw optionInvalid("payload", payload, "a Uint8Array");
+    requireObject("options", options);
+    optionalSignal("signal", options.signal);
     checkTimeout(options.timeoutMs);
     if (options.signal?.aborted) {
       if (this.firstRequestSent) this.disownFirst(protocol);
@@ -385,7 +390,7 @@ class SocketFrameClient implements FrameClient {
 
 /** @throws BrokerError OPTION_INVALID */
 export function checkTimeout(timeoutMs: number | undefined): void {
-  if (timeoutMs === undefined || timeoutMs >= 0) return;
+  if (timeoutMs === undefined || (typeof timeoutMs === "number" && timeoutMs >= 0)) return;
   throw new BrokerError(
     "OPTION_INVALID",
     `timeoutMs is ${timeoutMs}, expected a number of milliseconds, 0 for no limit`,

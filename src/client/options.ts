@@ -1,7 +1,18 @@
 /** What a caller says and what it gets. Checked here before anything is loaded, dialled or started. */
 import type { Socket } from "node:net";
 import { isAbsolute } from "node:path";
-import { BrokerError } from "../base/errors.ts";
+import {
+  hasMethods,
+  optionalBoolean,
+  optionalFunction,
+  optionalObject,
+  optionalSignal,
+  optionalText,
+  optionInvalid,
+  requireObject,
+  requireText,
+} from "../base/check-option.ts";
+import type { BrokerError } from "../base/errors.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { checkName, checkVersion } from "../model/names.ts";
 import type { Env } from "../platform/ports.ts";
@@ -52,7 +63,8 @@ export interface ConnectOptions {
   readonly definitionDirectory?: string;
   /**
    * The caller's own way to a backend, used when the broker is turned off or cannot help, whatever the reason (`error`
-   * says it). Not used when the caller aborted or RUNNING_PROCESS_DISABLE is malformed. What it throws is passed on.
+   * says it). Not used when the caller aborted or RUNNING_PROCESS_DISABLE is malformed. What it throws is passed on;
+   * OPTION_INVALID when it yields no socket.
    */
   readonly fallback?: (error: BrokerError) => Promise<Socket>;
 }
@@ -142,7 +154,7 @@ export type Connected = Route & { readonly socket: Socket };
 
 /** @throws BrokerError OPTION_INVALID (`details.check` names the option), NAME_INVALID, VERSION_INVALID */
 export function checkConnectOptions(options: ConnectOptions): void {
-  if (typeof options !== "object" || options === null) throw invalid("options", options, "an object");
+  requireObject("options", options);
   requireText("service", options.service);
   checkName("service name", options.service);
   requireText("version", options.version, MAX_WANTED_VERSION_BYTES);
@@ -152,46 +164,67 @@ export function checkConnectOptions(options: ConnectOptions): void {
   optionalText("clientVersion", options.clientVersion, MAX_CLIENT_VERSION_BYTES);
   optionalText("libName", options.libName, MAX_CLIENT_LIB_BYTES);
   optionalText("libVersion", options.libVersion, MAX_CLIENT_LIB_BYTES);
-  optionalText("broker.endpoint", options.broker?.endpoint);
+  checkBroker(options.broker);
+  optionalObject("env", options.env);
+  optionalBoolean("adopt", options.adopt);
+  optionalSignal("signal", options.signal);
+  optionalFunction("fallback", options.fallback);
   checkDirectory(options);
   checkNumbers(options);
   checkCached(options);
 }
 
+function checkBroker(broker: BrokerOptions | undefined): void {
+  optionalObject("broker", broker);
+  optionalText("broker.endpoint", broker?.endpoint);
+  optionalBoolean("broker.autoStart", broker?.autoStart);
+  optionalObject("broker.startCommand", broker?.startCommand);
+  if (broker?.startCommand === undefined) return;
+  const { file, args } = broker.startCommand;
+  requireText("broker.startCommand.file", file);
+  if (!Array.isArray(args)) throw optionInvalid("broker.startCommand.args", args, "an array of strings");
+  for (const [index, arg] of args.entries()) requireText(`broker.startCommand.args[${index}]`, arg);
+}
+
+/** What a session has on top. @throws BrokerError OPTION_INVALID (`details.check` names the option) */
+export function checkSessionOptions(options: { readonly onEvent?: unknown; readonly firstRequest?: unknown }): void {
+  requireObject("options", options);
+  optionalFunction("onEvent", options.onEvent);
+  optionalObject("firstRequest", options.firstRequest);
+  const { payload, signal } = Object(options.firstRequest) as { payload?: unknown; signal?: unknown };
+  if (options.firstRequest !== undefined && !(payload instanceof Uint8Array))
+    throw optionInvalid("firstRequest.payload", payload, "a Uint8Array");
+  optionalSignal("firstRequest.signal", signal);
+}
+
+/** What the caller's own path came to. @throws BrokerError OPTION_INVALID */
+export function checkFallbackSocket(socket: unknown): void {
+  if (!hasMethods(socket, "on", "once", "write", "destroy", "ref", "unref"))
+    throw optionInvalid("fallback", socket, "a function that resolves to a connected net.Socket");
+}
+
 /** A broker that is started with it has another working directory. */
 function checkDirectory({ definitionDirectory }: ConnectOptions): void {
   if (definitionDirectory === undefined || isAbsolute(definitionDirectory)) return;
-  throw invalid("definitionDirectory", definitionDirectory, "an absolute path");
+  throw optionInvalid("definitionDirectory", definitionDirectory, "an absolute path");
 }
 
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 function checkNumbers({ keepaliveSecs = 0, timeoutMs = DEFAULT_TIMEOUT_MS }: ConnectOptions): void {
   if (!Number.isSafeInteger(keepaliveSecs) || keepaliveSecs < 0)
-    throw invalid("keepaliveSecs", keepaliveSecs, "a whole number of seconds, 0 or more");
+    throw optionInvalid("keepaliveSecs", keepaliveSecs, "a whole number of seconds, 0 or more");
   if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS))
-    throw invalid("timeoutMs", timeoutMs, `milliseconds above 0, at most ${MAX_TIMEOUT_MS}`);
+    throw optionInvalid("timeoutMs", timeoutMs, `milliseconds above 0, at most ${MAX_TIMEOUT_MS}`);
 }
 
 function checkCached({ cachedEndpoint, verifyCached }: ConnectOptions): void {
+  optionalObject("verifyCached", verifyCached);
+  if (verifyCached !== undefined) {
+    requireObject("verifyCached.endpoint", verifyCached.endpoint);
+    requireText("verifyCached.endpoint.path", verifyCached.endpoint.path);
+  }
   if (cachedEndpoint === undefined || verifyCached === undefined || verifyCached.endpoint.path === cachedEndpoint)
     return;
-  throw invalid("cachedEndpoint", cachedEndpoint, `the endpoint of verifyCached, ${verifyCached.endpoint.path}`);
-}
-
-function optionalText(name: string, value: unknown, maxBytes?: number): void {
-  if (value !== undefined) requireText(name, value, maxBytes);
-}
-
-function requireText(name: string, value: unknown, maxBytes = Number.POSITIVE_INFINITY): void {
-  if (typeof value !== "string") throw invalid(name, value, "a string");
-  const bytes = Buffer.byteLength(value);
-  if (bytes > maxBytes) throw invalid(name, value, `at most ${maxBytes} bytes, and it has ${bytes}`);
-}
-
-function invalid(name: string, got: unknown, expected: string): BrokerError {
-  const shown = typeof got === "string" ? JSON.stringify(got.slice(0, 100)) : String(got);
-  return new BrokerError("OPTION_INVALID", `option ${name} is ${shown}, expected ${expected}`, {
-    details: { check: name },
-  });
+  throw optionInvalid("cachedEndpoint", cachedEndpoint, `the endpoint of verifyCached, ${verifyCached.endpoint.path}`);
 }

@@ -3,6 +3,7 @@
  * that our tools use. `rpb service add` and the TOML form both end here.
  */
 import { posix } from "node:path";
+import { optionalObject, optionalText, optionInvalid, requireObject, requireText } from "../base/check-option.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { BindMode, Readiness } from "./exec-settings.ts";
 import {
@@ -48,9 +49,10 @@ export interface ExecDraft {
 /**
  * A valid definition from a draft.
  *
- * @throws BrokerError NAME_INVALID, VERSION_INVALID, DEFINITION_INVALID
+ * @throws BrokerError OPTION_INVALID, NAME_INVALID, VERSION_INVALID, DEFINITION_INVALID
  */
 export function defineService(draft: ServiceDraft): ServiceDefinition {
+  checkDraft(draft);
   const labels = { ...draft.labels };
   for (const [key, value] of Object.entries(draftedLabels(draft))) {
     if (Object.hasOwn(labels, key)) {
@@ -73,6 +75,33 @@ export function defineService(draft: ServiceDraft): ServiceDefinition {
     ...(draft.versions !== undefined && { versionAllowList: draft.versions }),
     labels,
   });
+}
+
+/** The shape alone, of which a caller without types knows nothing; what the fields may hold is the definition's to say. */
+function checkDraft(draft: ServiceDraft): void {
+  requireObject("draft", draft);
+  requireText("name", draft.name);
+  requireText("binary", draft.binary);
+  for (const name of ["root", "isolation", "instance", "minVersion"] as const) optionalText(name, draft[name]);
+  optionalTexts("versions", draft.versions);
+  optionalObject("log", draft.log);
+  optionalObject("exec", draft.exec);
+  optionalTexts("exec.args", draft.exec?.args);
+  for (const name of ["cwd", "bind", "ready", "readyTimeout", "stopTimeout"] as const)
+    optionalText(`exec.${name}`, draft.exec?.[name]);
+  for (const [name, values] of [
+    ["exec.env", draft.exec?.env],
+    ["labels", draft.labels],
+  ] as const) {
+    optionalObject(name, values);
+    for (const [key, value] of Object.entries(values ?? {})) requireText(`${name}.${key}`, value);
+  }
+}
+
+function optionalTexts(name: string, values: unknown): void {
+  if (values === undefined) return;
+  if (!Array.isArray(values)) throw optionInvalid(name, values, "an array of strings");
+  for (const [index, value] of values.entries()) requireText(`${name}[${index}]`, value);
 }
 
 /** The part of the path in front of the component that holds `{version}`; without one, the binary's directory. */

@@ -1,4 +1,5 @@
 /** Grammar of names and versions, and the names of brokers and backends (spec: wire §5, names §2). */
+import { requireText } from "../base/check-option.ts";
 import { BrokerError } from "../base/errors.ts";
 import { MAX_NAME_BYTES } from "../wire/limits.ts";
 
@@ -67,6 +68,7 @@ export function instanceId(instance: Instance): string {
 
 /** The inverse of `instanceId`. @throws BrokerError OPTION_INVALID, NAME_INVALID */
 export function parseInstanceId(id: string): Instance {
+  requireText("instance", id);
   if (id === "shared") return { kind: "shared" };
   const [kind, name] = splitOnce(id, ":");
   if (name !== undefined && kind === "private") {

@@ -3,6 +3,7 @@
  * returns when it passes and throws a ConformanceError when it does not, so that any test runner can use it.
  */
 
+import { requireObject, requireText } from "../base/check-option.ts";
 import { brokerErrorFrom } from "../base/system-error.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { loadPlatform } from "../platform/platform.ts";
@@ -16,6 +17,9 @@ import { checkProbeResponds as checkProbeRespondsOn, type ExpectedBackend } from
  */
 export async function checkProbeResponds(expected: ExpectedBackend): Promise<BackendIdentity> {
   try {
+    requireObject("expected", expected);
+    requireObject("expected.endpoint", expected.endpoint);
+    requireText("expected.endpoint.path", expected.endpoint.path);
     return await checkProbeRespondsOn(await loadPlatform(), expected);
   } catch (error) {
     throw error instanceof ConformanceError ? error : brokerErrorFrom(error);

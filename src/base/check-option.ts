@@ -1,0 +1,66 @@
+/** What callers without types get wrong: one error for all public entries. `details.check` names the option. */
+import { BrokerError } from "./errors.ts";
+
+/** OPTION_INVALID: `option NAME is GOT, expected EXPECTED`. */
+export function optionInvalid(name: string, got: unknown, expected: string): BrokerError {
+  return new BrokerError("OPTION_INVALID", `option ${name} is ${shown(got)}, expected ${expected}`, {
+    details: { check: name },
+  });
+}
+
+/** @throws BrokerError OPTION_INVALID */
+export function requireObject(name: string, value: unknown): void {
+  if (typeof value !== "object" || value === null) throw optionInvalid(name, value, "an object");
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalObject(name: string, value: unknown): void {
+  if (value !== undefined) requireObject(name, value);
+}
+
+/** @param maxBytes of its UTF-8. Default: no limit. @throws BrokerError OPTION_INVALID */
+export function requireText(name: string, value: unknown, maxBytes = Number.POSITIVE_INFINITY): void {
+  if (typeof value !== "string") throw optionInvalid(name, value, "a string");
+  const bytes = Buffer.byteLength(value);
+  if (bytes > maxBytes) throw optionInvalid(name, value, `at most ${maxBytes} bytes, and it has ${bytes}`);
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalText(name: string, value: unknown, maxBytes?: number): void {
+  if (value !== undefined) requireText(name, value, maxBytes);
+}
+
+/** @throws BrokerError OPTION_INVALID */
+export function requireFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw optionInvalid(name, value, "a function");
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalFunction(name: string, value: unknown): void {
+  if (value !== undefined) requireFunction(name, value);
+}
+
+/** Undefined is fine. Any object with the methods of an AbortSignal is one. @throws BrokerError OPTION_INVALID */
+export function optionalSignal(name: string, value: unknown): void {
+  if (value !== undefined && !hasMethods(value, "addEventListener", "removeEventListener"))
+    throw optionInvalid(name, value, "an AbortSignal");
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalBoolean(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "boolean") throw optionInvalid(name, value, "true or false");
+}
+
+/** Is it an object of which these are functions? */
+export function hasMethods(value: unknown, ...names: readonly string[]): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === "function");
+}
+
+/** Never runs code of the value's. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 100));
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  return Array.isArray(value) ? "an array" : "an object";
+}
