@@ -6,6 +6,7 @@ import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import type { Connection, Listener, Transport } from "../ports.ts";
+import { createBoundProbe } from "./bound-probe.ts";
 import { createConnection } from "./connection.ts";
 import {
   AF_UNIX,
@@ -17,7 +18,6 @@ import {
   lastErrno,
   SO_TYPE,
   SOCK_CLOEXEC,
-  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   socket,
@@ -34,7 +34,7 @@ export const unixTransport: Transport = {
   listen: listenOn,
   adoptListener,
   connect: connectTo,
-  isBound,
+  isBound: createBoundProbe(),
   pair,
   adoptConnection,
   serveSockets,
@@ -62,22 +62,6 @@ async function connectTo(path: string, deadline: Deadline): Promise<Connection> 
     await sleep(deadline.clock, Math.min(FULL_BACKLOG_RETRY_MS, deadline.remainingMs()));
   }
   return createConnection(fd);
-}
-
-/** What connect(2) says when no socket is bound to the file, or there is no file. */
-const UNBOUND = ["ECONNREFUSED", "ENOENT", "ENOTDIR"];
-
-/**
- * connect(2) of a socket of another type: the kernel looks the bound socket up by the file's inode, finds that the types
- * differ, and gives EPROTOTYPE (net/unix/af_unix.c, unix_find_bsd). No connection is made, and no process notices.
- */
-function isBound(path: string): boolean {
-  const address = socketAddress(path);
-  const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return true;
-  const unbound = connect(fd, address, address.length) !== 0 && UNBOUND.includes(lastErrno());
-  close(fd);
-  return !unbound;
 }
 
 function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; theirs: number } {
