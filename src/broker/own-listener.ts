@@ -12,7 +12,8 @@ import type { Platform } from "../platform/ports.ts";
 
 /**
  * How long a bound socket may be missing from the table of sockets before the file alone counts: it is not there for the
- * moment between its file and its row, and never when it was bound by a relative path or in another network namespace.
+ * moment between its file and its row, and never when it was bound in another network namespace, or by a relative path in a
+ * process that is not the one that was started. Whether such a socket listens cannot be asked: its first client may be refused.
  */
 const UNLISTED_MS = 250;
 

@@ -55,7 +55,8 @@ export interface Transport {
   /**
    * Is a live socket bound to the file at `path`, of any type, listening or not? Asks the kernel without connecting: no
    * process notices. False only when the kernel says that there is none (connect(2): ECONNREFUSED, ENOENT, ENOTDIR); want of
-   * descriptors or rights says nothing.
+   * descriptors or rights says nothing. The first ECONNREFUSED is checked against a listening socket of our own; on a kernel
+   * that refuses that one, too, every file counts as bound.
    *
    * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID
    */
@@ -306,7 +307,8 @@ export interface Processes extends OwnProcess {
   countConnections(options: { path: string; pid: number; handedOverFrom: string }): number | undefined;
   /**
    * Inodes of the sockets that were bound to `path` and listen: empty when there are only others. Undefined when the process
-   * `pid` cannot see any that was bound to it: another network namespace, another spelling of the path. Reads a table of all
+   * `pid` cannot see any that was bound to it: another network namespace, or another spelling of the path, unless that is a
+   * relative one whose socket `pid` has open itself. Reads a table of all
    * sockets of the machine; not for every request.
    */
   listenersAt(path: string, pid: number): readonly string[] | undefined;

@@ -44,8 +44,13 @@ sys.stdin.readline()
 `;
 
 /** A process that binds, and listens when it is told to. */
-async function python(t: TestContext, kind: string, path: string): Promise<ChildProcess & { next(): Promise<void> }> {
-  const child = spawn("/usr/bin/python3", ["-c", PYTHON, kind, path], { stdio: ["pipe", "pipe", "inherit"] });
+async function python(
+  t: TestContext,
+  kind: string,
+  path: string,
+  cwd?: string,
+): Promise<ChildProcess & { next(): Promise<void> }> {
+  const child = spawn("/usr/bin/python3", ["-c", PYTHON, kind, path], { cwd, stdio: ["pipe", "pipe", "inherit"] });
   t.after(async () => {
     child.kill("SIGKILL");
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
@@ -140,4 +145,23 @@ test("of a process that is gone, or one that bound by another spelling, nothing 
   unlinkSync(path);
   assert.equal(processes.listenersAt(path, process.pid)?.length, 1, "the path stays, though the file is gone");
   assert.equal(server.seen, 0);
+});
+
+/** Guards against a daemon that counted as ready between its bind by a relative path and its listen. */
+test("a socket that its process has bound by a relative path is seen, and whether it listens", async (t) => {
+  const { processes, directory } = await setUp(t);
+  for (const spelled of ["r", "./r", `../${directory.split("/").at(-1)}/r`, "é ü"]) {
+    const path = join(directory, spelled);
+    const child = await python(t, "SOCK_STREAM", spelled, directory);
+    assert.deepEqual(processes.listenersAt(path, child.pid as number), [], spelled);
+    await child.next();
+    const listeners = processes.listenersAt(path, child.pid as number) ?? [];
+    assert.equal(listeners.length, 1, spelled);
+    assert.deepEqual(processes.holdersOf(listeners), [child.pid]);
+    assert.equal(processes.listenersAt(path, process.pid), undefined, "of another process it is not known");
+    assert.equal(processes.listenersAt(join(directory, "x"), child.pid as number), undefined);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    unlinkSync(path);
+  }
 });

@@ -21,6 +21,7 @@ export interface UnixSocket {
 }
 
 const COLUMNS = /(?:^|\n)\S+: \S+ \S+ (\S+) \S+ (\S+) +(\d+)$/;
+const ROW = /^\S+: \S+ \S+ \S+ \S+ \S+ +\d+ (.+)$/;
 /** More than all columns before the path. */
 const COLUMNS_BYTES = 128;
 
@@ -28,6 +29,18 @@ const COLUMNS_BYTES = 128;
 export function readUnixTable(paths: readonly string[], pid?: number): UnixSocket[] {
   const text = readProcFile(pid === undefined ? "/proc/net/unix" : `/proc/${pid}/net/unix`).toString("latin1");
   return [...new Set(paths)].flatMap((path) => rowsOf(text, path));
+}
+
+/** Rows whose path is relative and has `leaf` as its last part, as `pid` sees the table. @throws as node:fs does */
+export function readRelative(leaf: string, pid: number): UnixSocket[] {
+  const name = Buffer.from(leaf).toString("latin1");
+  const lines = readProcFile(`/proc/${pid}/net/unix`).toString("latin1").split("\n");
+  return lines.flatMap((line) => {
+    const path = ROW.exec(line)?.[1] ?? "/";
+    return !path.startsWith("/") && (path === name || path.endsWith(`/${name}`))
+      ? rowsOf(`${line}\n`, Buffer.from(path, "latin1").toString())
+      : [];
+  });
 }
 
 /** A path may hold blanks and line ends, which the kernel writes as they are: it is searched for as a whole. */
