@@ -82,6 +82,7 @@ class Registered implements RegisteredServing {
   private readonly way: HandoffWay | undefined;
   private socket: EndpointSocket;
   private verifying: Promise<boolean> | undefined;
+  private closed = false;
 
   constructor(private readonly parts: RegisteredParts) {
     const { platform, key, identity, socket, handoffEndpoint } = parts;
@@ -112,6 +113,7 @@ class Registered implements RegisteredServing {
   retire(): void {}
 
   close(): void {
+    this.closed = true;
     this.socket.close();
     this.parts.process.close();
   }
@@ -125,6 +127,10 @@ class Registered implements RegisteredServing {
     } catch (error) {
       socket.close();
       if (!isBrokerError(error)) throw error;
+      return false;
+    }
+    if (this.closed) {
+      socket.close();
       return false;
     }
     this.socket.close();

@@ -6,6 +6,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { type TestContext, test } from "node:test";
+import { verifyRegistered } from "../../src/broker/registered-backend.ts";
+import { loadPlatform } from "../../src/platform/platform.ts";
+import type { Files } from "../../src/platform/ports.ts";
+import { createDefinitionStore } from "../../src/store/definition-store.ts";
 import { negotiatedIn, refusedIn, sayHello } from "../support/raw-peer.ts";
 import { createWorld, type RunningBroker, type World } from "../support/world.ts";
 
@@ -104,4 +108,33 @@ test("one that has ended is not handed out, though its socket file is there", as
   await once(at.backend, "exit");
   assert.ok(existsSync(at.endpoint));
   refusedIn(await at.hello());
+});
+
+/** Guards against a watch that stayed open when a broker ended while its backend was being verified anew. */
+test("one that is closed while it is verified anew leaves no watch behind", async (t) => {
+  const at = await createRegistered(t);
+  const platform = await loadPlatform();
+  let watches = 0;
+  const files: Files = Object.assign(Object.create(platform.files), {
+    changeCounter(directory: string) {
+      const counter = platform.files.changeCounter(directory);
+      watches++;
+      return {
+        value: () => counter.value(),
+        close() {
+          watches--;
+          counter.close();
+        },
+      };
+    },
+  });
+  const definitions = createDefinitionStore(platform.files, at.world.definitions);
+  const registered = { service: "svc", version: "1.0.0", endpoint: at.endpoint };
+  const serving = await verifyRegistered({ ...platform, files }, definitions, registered);
+  assert.equal(watches, 1);
+  await at.order("rebind");
+  const verifying = serving.isServing();
+  serving.close();
+  assert.equal(await verifying, false);
+  assert.equal(watches, 0);
 });
