@@ -3,12 +3,15 @@ import { appendFileSync, chmodSync, existsSync, mkdtempSync, readFileSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
+import { BrokerError } from "../base/errors.ts";
 import { createFiles } from "../platform/node/files.ts";
 import type { Files, LogFile, LogRotation } from "../platform/ports.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { type BackendLog, type DroppedOutput, openBackendLog } from "./backend-log.ts";
 
 const LIMIT = 4096;
+/** Of a file that is append-only, chattr(1). */
+const STUCK: LogRotation = { droppedBytes: 0, emptied: false, fault: new BrokerError("IO_FAILED", "ftruncate: EPERM") };
 
 interface Setup {
   readonly path: string;
@@ -22,6 +25,9 @@ interface Setup {
   looks(): number;
   /** Called after each rotation, before the broker knows of it. */
   afterRotation(callback: () => void): void;
+  /** From here on the file cannot be emptied, though it can be copied. */
+  stick(): void;
+  rotations(): number;
   open(maxBytes?: number): BackendLog;
 }
 
@@ -35,6 +41,7 @@ function setUp(t: TestContext, watched = true): Setup {
   const logs: BackendLog[] = [];
   let looks = 0;
   let afterRotation = (): void => {};
+  let stuck = false;
   const files = createFiles();
   const openLog = (path: string): LogFile => {
     const file = files.openLog(path);
@@ -49,7 +56,8 @@ function setUp(t: TestContext, watched = true): Setup {
       words: (maxBytes) => file.words(maxBytes),
       close: () => file.close(),
       rotate: (keepBytes) => {
-        const rotation = file.rotate(keepBytes).finally(() => afterRotation());
+        const emptied = stuck ? Promise.resolve(STUCK) : file.rotate(keepBytes);
+        const rotation = emptied.finally(() => afterRotation());
         rotations.push(rotation);
         return rotation;
       },
@@ -78,6 +86,10 @@ function setUp(t: TestContext, watched = true): Setup {
     afterRotation: (callback) => {
       afterRotation = callback;
     },
+    stick: () => {
+      stuck = true;
+    },
+    rotations: () => rotations.length,
     rotated: async () => {
       await new Promise(setImmediate);
       for (let i = 0; i < rotations.length; i++) await rotations[i];
@@ -288,4 +300,25 @@ test("a log that cannot be opened says why and is empty", (t) => {
   assert.equal(log.tail(), "");
   log.close();
   assert.equal(existsSync(path), false);
+});
+
+/** Guards against a copy of the whole limit at every look, four times a second and more. */
+test("a log that cannot be emptied is copied again only when a whole limit of new output has come", async (t) => {
+  const { clock, open, changed, rotated, rotations, stick } = setUp(t);
+  const log = open();
+  stick();
+  const write = async (bytes: number): Promise<void> => {
+    writeSync(log.fd as number, "x".repeat(bytes));
+    changed();
+    clock.advance(1_000);
+    await rotated();
+    clock.advance(1_000);
+    await rotated();
+  };
+  await write(LIMIT);
+  assert.equal(rotations(), 1);
+  for (let i = 0; i < 7; i++) await write(LIMIT / 8);
+  assert.equal(rotations(), 1);
+  await write(LIMIT / 8);
+  assert.equal(rotations(), 2);
 });

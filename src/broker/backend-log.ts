@@ -92,6 +92,8 @@ class BoundedLog implements BackendLog {
   private seenMs: number;
   /** The last look that found something new. */
   private changedMs = Number.NEGATIVE_INFINITY;
+  /** The size at which it is emptied. */
+  private emptyAtBytes: number;
   private dropped: DroppedOutput = { bytes: 0, fault: undefined };
   private report: Timer | undefined;
 
@@ -100,6 +102,7 @@ class BoundedLog implements BackendLog {
     readonly path: string,
     private readonly file: LogFile,
   ) {
+    this.emptyAtBytes = options.maxBytes * FULL;
     file.mark();
     this.seenMs = options.clock.monotonicMs();
     this.seenBytes = this.size();
@@ -156,6 +159,7 @@ class BoundedLog implements BackendLog {
     if (bytes === this.seenBytes) return this.watch();
     // A log that is shorter was emptied, by another broker's backend of this version.
     const grownBytes = bytes > this.seenBytes ? bytes - this.seenBytes : bytes;
+    if (bytes < this.seenBytes) this.emptyAtBytes = this.options.maxBytes * FULL;
     this.restMs = this.nextRestMs(grownBytes, nowMs);
     this.seenBytes = bytes;
     this.seenMs = nowMs;
@@ -184,12 +188,14 @@ class BoundedLog implements BackendLog {
     if (this.closed) return;
     // What came since then is new, also when it fills the log already.
     this.seenBytes = emptied ? 0 : this.size();
+    // What cannot be emptied has been copied all the same: it is tried again when so much is new that the copy is old.
+    this.emptyAtBytes = emptied ? this.options.maxBytes * FULL : this.seenBytes + this.options.maxBytes;
     this.seenMs = this.options.clock.monotonicMs();
     this.rest(this.restMs);
   }
 
   private isFull(bytes: number): boolean {
-    return bytes >= this.options.maxBytes * FULL;
+    return bytes >= this.emptyAtBytes;
   }
 
   private rest(ms: number): void {

@@ -10,8 +10,16 @@ import { createOwnLog, type OwnLog } from "./own-log.ts";
 
 const LIMIT = 64 * 1024;
 
-/** A real file; `full` true: nothing can be written to it. */
-function setUp(t: TestContext, state = { full: false }): { path: string; log: OwnLog; rotated(): Promise<void> } {
+/** A real file; `full`: nothing can be written to it; `stuck`: it cannot be emptied. */
+function setUp(
+  t: TestContext,
+  state: { full?: boolean; stuck?: boolean } = {},
+): {
+  path: string;
+  log: OwnLog;
+  rotated(): Promise<void>;
+  rotations(): number;
+} {
   const directory = mkdtempSync(join(tmpdir(), "own-"));
   const path = join(directory, "broker.log");
   const file = createFiles().openLog(path);
@@ -28,7 +36,10 @@ function setUp(t: TestContext, state = { full: false }): { path: string; log: Ow
     watch: () => undefined,
     close: () => file.close(),
     rotate: (keepBytes) => {
-      const rotation = file.rotate(keepBytes);
+      const fault = new BrokerError("IO_FAILED", "ftruncate failed: EPERM");
+      const rotation = state.stuck
+        ? Promise.resolve({ droppedBytes: 0, emptied: false, fault })
+        : file.rotate(keepBytes);
       rotations.push(rotation);
       return rotation;
     },
@@ -41,6 +52,7 @@ function setUp(t: TestContext, state = { full: false }): { path: string; log: Ow
   return {
     path,
     log,
+    rotations: () => rotations.length,
     rotated: async () => {
       await Promise.all(rotations);
     },
@@ -98,4 +110,25 @@ test("what cannot be written is no fault of the caller's, and is counted once it
   state.full = false;
   log.write("after\n");
   assert.equal(readFileSync(path, "utf8"), "before\n[rpb: 18 bytes dropped]\nafter\n");
+});
+
+/** Guards against a copy of the whole limit for each eighth of it that is written, and at every write that fails. */
+test("a log that cannot be emptied is copied again only when a whole limit of new lines has come", async (t) => {
+  const state = { full: false, stuck: true };
+  const { log, rotated, rotations } = setUp(t, state);
+  const write = async (bytes: number): Promise<void> => {
+    for (let i = 0; i < bytes / 64; i++) {
+      log.write(`${"x".repeat(63)}\n`);
+      if (i % 100 === 0) await rotated();
+    }
+    await rotated();
+  };
+  await write(LIMIT * 1.5);
+  assert.equal(rotations(), 1);
+  await write(LIMIT);
+  assert.equal(rotations(), 2);
+  state.full = true;
+  await write(LIMIT);
+  // Once more: what has come since the last attempt is all that can be saved.
+  assert.equal(rotations(), 3);
 });

@@ -23,6 +23,8 @@ class WrittenLog {
   private droppedBytes = 0;
   /** The size at which it is emptied. */
   private emptyAt: number;
+  /** The size at which it could not be emptied. */
+  private stuckAt = 0;
 
   constructor(
     private readonly file: LogFile,
@@ -56,8 +58,9 @@ class WrittenLog {
     this.rotating = true;
     const { emptied } = await this.file.rotate(this.maxBytes);
     this.rotating = false;
-    // What cannot be emptied is tried again after a while.
-    this.emptyAt = emptied ? this.maxBytes * FULL : this.emptyAt + this.maxBytes / 8;
+    // What cannot be emptied has been copied all the same: it is tried again when so much is new that the copy is old.
+    this.stuckAt = emptied ? 0 : this.size();
+    this.emptyAt = emptied ? this.maxBytes * FULL : this.stuckAt + this.maxBytes;
   }
 
   private tellDropped(): void {
@@ -67,10 +70,14 @@ class WrittenLog {
   }
 
   private hasContent(): boolean {
+    return this.size() > Math.max(this.maxBytes / 8, this.stuckAt);
+  }
+
+  private size(): number {
     try {
-      return this.file.size() > this.maxBytes / 8;
+      return this.file.size();
     } catch {
-      return false;
+      return 0;
     }
   }
 }

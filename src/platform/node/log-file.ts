@@ -99,10 +99,12 @@ class NodeLogFile implements LogFile {
           emptying: (end, last) => {
             this.emptying = { end, start: 0, aside: this.sinceMark(last, end) };
           },
-          emptied: ({ before, beforeEnd, from, at }) => {
+          emptied: (kept) => {
+            this.emptying = undefined;
+            if (kept === undefined) return;
+            const { before, beforeEnd, from, at } = kept;
             const { start } = this.marked;
             this.marked = { aside: this.sinceMark(before, beforeEnd), start: start > from ? start - from + at : 0 };
-            this.emptying = undefined;
           },
         },
         keepBytes,

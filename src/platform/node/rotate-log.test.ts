@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -151,6 +153,19 @@ test("what another process emptied is not emptied again", async (t) => {
   other.close();
   writeSync(log.fd, "b");
   assert.deepEqual([text(path), text(`${path}.1`)], ["b", "a".repeat(KEEP)]);
+});
+
+/** Guards against a hole of NULs in an older file: a hot restart hands the log over while the old process copies it. */
+test("what a predecessor still writes into its older file is not in ours", async (t) => {
+  const { path, open } = setUpLog(t);
+  const log = open();
+  writeFileSync(`${path}.1`, "of the predecessor\n", { mode: 0o600 });
+  const predecessor = openSync(`${path}.1`, "r+");
+  writeSync(log.fd, "a line\n".repeat(100));
+  await log.rotate(KEEP);
+  writeSync(predecessor, "a late slice\n", 50_000);
+  closeSync(predecessor);
+  assert.equal(text(`${path}.1`), "a line\n".repeat(100));
 });
 
 /** In a mount namespace of its own, so that nothing has to be unmounted. */

@@ -2,28 +2,21 @@
  * Emptying a log that another process appends to, after copying its end to the older file. The copy is made in slices on
  * Node's thread pool, because each of these calls waits while a fast writer or a slow disk holds the file's lock.
  *
- * What stays, in this order: everything when the writer pauses for a moment; else the last `keepBytes`, a note of what was
- * dropped, and the newest lines in the emptied file. Where the older file cannot be written (no space, something else at
- * its path), it is removed, and the newest lines stay in the file itself.
+ * What comes during the copy and until the cut (cut-log.ts) stays in the file: all of it when the writer pauses for a
+ * moment, else the newest lines, behind a note of what was dropped. Where the older file cannot be written (no space,
+ * something else at its path), it is removed, and the newest lines stay in the file itself.
  */
-import {
-  constants,
-  fstatSync,
-  ftruncate as ftruncateCallback,
-  ftruncateSync,
-  read as readCallback,
-  write as writeCallback,
-  writeSync,
-} from "node:fs";
+import { constants, read as readCallback, rmSync, write as writeCallback } from "node:fs";
 import { promisify } from "node:util";
 import { droppedNote, MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
 import { fromNodeError } from "../errno.ts";
 import type { LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
-import { checkOwnFile, isAt, removeFileAt } from "./own-file.ts";
-import { openPrivateFile } from "./private-file.ts";
+import { cutLog } from "./cut-log.ts";
+import { lineStart, readPart, sizeOf } from "./log-part.ts";
+import { checkOwnPath, isAt, removeFileAt } from "./own-file.ts";
+import { createPrivateFile } from "./private-file.ts";
 
-const ftruncate = promisify(ftruncateCallback);
 const read = promisify(readCallback);
 const write = promisify(writeCallback);
 
@@ -33,10 +26,8 @@ const SLICE_BYTES = 256 * 1024;
 const MAX_ROUNDS = 4;
 /** Newest bytes that stay in a file whose writer is faster. */
 const NEWEST_BYTES = 64 * 1024;
-/** In these a line begins, or the cut goes through one. */
-const LINE_BYTES = 4096;
-/** To free the pages of a larger file takes longer than a turn of the event loop may: some 0.1 ms a MiB. */
-const SYNC_TRUNCATE_BYTES = 16 * 1024 * 1024;
+/** Of what is copied, so much is remembered for who asks for the last words. */
+const LAST_BYTES = 4096;
 
 /** The open log, and what its owner must know of the moment in which it is emptied. */
 export interface LogSource {
@@ -47,8 +38,8 @@ export interface LogSource {
   stopped(): boolean;
   /** The first `end` bytes are about to go, of which `last` are the last ones. */
   emptying(end: number, last: Buffer): void;
-  /** They are gone, and what is to stay of them is in the file again. */
-  emptied(kept: Kept): void;
+  /** They are gone, and what is to stay of them is in the file again. Undefined: they could not be taken away. */
+  emptied(kept: Kept | undefined): void;
 }
 
 export interface Kept {
@@ -72,7 +63,8 @@ export async function rotateOpenLog(source: LogSource, keepBytes: number): Promi
     if (isAt(source.path, source.fd)) copied = await copyToOlder(source, keepBytes);
   } catch (error) {
     fault = fromNodeError(error, `${source.path}.1`);
-    removeFileAt(`${source.path}.1`);
+    // Another process looks after the log now, and the older file is its own.
+    if (!source.stopped()) removeFileAt(`${source.path}.1`);
   }
   try {
     const dropped = copied.done || source.stopped() ? 0 : await empty(source, copied, keepBytes);
@@ -100,7 +92,7 @@ async function copyToOlder(source: LogSource, keepBytes: number): Promise<Copied
   const { fd, path } = source;
   let end = sizeOf(fd);
   const start = end <= keepBytes ? 0 : await lineStart(fd, Math.min(end, end - keepBytes + MAX_NOTE_BYTES), end);
-  const older = openOlder(`${path}.1`);
+  const older = createOlder(`${path}.1`);
   try {
     const note = start === 0 ? "" : droppedNote(start);
     await writeAll(older, Buffer.from(note));
@@ -112,86 +104,58 @@ async function copyToOlder(source: LogSource, keepBytes: number): Promise<Copied
       if (copy.position < end || source.stopped()) return copied(true);
       end = sizeOf(fd);
       if (end < copy.position) return copied(true);
-      // Right after the look that found nothing more, so that a writer can hardly get in between.
-      if (end === copy.position && end <= SYNC_TRUNCATE_BYTES) {
-        source.emptying(end, copy.last);
-        ftruncateSync(fd, 0);
-        source.emptied({ before: copy.last, beforeEnd: end, from: end, at: 0 });
-        return copied(true);
-      }
-      if (end > limit || round === MAX_ROUNDS) return copied(false);
+      if (end === copy.position || end > limit || round === MAX_ROUNDS) return copied(false);
     }
   } finally {
     closeFd(older);
   }
 }
 
-/** Empties a file whose writer is faster than we are, or that has more pages than can be freed at once. Returns what was dropped. */
+/** Empties the file but for what came after the copy. Returns how many bytes of that were dropped. */
 async function empty(source: LogSource, copied: Copied, keepBytes: number): Promise<number> {
   const { fd } = source;
-  const most = Math.min(NEWEST_BYTES, Math.floor(keepBytes / 4));
-  let end = sizeOf(fd);
-  let from = end;
-  let newest = NONE;
-  for (let round = 1; round <= MAX_ROUNDS; round++) {
-    from = await lineStart(fd, Math.max(copied.end, end - most), end);
-    newest = await readAt(fd, from, end);
-    const now = sizeOf(fd);
-    // Another process has emptied it.
-    if (now < end) return 0;
-    if (now === end) break;
-    end = now;
-  }
-  let dropped = from - copied.end;
-  const rest = (): Buffer => Buffer.concat([Buffer.from(dropped > 0 ? droppedNote(dropped) : ""), newest]);
-  source.emptying(end, newest.length > 0 ? newest : copied.last);
+  const mostBytes = Math.min(NEWEST_BYTES, Math.floor(keepBytes / 4));
+  const end = sizeOf(fd);
+  // Another process has emptied it.
+  if (end < copied.end) return 0;
+  const from = await newestFrom(fd, copied.end, end, mostBytes);
+  const newest = { from, bytes: await readPart(fd, from, end) };
+  if (source.stopped()) return 0;
+  source.emptying(end, newest.bytes.length > 0 ? newest.bytes : copied.last);
+  const emptied = (start: number, at: number): void =>
+    source.emptied({ before: copied.last, beforeEnd: copied.end, from: start, at });
+  let cut: Awaited<ReturnType<typeof cutLog>>;
   try {
-    if (end <= SYNC_TRUNCATE_BYTES && sizeOf(fd) === end) {
-      ftruncateSync(fd, 0);
-      // At once, so that hardly anything gets in front of it.
-      writeNow(fd, rest());
-    } else {
-      // What such a writer adds meanwhile goes, and what it adds after the cut may stand in front of the newest bytes.
-      dropped += Math.max(0, sizeOf(fd) - end);
-      await ftruncate(fd, 0);
-      await writeAll(fd, rest());
-    }
-  } finally {
-    source.emptied({ before: copied.last, beforeEnd: copied.end, from, at: rest().length - newest.length });
-  }
-  return dropped;
-}
-
-function writeNow(fd: number, bytes: Buffer): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-}
-
-/** Opened without waiting, whatever it is. The caller closes it. */
-function openOlder(path: string): number {
-  const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_NONBLOCK);
-  try {
-    checkOwnFile(fd, path);
-    ftruncateSync(fd, 0);
-    return fd;
+    cut = await cutLog(fd, newest, mostBytes, (kept, unread) => {
+      const dropped = kept.from - copied.end + unread;
+      return Buffer.concat([Buffer.from(dropped > 0 ? droppedNote(dropped) : ""), kept.bytes]);
+    });
   } catch (error) {
-    closeFd(fd);
+    if (sizeOf(fd) < end) emptied(end, 0);
+    else source.emptied(undefined);
     throw error;
   }
+  if (cut === undefined) {
+    emptied(end, 0);
+    return 0;
+  }
+  emptied(cut.kept.from, cut.writtenBytes - cut.kept.bytes.length);
+  return cut.kept.from - copied.end + cut.unreadBytes;
 }
 
-/** Where the first line at or behind `from` begins; `from` itself when none does nearby. */
-async function lineStart(fd: number, from: number, end: number): Promise<number> {
-  if (from === 0) return 0;
-  const near = await readAt(fd, from - 1, Math.min(end, from + LINE_BYTES));
-  const lineEnd = near.indexOf("\n");
-  return lineEnd < 0 ? from : from + lineEnd;
+/** All of it when it is little enough, else from a line's start on. */
+async function newestFrom(fd: number, start: number, end: number, mostBytes: number): Promise<number> {
+  return end - start <= mostBytes ? start : await lineStart(fd, end - mostBytes, end);
 }
 
-async function readAt(fd: number, from: number, end: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(Math.max(0, end - from));
-  if (bytes.length === 0) return bytes;
-  const { bytesRead } = await read(fd, bytes, 0, bytes.length, from);
-  return bytes.subarray(0, bytesRead);
+/**
+ * A new file in place of the older one: what a predecessor of ours still writes into that one is not among our own.
+ * The caller closes it.
+ */
+function createOlder(path: string): number {
+  checkOwnPath(path);
+  rmSync(path, { force: true });
+  return createPrivateFile(path, constants.O_WRONLY);
 }
 
 interface Copy {
@@ -212,7 +176,7 @@ async function copyUpTo(copy: Copy, end: number, source: LogSource): Promise<voi
     const bytes = slice.subarray(0, bytesRead);
     await writeAll(copy.to, bytes);
     copy.position += bytesRead;
-    copy.last = Buffer.concat([copy.last, bytes.subarray(-LINE_BYTES)]).subarray(-LINE_BYTES);
+    copy.last = Buffer.concat([copy.last, bytes.subarray(-LAST_BYTES)]).subarray(-LAST_BYTES);
   }
 }
 
@@ -221,8 +185,4 @@ async function writeAll(fd: number, bytes: Buffer): Promise<void> {
     const { bytesWritten } = await write(fd, bytes, done, bytes.length - done, null);
     done += bytesWritten;
   }
-}
-
-function sizeOf(fd: number): number {
-  return fstatSync(fd).size;
 }
