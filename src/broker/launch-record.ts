@@ -4,10 +4,10 @@
  * last, so that a broker that dies leaves nothing the next one cannot find. What an interrupted launch started is known
  * by its endpoint's random path in the environment, so no pid has to be trusted.
  */
-import { posix } from "node:path";
 import { BrokerError } from "../base/errors.ts";
 import { type BackendManifest, decodeBackendManifest, encodeBackendManifest } from "../model/backend-manifest.ts";
 import type { BackendIdentity } from "../model/identity.ts";
+import { below } from "../model/places.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Files, Platform, Processes, ProcessHandle } from "../platform/ports.ts";
 import type { BackendKey } from "./launcher.ts";
@@ -78,7 +78,7 @@ export function findRecords(files: Files, directory: string): readonly FoundReco
   for (const name of files.list(directory)) {
     const suffix = [LAUNCH_SUFFIX, MANIFEST_SUFFIX].find((each) => name.endsWith(each) && name !== each);
     if (suffix === undefined || name.startsWith(".")) continue;
-    const endpoint = posix.join(directory, name.slice(0, -suffix.length));
+    const endpoint = below(directory, name.slice(0, -suffix.length));
     const record = suffix === LAUNCH_SUFFIX ? readLaunch(files, endpoint) : readManifest(files, endpoint);
     if (found.get(endpoint)?.kind !== "ready") found.set(endpoint, record);
   }

@@ -3,13 +3,13 @@
  * carries it out. A process is signalled only through a pidfd that was opened while pid and start time were those of the
  * record, or when its environment holds the random endpoint of the launch.
  */
-import { posix } from "node:path";
 import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { hasCode } from "../base/errors.ts";
 import { verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { BackendManifest } from "../model/backend-manifest.ts";
 import { classifyLeftover, type LeftoverEvidence, type LeftoverVerdict } from "../model/classify-leftover.ts";
 import { launchMarker } from "../model/launch-environment.ts";
+import { below } from "../model/places.ts";
 import type { Platform, ProcessHandle } from "../platform/ports.ts";
 import {
   type FoundRecord,
@@ -83,7 +83,7 @@ function releaseSpawnLocks({ files, locks }: Pick<Platform, "files" | "locks">, 
   for (const name of files.list(directory)) {
     if (!name.endsWith(SPAWN_LOCK_SUFFIX)) continue;
     try {
-      locks.tryAcquire(posix.join(directory, name))?.release();
+      locks.tryAcquire(below(directory, name))?.release();
     } catch {
       // Not a lock file of ours; it says so to whoever needs it.
     }

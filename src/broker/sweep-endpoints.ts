@@ -2,8 +2,7 @@
  * Files whose owner is not left to remove them: sockets of backends that died after their broker had, and what somebody
  * had written of a record when it was killed. Looked for once, when a broker starts, beside serving and not before it.
  */
-import { posix } from "node:path";
-import { hash16 } from "../model/places.ts";
+import { below, hash16 } from "../model/places.ts";
 import type { Platform } from "../platform/ports.ts";
 import { removeEndpointFiles } from "./launch-record.ts";
 
@@ -32,7 +31,7 @@ export function sweepEndpoints(
   for (const name of names) {
     const hashed = HASHED_SOCKET.test(name);
     if (!BACKEND_SOCKET.test(name) && (!hashed || brokers.has(name))) continue;
-    const path = posix.join(directory, name);
+    const path = below(directory, name);
     const facts = files.facts(path);
     if (facts?.kind !== "socket" || facts.uid !== processes.selfUid) continue;
     if (clock.wallMs() - Number(facts.mtimeNs / NS_PER_MS) < LEAST_AGE_MS) continue;

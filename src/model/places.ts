@@ -215,10 +215,10 @@ function under(at: PlaceInputs, kind: "config" | "data" | "state", leaf: string)
 }
 
 /**
- * `base` stays as it was given: client and broker must spell an address alike, and taking ".." out of a path changes
- * its meaning where links are involved.
+ * The path of `names` in `base`, which stays as it was given: client, broker and record must spell an address alike, and
+ * taking ".." out of a path changes its meaning where links are involved. For whatever is compared with an address.
  */
-function below(base: string, ...names: readonly string[]): string {
+export function below(base: string, ...names: readonly string[]): string {
   return (base.endsWith("/") ? base : `${base}/`) + names.join("/");
 }
 

@@ -14,6 +14,8 @@ export const LIFECYCLE_FILE = "lifecycle.jsonl";
 export const LIFECYCLE_FILE_BYTES = 1024 * 1024;
 /** When the file cannot be rotated, it stops growing here. */
 const HARD_LIMIT = 4;
+/** No writer of ours makes a file larger than this, but for its last record. */
+export const LIFECYCLE_MOST_BYTES = HARD_LIMIT * LIFECYCLE_FILE_BYTES;
 const MAX_ATTEMPTS = 3;
 
 export interface LifecycleLog {

@@ -2,7 +2,7 @@
 import { posix } from "node:path";
 import { decodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import type { Files } from "../platform/ports.ts";
-import { LIFECYCLE_FILE } from "./lifecycle-log.ts";
+import { LIFECYCLE_FILE, LIFECYCLE_MOST_BYTES } from "./lifecycle-log.ts";
 import { followRenamed } from "./log-follower.ts";
 
 export interface LifecycleReader {
@@ -15,7 +15,7 @@ export interface LifecycleReader {
 /** Needs no broker; a directory or file that is not there holds no events. */
 export function openLifecycleReader(files: Files, directory: string): LifecycleReader {
   const path = posix.join(directory, LIFECYCLE_FILE);
-  const follower = followRenamed(files, path);
+  const follower = followRenamed(files, path, LIFECYCLE_MOST_BYTES);
   const decoder = new TextDecoder();
   let torn = "";
   return {

@@ -32,8 +32,11 @@ function setUp(t: TestContext, follow: typeof followCopied): { path: string; fol
   return { path, follower, read: () => follower.read().toString() };
 }
 
+const MOST_BYTES = 4096;
+const renamed: typeof followCopied = (files, path) => followRenamed(files, path, MOST_BYTES);
+
 for (const [name, follow] of [
-  ["renamed", followRenamed],
+  ["renamed", renamed],
   ["copied", followCopied],
 ] as const) {
   test(`${name}: the older file first, then the current one, then what comes`, (t) => {
@@ -57,8 +60,24 @@ for (const [name, follow] of [
   });
 }
 
+test("renamed: of files larger than any writer of ours makes, the end is read", (t) => {
+  const { path, read } = setUp(t, renamed);
+  for (const file of [`${path}.1`, path]) {
+    writeFileSync(file, "");
+    truncateSync(file, 3 * 2 ** 30);
+    appendFileSync(file, `end of ${file === path ? "the current" : "the older"} one\n`);
+  }
+  const first = read();
+  assert.equal(first.length, 2 * MOST_BYTES);
+  assert.match(first, /end of the older one\n\0+end of the current one\n$/);
+  appendFileSync(path, `${"x".repeat(MOST_BYTES)}what came\n`);
+  const second = read();
+  assert.equal(second.length, MOST_BYTES);
+  assert.ok(second.endsWith("what came\n"));
+});
+
 test("renamed: nothing is missed or told twice through two rotations between looks and late writers", (t) => {
-  const { path, read } = setUp(t, followRenamed);
+  const { path, read } = setUp(t, renamed);
   appendFileSync(path, "1\n");
   assert.equal(read(), "1\n");
   appendFileSync(path, "2\n");

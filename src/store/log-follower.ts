@@ -19,18 +19,25 @@ interface Held {
   position: number;
 }
 
-/** Of a file that is rotated by renaming it to `PATH.1` (store/lifecycle-log.ts). */
-export function followRenamed(files: Files, path: string): LogFollower {
+/**
+ * Of a file that is rotated by renaming it to `PATH.1` (store/lifecycle-log.ts). Of each file at most the last `mostBytes`
+ * are read at a time: one that has become larger was written by another program.
+ */
+export function followRenamed(files: Files, path: string, mostBytes: number): LogFollower {
+  const restOf = (file: Held): Buffer => {
+    file.position = Math.max(file.position, Number(file.file.facts().size) - mostBytes);
+    return rest(file);
+  };
   /** Oldest first; writers may add to the older one for a moment after it was renamed. */
   let held: Held[] = [];
   return {
     read() {
-      const read = held.map(rest);
+      const read = held.map(restOf);
       for (const found of openBoth(files, path)) {
         if (held.some(({ facts }) => isSame(facts, found.facts))) found.file.close();
         else {
           held.push(found);
-          read.push(rest(found));
+          read.push(restOf(found));
         }
       }
       for (const { file } of held.slice(0, -2)) file.close();
