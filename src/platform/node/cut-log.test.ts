@@ -94,6 +94,7 @@ test("of a writer that does not pause what is missing is told, but for a part th
   t.diagnostic(`${missingBytes} bytes missing, ${missingBytes - droppedBytes} not told, ${rotations} rotations`);
   // A note may have been dropped itself, and is counted as what is dropped with it.
   assert.ok(droppedBytes - missingBytes <= rotations * 64, `${droppedBytes} told, ${missingBytes} missing`);
-  assert.ok(missingBytes - droppedBytes <= missingBytes / 50, `${droppedBytes} told, ${missingBytes} missing`);
+  // Some 60 microseconds at each cut, in which we had no processor.
+  assert.ok(missingBytes - droppedBytes <= rotations * 32 * 1024, `${droppedBytes} told, ${missingBytes} missing`);
   assert.ok(notedBytes <= droppedBytes);
 });

@@ -32,11 +32,14 @@ const PATIENT_LOOKS = 500;
 const MAX_READS = 64;
 /** What a writer at ordinary rates adds between two looks; to read more would keep the next look away. */
 const LITTLE_BYTES = 4096;
+/** Between two looks so close to each other no writer makes a file again what it was before it was cut. */
+const CLOSE_MS = 0.05;
 /** One turn of the event loop, of those in which a cut looks on. */
 const TURN_MS = 1;
 /** To free the pages of a larger file takes longer than a turn of the event loop may: some 0.1 ms a MiB. */
 const SYNC_TRUNCATE_BYTES = 16 * 1024 * 1024;
 
+const HEAD_BYTES = 128;
 const ONE_BYTE = Buffer.alloc(1);
 
 /** The end of the file, from the offset `from` on. */
@@ -104,28 +107,38 @@ function truncateAtPause(end: FollowedEnd): Outcome {
 /** Looks on while a thread of the pool waits for the file's lock and frees its pages: the size is 0 before they are free. */
 async function truncateAside(end: FollowedEnd): Promise<Outcome> {
   if (end.look() < 0) return "emptied by another";
+  const head = end.head();
   let over = false;
   const truncated = ftruncate(end.fd, 0).finally(() => {
     over = true;
   });
   // Its failure is the caller's, when the looking is done.
   truncated.catch(() => {});
-  for (let turnMs = performance.now(); !over; ) {
+  let lookMs = performance.now();
+  for (let turnMs = lookMs; !over; ) {
+    const seen = end.size;
     const grown = end.look();
     if (grown < 0) break;
-    if (grown > 0 && grown <= LITTLE_BYTES) end.read();
-    if (performance.now() - turnMs < TURN_MS) continue;
+    if (grown > 0 && grown <= LITTLE_BYTES && seen > SYNC_TRUNCATE_BYTES) end.read();
+    const nowMs = performance.now();
+    // Since the look before, the file may have been cut and have grown beyond its size again.
+    if (nowMs - lookMs >= CLOSE_MS && !end.hasHead(head)) {
+      end.size = seen;
+      break;
+    }
+    lookMs = nowMs;
+    if (nowMs - turnMs < TURN_MS) continue;
     await new Promise(setImmediate);
     turnMs = performance.now();
   }
-  end.lookBack();
   await truncated;
   return "truncated";
 }
 
 /** The last bytes of a file that grows. */
 class FollowedEnd {
-  private size: number;
+  /** At the last look. */
+  size: number;
   /** Since the first look. */
   grownBytes = 0;
   private readonly offset: number | undefined;
@@ -153,6 +166,15 @@ class FollowedEnd {
       this.grownBytes += grown;
     }
     return grown;
+  }
+
+  /** What it begins with, by which a file is known that has been cut since. */
+  head(): Buffer {
+    return readPartNow(this.fd, 0, Math.min(this.size, HEAD_BYTES));
+  }
+
+  hasHead(head: Buffer): boolean {
+    return this.head().equals(head);
   }
 
   /** Has it not grown since the last look? */
