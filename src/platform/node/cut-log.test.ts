@@ -79,7 +79,8 @@ test("of a writer of 12000 lines a second every line is there once or told as dr
   t.diagnostic(`${missingBytes} bytes missing, ${droppedBytes} told, ${rotations} rotations`);
   const missing = seen.filter((times) => times === 0).length;
   assert.ok(!seen.some((times) => times > 1), "a line is there twice");
-  assert.equal(missing * LINE_BYTES, missingBytes);
+  // Of a line that is written while it is cut, a part can be there.
+  assert.ok(missing * LINE_BYTES >= missingBytes);
   assert.equal(notedBytes, droppedBytes);
   // A writer that gets in between two adjacent system calls, and goes on before the next one, is not seen.
   const untoldLines = (missingBytes - droppedBytes) / LINE_BYTES;
