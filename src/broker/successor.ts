@@ -2,6 +2,7 @@
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { SUCCESSION_FD_VARIABLE } from "../model/launch-environment.ts";
 import type { Connection, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { encodeMessage } from "../wire/codec.ts";
 import { type Frame, FrameSchema, type SuccessionMessage } from "../wire/messages.ts";
@@ -19,9 +20,6 @@ export interface SuccessorCommand {
   /** Its standard output and error; borrowed. */
   readonly outputFd: number;
 }
-
-/** The variable that tells a process which descriptor leads to the broker whose place it takes. */
-export const SUCCESSION_FD_VARIABLE = "RUNNING_PROCESS_BROKER_SUCCESSION_FD";
 
 export interface Estate {
   readonly claim: EndpointClaim;

@@ -1,12 +1,12 @@
 /** A broker of its own process keeps nothing of whoever started it: neither a script's lock nor another program's pipe. */
-import { SUCCESSION_FD_VARIABLE } from "../broker/successor.ts";
-import { closeInheritedDescriptors } from "../platform/platform.ts";
+import { SUCCESSION_FD_VARIABLE } from "../model/launch-environment.ts";
+import { closeInherited } from "../platform/platform.ts";
 import type { Env } from "../platform/ports.ts";
 
-/** First thing at the start of a process that is to be a broker. Never rejects. */
-export function closeAllButOurs(env: Env): Promise<void> {
+/** The very first work of a process that is to be a broker (@see closeInherited). Never throws. */
+export function closeAllButOurs(env: Env): void {
   const succession = successionFd(env);
-  return closeInheritedDescriptors(succession === undefined ? [] : [succession]);
+  closeInherited(succession === undefined ? [] : [succession]);
 }
 
 /** The socket to the broker whose place this process takes; undefined also when the variable holds no descriptor number. */

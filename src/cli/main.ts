@@ -5,6 +5,7 @@ import type { BrokerError } from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
 import { nodeErrno, systemCallFailed } from "../base/system-error.ts";
 import { describeFailure, exitCodeOf } from "./exit.ts";
+import { closeAllButOurs } from "./inherited-descriptors.ts";
 import { createProcessIo, type ProcessIo } from "./process-io.ts";
 
 export interface ProgramMain {
@@ -20,8 +21,8 @@ export async function runMain({ isBroker, run, fail }: ProgramMain): Promise<voi
   process.on("uncaughtException", endWith);
   try {
     const broker = isBroker(process.argv.slice(2));
-    // Before anything of our own is open, a terminal's stream included.
-    if (broker) await (await import("./inherited-descriptors.ts")).closeAllButOurs(process.env);
+    // In the tick in which Node has loaded the program: in the next one a warning of its own opens a terminal's stream.
+    if (broker) closeAllButOurs(process.env);
     const io = createProcessIo();
     const lost = broker ? undefined : watchOutput();
     const code = await run(io);

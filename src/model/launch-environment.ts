@@ -21,6 +21,9 @@ export interface LaunchFacts {
   readonly extra: Readonly<Record<string, string>>;
 }
 
+/** The variable that tells a process which descriptor leads to the broker whose place it takes. */
+export const SUCCESSION_FD_VARIABLE = "RUNNING_PROCESS_BROKER_SUCCESSION_FD";
+
 /** A value in the broker's own environment that would be a lie in a backend's. */
 const NOT_INHERITED =
   /^(RUNNING_PROCESS_BROKER_V1_(?!SOCKET$).*|RUNNING_PROCESS_BROKER_BINARY|RUNNING_PROCESS_BROKER_NODE_EXTRA_CA_CERTS|RUNNING_PROCESS_BROKER_LISTENER_FD|RUNNING_PROCESS_BROKER_CONTROL_FD|RUNNING_PROCESS_BROKER_ENDPOINT|RUNNING_PROCESS_BROKER_SUCCESSION_FD|LISTEN_FDS|LISTEN_PID|LISTEN_FDNAMES|NOTIFY_SOCKET|NODE_CHANNEL_FD|NODE_CHANNEL_SERIALIZATION_MODE|NODE_UNIQUE_ID)$/;

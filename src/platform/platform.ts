@@ -4,6 +4,8 @@ import { brokerErrorFrom, codedNow, nodeErrno, systemCallFailed } from "../base/
 import type { OwnHeap } from "./node/own-heap.ts";
 import type { Platform } from "./ports.ts";
 
+/** Without native code. */
+export { closeInherited } from "./linux/inherited-descriptors.ts";
 /** The system clock needs no system to be loaded. */
 export { systemClock } from "./node/clock.ts";
 export { closeUnaskedDebugger, ignoreDebugSignal } from "./node/debug-signal.ts";
@@ -34,24 +36,6 @@ export async function loadPlatform(): Promise<Platform> {
     throw notLoaded(error);
   });
   return codedNow(createLinuxPlatform);
-}
-
-/**
- * For a process that is a daemon of its own, first thing at its start: closes what it inherited from whoever started it, but
- * the standard streams, `told` and the channel of a parent that is Node (@see closeInherited). Never for a process that this
- * code is a guest in. Never rejects; where the system is not supported, it is said by `loadPlatform`.
- */
-export async function closeInheritedDescriptors(told: readonly number[]): Promise<void> {
-  if (process.platform !== "linux") return;
-  const loaded = await import("./linux/inherited-descriptors.ts").catch(() => undefined);
-  const channel = parentChannelFd();
-  loaded?.closeInherited(channel === undefined ? told : [...told, channel]);
-}
-
-/** Its variable, NODE_CHANNEL_FD, is gone by the time that a program runs. */
-function parentChannelFd(): number | undefined {
-  const { fd } = (process.channel ?? {}) as { fd?: unknown };
-  return typeof fd === "number" && fd >= 0 ? fd : undefined;
 }
 
 /** koffi, which is part of this package, looks for its native code in a package of its own for each processor. */

@@ -108,25 +108,53 @@ test("a backend's own listener runs, once, and may open the debugger", async (t)
   await stop();
 });
 
-test("a debugger that the signal opened before the program's first statement is closed; one that was asked for stays", async (t) => {
-  const world = await createWorld(t);
-  const preload = join(world.root, "early.cjs");
-  writeFileSync(preload, `require("node:inspector").open(0);\n`);
-  const broker = await world.startBroker(["--socket", join(world.root, "b.sock")], {
-    env: { NODE_OPTIONS: `--require=${preload}` },
-  });
-  assert.match(broker.log(), /Debugger listening/, "the test has opened one");
-  await statusOf(world, broker.endpoint);
-  assert.deepEqual(tcpListeners(broker.pid), []);
-  await broker.stop();
+/** Becomes a program to which the signal has been sent: Node takes it as soon as it listens for it, before the program's first statement. */
+const SIGNALLED = `import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+os.kill(os.getpid(), signal.SIGUSR1)
+os.execv(sys.argv[1], sys.argv[1:])`;
 
-  const asked = await world.startBroker(["--socket", join(world.root, "b.sock")], {
-    env: { NODE_OPTIONS: "--inspect=127.0.0.1:0" },
+test("a debugger that the signal opened before the program's first statement is closed", async (t) => {
+  const world = await createWorld(t);
+  const endpoint = join(world.root, "b.sock");
+  const words = [process.execPath, "--inspect-port=0", RPB, "serve", "--socket", endpoint, "--max-connections", "2"];
+  const child = world.track(
+    spawn("python3", ["-c", SIGNALLED, ...words], { env: world.env, stdio: ["ignore", "pipe", "pipe"] }),
+  );
+  let log = "";
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+    log += chunk;
   });
-  await statusOf(world, asked.endpoint);
-  assert.equal(tcpListeners(asked.pid).length, 1);
-  await asked.stop();
+  const ended = once(child, "close");
+  const ready = once(child.stdout as NodeJS.ReadableStream, "data");
+  await Promise.race([ready, ended.then(() => assert.fail(`the broker ended:\n${log}`))]);
+  await statusOf(world, endpoint);
+  assert.match(log, /Debugger listening/, "the signal has opened one");
+  assert.deepEqual(tcpListeners(child.pid as number), []);
+  await statusOf(world, endpoint);
+  await ended;
 });
+
+/** By the path of a module that opens the debugger, as those of editors do. */
+const WANTED: Readonly<Record<string, (module: string) => string>> = {
+  "--inspect": () => "--inspect=127.0.0.1:0",
+  "--require": (module) => `--require="${module}"`,
+  "a quoted --require": (module) => `"--require=${module}"`,
+};
+
+for (const [way, options] of Object.entries(WANTED)) {
+  test(`a debugger that was asked for by ${way} stays`, async (t) => {
+    const world = await createWorld(t);
+    const preload = join(world.root, "an editor's.cjs");
+    writeFileSync(preload, `require("node:inspector").open(0);\n`);
+    const broker = await world.startBroker(["--socket", join(world.root, "b.sock")], {
+      env: { NODE_OPTIONS: options(preload) },
+    });
+    await statusOf(world, broker.endpoint);
+    assert.equal(tcpListeners(broker.pid).length, 1);
+    await broker.stop();
+  });
+}
 
 test("a broker that a client starts is told on its command line, where Node can be", async (t) => {
   const world = await createWorld(t);

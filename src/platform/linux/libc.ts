@@ -17,13 +17,11 @@ export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_PEERCRED = 17;
 export const SO_ACCEPTCONN = 30;
-export const SO_DOMAIN = 39;
 /** Linux 6.5: a pidfd of the peer (net/core/sock.c). */
 export const SO_PEERPIDFD = 77;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_DONTWAIT = 0x40;
 export const SHUT_RDWR = 2;
-export const F_GETFD = 1;
 export const F_DUPFD_CLOEXEC = 1030;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
@@ -34,8 +32,6 @@ export const LOCK_NB = 4;
 const POLLIN = 1;
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
-const SYS_CLOSE_RANGE = 436;
-const LAST_FD = 0xffffffff;
 
 export const socket = libc.func("int socket(int domain, int type, int protocol)");
 export const bind = libc.func("int bind(int fd, const void *address, unsigned int length)");
@@ -68,7 +64,6 @@ const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeout)
 const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");
 const rawPidfdOpen = libc.func("syscall", "long", ["long", "int", "unsigned int"]);
 const rawPidfdSendSignal = libc.func("syscall", "long", ["long", "int", "int", "void *", "unsigned int"]);
-const rawCloseRange = libc.func("syscall", "long", ["long", "unsigned int", "unsigned int", "unsigned int"]);
 
 const ERRNO_NAMES = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
 
@@ -106,9 +101,4 @@ export function pidfdOpen(pid: number): number {
 /** 0, or -1. */
 export function pidfdSendSignal(pidfd: number, signal: number): number {
   return Number(rawPidfdSendSignal(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, null, 0));
-}
-
-/** Closes the descriptors `first` to `last` (Linux 5.9). 0, or -1. */
-export function closeRange(first: number, last: number = LAST_FD): number {
-  return Number(rawCloseRange(SYS_CLOSE_RANGE, first, last, 0));
 }

@@ -6,6 +6,7 @@
  * Before the first statement of a program runs, Node's handler is there (some 20 ms). Where Node has the flag for it, our own
  * brokers are started without (platform/linux/self.ts).
  */
+import { isDebuggerAskedFor, isModulePreloaded } from "./runtime-options.ts";
 
 /** From now on SIGUSR1 is ignored. May be called again. Without effect in a worker thread, which gets no signals. */
 export function ignoreDebugSignal(): void {
@@ -15,12 +16,20 @@ export function ignoreDebugSignal(): void {
 function ignore(): void {}
 
 /**
- * Closes a debugger that the signal opened before it was ignored. One that the command line or NODE_OPTIONS asks for stays. Not
- * for a process in which the program itself may have opened one (`inspector.open`).
+ * Closes a debugger that the signal opened before it was ignored. One that the command line or NODE_OPTIONS asks for stays, and so does
+ * one that a module loaded first may have opened (`inspector.open`), as editors do to attach. Not for a process in which the
+ * program itself may have opened one.
+ *
+ * Node opens it by an interrupt and once more from the event loop, whichever finds none. So it is looked for in the next two turns.
  */
 export function closeUnaskedDebugger(): void {
-  const asked = [...process.execArgv, process.env.NODE_OPTIONS ?? ""].some((text) => /(^|\s)--inspect/.test(text));
-  if (asked) return;
+  if (isDebuggerAskedFor() || isModulePreloaded()) return;
   const inspector = process.getBuiltinModule("node:inspector");
-  if (inspector.url() !== undefined) inspector.close();
+  const close = (): void => {
+    if (inspector.url() !== undefined) inspector.close();
+  };
+  setImmediate(() => {
+    close();
+    setImmediate(close);
+  });
 }
