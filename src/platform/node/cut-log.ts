@@ -55,13 +55,15 @@ export interface Cut {
   readonly unreadBytes: number;
   /** What `rest` gave. */
   readonly writtenBytes: number;
+  /** Why `rest` was not written whole: the file system is full again, say. What is not in the file is gone. */
+  readonly fault: unknown;
 }
 
 /**
  * Empties the file, of which `newest` is the end that has been read, and appends what `rest` makes of the end at the cut: at
  * most `mostBytes`, which begin with a line when some had to be left out. Undefined: another process has emptied it.
  *
- * @throws as node:fs does; the file may be empty then
+ * @throws as node:fs does; the file has not been emptied then
  */
 export async function cutLog(
   fd: number,
@@ -76,9 +78,15 @@ export async function cutLog(
   if (outcome === "emptied by another") return undefined;
   const bytes = rest(end.newest, end.unreadBytes);
   // At once, so that hardly anything gets in front of it; of much, the remainder beside the event loop.
-  let done = bytes.length > 0 ? writeSync(fd, bytes) : 0;
-  while (done < bytes.length) done += (await write(fd, bytes, done, bytes.length - done, null)).bytesWritten;
-  return { kept: end.newest, unreadBytes: end.unreadBytes, writtenBytes: bytes.length };
+  let done = 0;
+  let fault: unknown;
+  try {
+    if (bytes.length > 0) done = writeSync(fd, bytes);
+    while (done < bytes.length) done += (await write(fd, bytes, done, bytes.length - done, null)).bytesWritten;
+  } catch (error) {
+    fault = error;
+  }
+  return { kept: end.newest, unreadBytes: end.unreadBytes, writtenBytes: done, fault };
 }
 
 type Outcome = "truncated" | "emptied by another" | "never paused";

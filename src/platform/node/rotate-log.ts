@@ -67,8 +67,9 @@ export async function rotateOpenLog(source: LogSource, keepBytes: number): Promi
     if (!source.stopped()) removeFileAt(`${source.path}.1`);
   }
   try {
-    const dropped = copied.done || source.stopped() ? 0 : await empty(source, copied, keepBytes);
-    return { droppedBytes: copied.dropped + dropped, emptied: true, ...(fault !== undefined && { fault }) };
+    const rest = copied.done || source.stopped() ? NOTHING_DROPPED : await empty(source, copied, keepBytes);
+    fault ??= rest.fault && fromNodeError(rest.fault, source.path);
+    return { droppedBytes: copied.dropped + rest.dropped, emptied: true, ...(fault !== undefined && { fault }) };
   } catch (error) {
     return { droppedBytes: 0, emptied: false, fault: fromNodeError(error, source.path) };
   }
@@ -111,36 +112,49 @@ async function copyToOlder(source: LogSource, keepBytes: number): Promise<Copied
   }
 }
 
-/** Empties the file but for what came after the copy. Returns how many bytes of that were dropped. */
-async function empty(source: LogSource, copied: Copied, keepBytes: number): Promise<number> {
+interface Emptied {
+  /** Bytes behind the copy that are gone. */
+  readonly dropped: number;
+  /** Why the newest of them could not be put back: a writer has filled the file system again, say. */
+  readonly fault: unknown;
+}
+
+const NOTHING_DROPPED: Emptied = { dropped: 0, fault: undefined };
+
+/** Empties the file but for what came after the copy. @throws as node:fs does; the file has not been emptied then */
+async function empty(source: LogSource, copied: Copied, keepBytes: number): Promise<Emptied> {
   const { fd } = source;
   const mostBytes = Math.min(NEWEST_BYTES, Math.floor(keepBytes / 4));
   const end = sizeOf(fd);
   // Another process has emptied it.
-  if (end < copied.end) return 0;
+  if (end < copied.end) return NOTHING_DROPPED;
   const from = await newestFrom(fd, copied.end, end, mostBytes);
   const newest = { from, bytes: await readPart(fd, from, end) };
-  if (source.stopped()) return 0;
+  if (source.stopped()) return NOTHING_DROPPED;
   source.emptying(end, newest.bytes.length > 0 ? newest.bytes : copied.last);
   const emptied = (start: number, at: number): void =>
     source.emptied({ before: copied.last, beforeEnd: copied.end, from: start, at });
+  let noteBytes = 0;
   let cut: Awaited<ReturnType<typeof cutLog>>;
   try {
     cut = await cutLog(fd, newest, mostBytes, (kept, unread) => {
       const dropped = kept.from - copied.end + unread;
-      return Buffer.concat([Buffer.from(dropped > 0 ? droppedNote(dropped) : ""), kept.bytes]);
+      const note = Buffer.from(dropped > 0 ? droppedNote(dropped) : "");
+      noteBytes = note.length;
+      return Buffer.concat([note, kept.bytes]);
     });
   } catch (error) {
-    if (sizeOf(fd) < end) emptied(end, 0);
-    else source.emptied(undefined);
+    source.emptied(undefined);
     throw error;
   }
   if (cut === undefined) {
     emptied(end, 0);
-    return 0;
+    return NOTHING_DROPPED;
   }
-  emptied(cut.kept.from, cut.writtenBytes - cut.kept.bytes.length);
-  return cut.kept.from - copied.end + cut.unreadBytes;
+  const { kept, unreadBytes, writtenBytes, fault } = cut;
+  emptied(kept.from, fault === undefined ? noteBytes : writtenBytes);
+  const keptBytes = fault === undefined ? kept.bytes.length : Math.max(0, writtenBytes - noteBytes);
+  return { dropped: kept.from - copied.end + unreadBytes + kept.bytes.length - keptBytes, fault };
 }
 
 /** All of it when it is little enough, else from a line's start on. */
