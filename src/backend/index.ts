@@ -7,6 +7,7 @@
 import { requireObject } from "../base/check-option.ts";
 import { coded } from "../base/system-error.ts";
 import {
+  closeEarlyDebugger,
   ignoreDebugSignal,
   loadPlatform,
   onTerminationSignal,
@@ -22,7 +23,10 @@ import { serveBackend } from "./serve-backend.ts";
 import type { RunningBackend, ServeOptions } from "./serve-options.ts";
 
 // A process that a broker launched is a daemon before it says so: what it loads until then may take its time.
-if (isLaunched(processEnv())) ignoreDebugSignal();
+if (isLaunched(processEnv())) {
+  ignoreDebugSignal();
+  closeEarlyDebugger();
+}
 
 /**
  * Serves this process as a backend: `serveBackend` with the real platform and this launch's environment. Faults are

@@ -8,7 +8,7 @@ import type { Platform } from "./ports.ts";
 export { closeInherited } from "./linux/inherited-descriptors.ts";
 /** The system clock needs no system to be loaded. */
 export { systemClock } from "./node/clock.ts";
-export { closeUnaskedDebugger, ignoreDebugSignal } from "./node/debug-signal.ts";
+export { closeEarlyDebugger, closeUnaskedDebugger, ignoreDebugSignal } from "./node/debug-signal.ts";
 export {
   onHangupSignal,
   onTerminationSignal,

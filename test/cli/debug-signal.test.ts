@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openSession } from "../../src/client/index.ts";
@@ -132,6 +132,50 @@ test("a debugger that the signal opened before the program's first statement is 
   assert.match(log, /Debugger listening/, "the signal has opened one");
   assert.deepEqual(tcpListeners(child.pid as number), []);
   await statusOf(world, endpoint);
+  await ended;
+});
+
+test("a debugger that the signal opened before a backend imported the SDK is closed", async (t) => {
+  const world = await createWorld(t);
+  const endpoint = join(world.root, "be.sock");
+  const words = [process.execPath, "--inspect-port=0", world.install("debug-signal.mjs")];
+  // As a broker launches it: a broker would run the program itself and not what sends the signal first.
+  const launch = {
+    RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE: endpoint,
+    RUNNING_PROCESS_BROKER_V1_SERVICE_NAME: "plain",
+    RUNNING_PROCESS_BROKER_V1_SERVICE_VERSION: "1.0.0",
+  };
+  const child = world.track(
+    spawn("python3", ["-c", SIGNALLED, ...words], {
+      env: { ...world.env, ...launch },
+      stdio: ["ignore", "ignore", "pipe"],
+    }),
+  );
+  let log = "";
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+    log += chunk;
+  });
+  const ended = once(child, "close");
+  while (!existsSync(endpoint)) {
+    assert.equal(child.exitCode, null, log);
+    await new Promise(setImmediate);
+  }
+  const session = await openSession({
+    service: "plain",
+    version: "1.0.0",
+    env: world.env,
+    cachedEndpoint: endpoint,
+    broker: { autoStart: false },
+  });
+  // A second request comes turns later, in which a debugger could have been opened again.
+  for (let n = 0; n < 2; n++) {
+    const answer = Buffer.from(await session.request(0xf001, Buffer.alloc(0))).toString();
+    assert.equal(JSON.parse(answer).url, null);
+  }
+  assert.deepEqual(tcpListeners(child.pid as number), []);
+  assert.match(log, /Debugger listening/, "the signal has opened one");
+  await session.close();
+  child.kill("SIGTERM");
   await ended;
 });
 

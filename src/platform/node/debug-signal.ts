@@ -28,8 +28,18 @@ export function closeUnaskedDebugger(): void {
   const close = (): void => {
     if (inspector.url() !== undefined) inspector.close();
   };
+  close();
   setImmediate(() => {
     close();
     setImmediate(close);
   });
+}
+
+/**
+ * For a process that others' code runs in, at its first moment: closes a debugger that is open already, as
+ * `closeUnaskedDebugger` does. Without one it does nothing, so that one which the program opens from now on stays.
+ */
+export function closeEarlyDebugger(): void {
+  // Undefined in a Node that was built without it.
+  if (process.getBuiltinModule("node:inspector")?.url() !== undefined) closeUnaskedDebugger();
 }
