@@ -1,6 +1,6 @@
 /**
- * Runs all test files, those of one directory in one process (test-directory.mjs) and two directories at a time, with
- * a temporary directory of its own, and then looks whether something was left: a process that knows that directory, or
+ * Runs all test files, those of one directory in one process (test-directory.mjs) and three directories at a
+ * time, because each of them waits for processes it has started, with a temporary directory of its own, and then looks whether something was left: a process that knows that directory, or
  * a file in it. Arguments narrow the run to files whose path contains one of them; those with dashes go to `node`.
  */
 import { spawnSync } from "node:child_process";
@@ -28,7 +28,7 @@ chmodSync(temporary, 0o711);
 const started = performance.now();
 const { status } = spawnSync(
   process.execPath,
-  ["--import", "tsx", "--test", "--test-concurrency=2", "--test-timeout=900000", ...flags, ...entriesFor(files)],
+  ["--import", "tsx", "--test", "--test-concurrency=3", "--test-timeout=900000", ...flags, ...entriesFor(files)],
   {
     stdio: "inherit",
     env: { ...process.env, TMPDIR: temporary },

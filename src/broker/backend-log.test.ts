@@ -268,7 +268,7 @@ test("what fills a log right after it was emptied is seen", async (t) => {
   assert.equal(statSync(path).size, 0);
 });
 
-// Nobody would look at it any more before the next launch of this version.
+// The broker would not look at it any more before the next launch of this version.
 test("the output of a backend that floods and ends is brought within the limit after its end", async (t) => {
   const { path, rotated, dropped, open } = setUp(t);
   const log = open();

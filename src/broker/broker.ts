@@ -302,7 +302,7 @@ class RunningBroker implements Broker {
       endpoint: this.address(),
       onListener: () => this.acceptor.begin(),
       onRebound: () => this.events.rebound(endpoint),
-      // Nobody can reach this broker or find its backends any more.
+      // No client can reach this broker or find its backends any more.
       onLost: (reason) => this.loseEndpoint(reason, { withBackends: true }),
     });
   }

@@ -26,7 +26,7 @@ export interface EndpointClaim {
   keepName(): void;
   /**
    * Removes the socket file when it is still ours, stops listening, and lets the next broker in. Never throws: a socket file
-   * that cannot be removed is one that nobody listens on, which the next broker removes.
+   * that cannot be removed is one on which no process listens, which the next broker removes.
    */
   release(): void;
   /** False when somebody else has the lock meanwhile. @throws BrokerError FILE_INSECURE, IO_FAILED */
@@ -128,7 +128,7 @@ function createClaim(
       try {
         if (link !== undefined) platform.files.symlink(link.target, link.path);
       } catch {
-        // Only listings miss it; whoever knows the name finds the socket.
+        // Only listings miss it; a client that knows the name finds the socket.
       }
     },
     refreshLock() {

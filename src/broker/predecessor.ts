@@ -236,7 +236,7 @@ class Given {
   }
 
   private adoptListener(fd: number): Listener {
-    // The port leaves what is none to whoever passed it.
+    // The port leaves a descriptor that is none to its owner.
     return acquire((held) => {
       held.defer(() => this.platform.files.closeFd(fd));
       const listener = this.platform.transport.adoptListener(fd);

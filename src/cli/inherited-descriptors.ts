@@ -1,4 +1,4 @@
-/** A broker of its own process keeps nothing of whoever started it: neither a script's lock nor another program's pipe. */
+/** A broker of its own process keeps nothing of the program that started it: neither a script's lock nor another program's pipe. */
 import { SUCCESSION_FD_VARIABLE } from "../model/launch-environment.ts";
 import { closeInherited } from "../platform/platform.ts";
 import type { Env } from "../platform/ports.ts";

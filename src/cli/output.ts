@@ -8,7 +8,7 @@ import { printable, printableLines } from "../base/printable.ts";
 export type Lines = string | readonly string[];
 
 export interface Output {
-  /** Lines on stdout, whoever reads them. Never throws, also when nothing reads any more. */
+  /** Lines on stdout. Never throws, also when no process reads any more. */
   out(lines: Lines): void;
   /** Lines on stderr; the same. */
   err(lines: Lines): void;

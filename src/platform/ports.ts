@@ -40,7 +40,7 @@ export interface Transport {
    */
   listen(path: string, options?: { backlog?: number; blocking?: boolean }): Listener;
   /**
-   * Takes over an inherited listening descriptor: close-on-exec, and O_NONBLOCK, whoever passed it. Consumes `fd`, but only when it is one: a
+   * Takes over an inherited listening descriptor: close-on-exec, and O_NONBLOCK, whichever process passed it. Consumes `fd`, but only when it is one: a
    * wrong number can belong to anybody in this process.
    *
    * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket, IO_FAILED
@@ -69,7 +69,7 @@ export interface Transport {
    */
   pair(options?: { theirsBlocking?: boolean }): { ours: Connection; theirs: number };
   /**
-   * Takes over an inherited or received stream socket: close-on-exec, and O_NONBLOCK, whoever passed it. Consumes `fd`, also on failure.
+   * Takes over an inherited or received stream socket: close-on-exec, and O_NONBLOCK, whichever process passed it. Consumes `fd`, also on failure.
    *
    * @throws BrokerError ENDPOINT_INVALID when it is no stream socket
    */
@@ -90,7 +90,7 @@ export interface Listener {
    */
   accept(handlers: AcceptHandlers): void;
   /**
-   * For one that was adopted: from now on the kernel names this process to peers, instead of whoever called listen(2) before.
+   * For one that was adopted: from now on the kernel names this process to peers, instead of the process that called listen(2) before.
    * Undefined, or the errno for which it does not. Never throws.
    */
   nameUs(): string | undefined;
@@ -435,7 +435,7 @@ export interface Files {
   /** The checks of `ensurePrivateDirectory` without creating; false when nothing is there. */
   checkPrivateDirectory(path: string): boolean;
   /**
-   * May a socket in `path` be connected to? It must be ours or root's, and writable by nobody else unless sticky, and so
+   * May a socket in `path` be connected to? It must be ours or root's, and not writable by other users unless sticky, and so
    * must be what leads to it below a directory that everybody may write to. False when nothing is there. What was found
    * good once is not checked again, unless `again` says so.
    *
@@ -503,7 +503,7 @@ export interface FileLock {
   readonly path: string;
   /** The lock belongs to the open file: a process that is given a duplicate holds it, too. */
   readonly fd: number;
-  /** Does its path still lead to it? A lock whose file was removed keeps nobody away. @throws BrokerError IO_FAILED */
+  /** Does its path still lead to it? A lock whose file was removed keeps no process away. @throws BrokerError IO_FAILED */
   isCurrent(): boolean;
   /** Text in the lock file, for people who look; empty until set, and where there is no room for it. Never throws. */
   describe(text: string): void;

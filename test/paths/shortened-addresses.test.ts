@@ -12,7 +12,6 @@ for (const [way, bytes, end] of [
   ["hashed", 60, ""],
   ["fallback", 120, ""],
   ["a doubled slash", 30, "//x"],
-  ["slashes at the end", 30, "//"],
   ["a dot", 40, "/./x"],
 ] as const) {
   test(`a broker that was killed is listed as stale and followed by one that adopts its backend (${way})`, async (t) => {

@@ -99,7 +99,7 @@ class Pending {
 class UnixConnection implements Connection {
   reading: Pending | undefined;
   writing: Pending | undefined;
-  /** Set by `setBlocking`: whoever has a duplicate counts on O_NONBLOCK being off. */
+  /** Set by `setBlocking`: a process that has a duplicate counts on O_NONBLOCK being off. */
   blocking = false;
   private open = true;
   private credentials: PeerCredentials | undefined;

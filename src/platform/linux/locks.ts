@@ -119,6 +119,6 @@ function createLock(fd: number, path: string): FileLock {
 function describe(fd: number, text: string): void {
   const bytes = Buffer.from(text);
   const written = runAll([() => ftruncateSync(fd, writeSync(fd, bytes, 0, bytes.length, 0))]);
-  // Better none than that of somebody else.
+  // Better none than that of another process.
   if (written !== undefined) runAll([() => ftruncateSync(fd, 0)]);
 }

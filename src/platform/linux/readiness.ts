@@ -26,7 +26,7 @@ process.once("exit", () => {
 
 /**
  * The newest minor version of each line of Node that is known to run ticks and promises in every turn of its loop, after
- * libuv's poll phase, whoever was called back in it. From 26.4 on Node does so only in a turn that has an immediate
+ * libuv's poll phase, whatever was called back in it. From 26.4 on Node does so only in a turn that has an immediate
  * (nodejs/node pull request 62969). A version that is not listed counts as one of those: an immediate that is not needed
  * costs a broker 4 percent of its processor time for a Hello, and one that is missing lets a client wait until a timer or
  * a socket of its own comes along.

@@ -1,6 +1,6 @@
 /**
  * Logs that processes write to by themselves, through a descriptor they inherit. Everything is asked of the open file:
- * another file put at its path misleads nobody.
+ * another file put at its path does not mislead it.
  */
 import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";

@@ -221,12 +221,12 @@ class VerifiedDirectories implements PrivateDirectories {
   }
 }
 
-/** Root, or in a user namespace whoever has no number there, as root of the machine has not. */
+/** Root, or in a user namespace a user that has no number there, as root of the machine has not. */
 function isSystem(uid: number): boolean {
   return uid === ROOT || (uid === UNMAPPED && inUserNamespace());
 }
 
-/** /proc/sys/kernel/overflowuid, which nobody changes. */
+/** /proc/sys/kernel/overflowuid, which stays as it is. */
 const UNMAPPED = 65534;
 
 /** user_namespaces(7): the first one maps all numbers to themselves. */

@@ -34,7 +34,7 @@ export interface LogSource {
   /** For reading and appending. */
   readonly fd: number;
   readonly path: string;
-  /** Nobody wants the log any more: leave it as it is. */
+  /** The log is not wanted any more: leave it as it is. */
   stopped(): boolean;
   /** The first `end` bytes are about to go, of which `last` are the last ones. */
   emptying(end: number, last: Buffer): void;

@@ -1,4 +1,4 @@
-/** inotify through Node, for what may be missed: whoever watches also looks from time to time. */
+/** inotify through Node, for changes that may be missed: its user also looks from time to time. */
 import { type FSWatcher, watch } from "node:fs";
 
 /** @see Files.watch */
@@ -9,7 +9,7 @@ export function watchPath(path: string, onChange: () => void): { close(): void }
   } catch {
     return undefined;
   }
-  // inotify limits can be reached later as well: whoever watches looks once more, and asks for another watch.
+  // inotify limits can be reached later as well: its user looks once more, and asks for another watch.
   watcher.on("error", () => {
     watcher.close();
     onChange();
