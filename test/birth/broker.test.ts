@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { hasCode } from "../../src/base/errors.ts";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
 import { fileCondition, type Launching, launchingIn, processEnd } from "../launch/support/launching.ts";
@@ -48,11 +49,17 @@ async function startedByShell(t: TestContext, { words, env }: Way, redirect = ""
     spawn(argv[0] as string, argv.slice(1), { env: { ...world.env, ...env }, stdio: ["ignore", "ignore", "ignore"] }),
   );
   const ended = once(child, "close");
-  // Connections to a socket that is there wait until the broker accepts.
   await Promise.race([fileCondition(endpoint), ended.then(() => assert.fail("the broker ended"))]);
   const brokerPid = async (): Promise<number> => {
-    const { body } = await adminRequest(world.platform, endpoint, { verb: AdminVerb.STATUS, json: true });
-    return (JSON.parse(body) as { broker_pid: number }).broker_pid;
+    for (;;) {
+      try {
+        const { body } = await adminRequest(world.platform, endpoint, { verb: AdminVerb.STATUS, json: true });
+        return (JSON.parse(body) as { broker_pid: number }).broker_pid;
+      } catch (error) {
+        // Between bind(2) and listen(2) the file is there and nothing listens.
+        if (!hasCode(error, "BROKER_UNAVAILABLE")) throw error;
+      }
+    }
   };
   stop = async () => {
     const gone = processEnd(world, await brokerPid());

@@ -8,6 +8,8 @@
  */
 import { isDebuggerAskedFor, isModulePreloaded } from "./runtime-options.ts";
 
+const LATER_LOOKS_MS = [5, 20, 100, 300, 1000] as const;
+
 /** From now on SIGUSR1 is ignored. May be called again. Without effect in a worker thread, which gets no signals. */
 export function ignoreDebugSignal(): void {
   if (!process.listeners("SIGUSR1").includes(ignore)) process.on("SIGUSR1", ignore);
@@ -20,7 +22,8 @@ function ignore(): void {}
  * one that a module loaded first may have opened (`inspector.open`), as editors do to attach. Not for a process in which the
  * program itself may have opened one.
  *
- * Node opens it by an interrupt and once more from the event loop, whichever finds none. So it is looked for in the next two turns.
+ * Node opens it from a thread of its own, by an interrupt of the program and once more from the event loop, whichever finds none,
+ * and on a busy machine that thread may wait for a processor. So it is looked for at once and a few times in the next second.
  */
 export function closeUnaskedDebugger(): void {
   if (isDebuggerAskedFor() || isModulePreloaded()) return;
@@ -29,10 +32,8 @@ export function closeUnaskedDebugger(): void {
     if (inspector.url() !== undefined) inspector.close();
   };
   close();
-  setImmediate(() => {
-    close();
-    setImmediate(close);
-  });
+  setImmediate(close);
+  for (const afterMs of LATER_LOOKS_MS) setTimeout(close, afterMs).unref();
 }
 
 /**
