@@ -8,8 +8,8 @@
  * Invariant: a live socket file is removed only by the process that bound it, and only while it is still the same file.
  *
  * A socket file left by a crashed backend makes the bind fail. It is removed only once the lock is ours and the kernel
- * knows no socket that is bound to it: then neither a backend of this kind nor any other program listens there. Whoever
- * checks that holds the lock for a moment without owning the endpoint, hence the short wait in step 3.
+ * knows no socket that is bound to it: then neither a backend of this kind nor any other program listens there. A process
+ * that checks this holds the lock for a moment without owning the endpoint, hence the short wait in step 3.
  */
 import { Deadline } from "../base/clock.ts";
 import { acquire, acquireAsync } from "../base/disposal-stack.ts";
@@ -97,7 +97,7 @@ function bindOverLeftover<L>(options: ClaimOptions<L>, address: BackendAddress, 
   const { files, locks } = options.platform;
   return acquire((held) => {
     const lock = locks.tryAcquire(lockPath(address));
-    if (lock === undefined) throw heldBySomebody(options, address);
+    if (lock === undefined) throw heldByAnother(options, address);
     held.defer(() => lock.release());
     if (files.facts(address.path)?.kind !== "socket" || options.platform.transport.isBound(address.path)) {
       throw new BrokerError("ENDPOINT_IN_USE", `something else is at ${address.path}`, {
@@ -123,7 +123,7 @@ async function lockAndHold<L>(options: ClaimOptions<L>, held: Held<L>): Promise<
     try {
       return hold(options, held, await locks.acquire(lockPath(address), Deadline.after(clock, LOCK_WAIT_MS)), bound);
     } catch (error) {
-      throw hasCode(error, "DEADLINE_EXCEEDED") ? heldBySomebody(options, address) : error;
+      throw hasCode(error, "DEADLINE_EXCEEDED") ? heldByAnother(options, address) : error;
     }
   });
 }
@@ -156,7 +156,7 @@ function lockPath(address: BackendAddress): string {
   return `${address.path}.lock`;
 }
 
-function heldBySomebody(options: Pick<ClaimOptions<never>, "platform">, address: BackendAddress): BrokerError {
+function heldByAnother(options: Pick<ClaimOptions<never>, "platform">, address: BackendAddress): BrokerError {
   const path = lockPath(address);
   const holder =
     options.platform.files.read(path, MAX_LOCK_BYTES)?.bytes.toString() || "a process that has not said who it is";

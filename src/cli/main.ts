@@ -1,9 +1,8 @@
 /** From the start of a program to its exit status, whatever happens in between: the frame of `rpb` and the compat binary. */
-// biome-ignore lint/plugin: the last words of a process that can use no stream of its own.
-import { writeSync } from "node:fs";
 import type { BrokerError } from "../base/errors.ts";
 import { printable } from "../base/printable.ts";
 import { nodeErrno, systemCallFailed } from "../base/system-error.ts";
+import { writeLastWords } from "../platform/platform.ts";
 import { describeFailure, exitCodeOf } from "./exit.ts";
 import { closeAllButOurs } from "./inherited-descriptors.ts";
 import { createProcessIo, type ProcessIo } from "./process-io.ts";
@@ -50,14 +49,8 @@ function watchOutput(): () => Promise<BrokerError | undefined> {
   };
 }
 
-const STDERR_FD = 2;
-
 /** Synchronous: nothing may be left that could fail or wait. */
 function endWith(error: unknown): never {
-  try {
-    writeSync(STDERR_FD, `${describeFailure(error).map(printable).join("\n")}\n`);
-  } catch {
-    // The status has to do.
-  }
+  writeLastWords(`${describeFailure(error).map(printable).join("\n")}\n`);
   process.exit(exitCodeOf(error));
 }

@@ -111,7 +111,7 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
 
 /**
  * The file that a client gives the broker it starts as stderr, which the broker keeps within its limit. Any other stderr is
- * the business of whoever chose it.
+ * the business of the program that chose it.
  */
 function ownLog(
   { io, places }: CliContext,

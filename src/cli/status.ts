@@ -87,7 +87,7 @@ async function outcome(context: CliContext, endpoint: string, options: StatusOpt
 function outcomeLines({ endpoint, status, error }: Outcome): string[] {
   if (status !== undefined) return statusLines(endpoint, status);
   if (hasCode(error, "BROKER_UNAVAILABLE"))
-    return ["stale socket, nobody listens (the next broker there replaces it)", `  ${endpoint}`];
+    return ["stale socket, no process listens (the next broker there replaces it)", `  ${endpoint}`];
   return ["broker does not answer", `  ${endpoint}`, `  ${describeFailure(error)[0]}`];
 }
 

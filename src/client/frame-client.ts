@@ -221,8 +221,8 @@ class SocketFrameClient implements FrameClient {
   /** Given up before we knew of it, but the backend will answer it: its id must not be given to another one. */
   private disownFirst(protocol: number): void {
     this.firstRequestSent = false;
-    const nobody = (): void => {};
-    const id = this.pending.add({ protocol, resolve: nobody, reject: nobody, period: undefined, disarm: nobody });
+    const ignore = (): void => {};
+    const id = this.pending.add({ protocol, resolve: ignore, reject: ignore, period: undefined, disarm: ignore });
     this.pending.remove(id, { abandoned: true });
   }
 

@@ -18,6 +18,7 @@ export {
   takeLaunchEnvironment,
   tolerateOutputErrors,
   workingDirectory,
+  writeLastWords,
 } from "./node/own-process.ts";
 export type { OwnHeap };
 

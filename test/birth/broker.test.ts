@@ -1,5 +1,5 @@
 /**
- * A daemon outlives whoever started it. What it keeps of its descriptors stays open for ever: a script's lock is held, the
+ * A daemon outlives the program that started it. What it keeps of its descriptors stays open for ever: a script's lock is held, the
  * reader of a pipe waits for an end that never comes (mozilla/sccache#1855).
  */
 import assert from "node:assert/strict";

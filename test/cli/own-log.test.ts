@@ -1,4 +1,4 @@
-/** A broker's own log: bounded while it runs, whoever causes its lines, and never a reason not to end. */
+/** A broker's own log: bounded while it runs, whichever peer causes its lines, and never a reason not to end. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -74,7 +74,7 @@ test("at the debug level, too, where each connection has its line", async (t) =>
   const path = join(world.logs, "broker-shared.log");
   const { child, endpoint } = await startWithLog(world, path, ["--log-level", "debug", "--hello-rate", "0"]);
   appendFileSync(path, "x\n".repeat(LIMIT / 2 - 40_000));
-  // Frames of version 9, which nobody can read.
+  // Frames of version 9, which the broker cannot read.
   for (let i = 0; i < 1000; i++) await converse(endpoint, Buffer.from([9, 0, 0, 0, 0]));
   assert.ok(statSync(path).size <= LIMIT);
   assert.ok(statSync(`${path}.1`).size <= LIMIT);
@@ -126,7 +126,7 @@ function fullPipe(t: TestContext, world: World): number {
 }
 
 // It waited for ever: a supervisor that reads no logs could not stop it.
-test("a broker ends although nobody reads its full stdout and stderr", async (t) => {
+test("a broker ends although no process reads its full stdout and stderr", async (t) => {
   const world = await createWorld(t);
   await world.run("mkfifo", [join(world.root, "pipe")]);
   const pipe = fullPipe(t, world);
@@ -148,7 +148,7 @@ for (const args of [
   ["connect", "nobody", "1.0.0"],
   ["status", "--socket", "/nowhere.sock", "--json"],
 ])
-  test(`rpb ${args.join(" ")} ends although nobody reads its full stderr, and its exit status stays`, async (t) => {
+  test(`rpb ${args.join(" ")} ends although no process reads its full stderr, and its exit status stays`, async (t) => {
     const world = await createWorld(t);
     await world.run("mkfifo", [join(world.root, "pipe")]);
     const expected = (await rpb(world, args)).code;

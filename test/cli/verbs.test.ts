@@ -106,7 +106,7 @@ test("a socket that a killed broker left is called stale, and the next broker re
   assert.equal(status.code, 69);
   assert.equal(
     status.stdout,
-    `stale socket, nobody listens (the next broker there replaces it)\n  ${killed.endpoint}\n`,
+    `stale socket, no process listens (the next broker there replaces it)\n  ${killed.endpoint}\n`,
   );
   assert.match((await rpb(world, ["readyz"])).stderr, /its socket is stale/);
   assert.equal((await rpb(world, ["stop"])).stdout, `not running: ${killed.endpoint}\n`);

@@ -1,7 +1,7 @@
 /**
  * Daemons that know nothing of brokers, written the plainest way there is: accept, read, answer, close. They are given sockets that
  * block, and the only connections that they ever see are those of clients. A listener with O_NONBLOCK made their first accept fail;
- * a connection on which nothing came, or an identity probe, made them die of an answer that nobody read.
+ * a connection on which nothing came, or an identity probe, made them die of an answer that no process read.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -23,7 +23,7 @@ for (const [way, bytes, end] of [
     await ended;
     const status = await tool.rpb("status");
     assert.equal(status.code, 69);
-    assert.match(status.stdout, /^stale socket, nobody listens/);
+    assert.match(status.stdout, /^stale socket, no process listens/);
     const again = await tool.ask();
     assert.deepEqual([again.endpoint, again.startedBroker], [first.endpoint, true]);
     assert.equal((await statusOf(tool)).backends[0].pid, backends[0].pid);

@@ -20,7 +20,7 @@ async function setUp(t: TestContext) {
   return { ...platform, path: join(directory, "s") };
 }
 
-test("a listener for a child has no O_NONBLOCK; whoever adopts it sets the flag before it accepts", async (t) => {
+test("a listener for a child has no O_NONBLOCK; a process that adopts it sets the flag before it accepts", async (t) => {
   const { transport, path } = await setUp(t);
   const own = transport.listen(path);
   assert.equal(isNonBlocking(own.fd), true);

@@ -23,7 +23,7 @@ test("a version of Node that was not tried is not relied upon to run promises by
   );
 });
 
-// Regression: from Node 26.4 on nobody runs the promises that koffi's callbacks queue, so every client waited for ever.
+// Regression: from Node 26.4 on Node does not run the promises that koffi's callbacks queue, so every client waited for ever.
 test("a process that is woken up by raw descriptors alone goes on", async (t) => {
   const world = await createWorld(t);
   const script = world.install("lives-on-raw-descriptors.mjs");

@@ -129,7 +129,7 @@ const UNUSED_UID = 1_000_000_000 + process.pid;
 
 /**
  * Files as an ordinary user sees them; the process is that user until the test ends. `base` becomes that user's. Without
- * root it is whoever runs the tests.
+ * root it is the user who runs the tests.
  */
 function asOrdinaryUser(t: TestContext, base?: string, uid = ORDINARY): Files {
   if (!isRoot) return createFiles();
@@ -470,7 +470,7 @@ test("the cure can be pasted into a shell, whatever the path", (t) => {
 });
 
 test("a fallback directory must be private at both levels", (t) => {
-  if (!isRoot) return t.skip("needs root to become a user that nobody is");
+  if (!isRoot) return t.skip("needs root to become another user");
   const uid = UNUSED_UID;
   const own = `/tmp/running-process-${uid}`;
   t.after(() => {

@@ -30,7 +30,7 @@ function tryAcquire(path: string): FileLock | undefined {
         return "taken";
       }
       if (isCurrent(fd, path)) return createLock(fd, path);
-      // Its holder removed it between our open and our lock: what we hold is a file nobody else can find.
+      // Its holder removed it between our open and our lock: what we hold is a file that no other process can find.
       closeFd(fd);
       return "gone";
     });

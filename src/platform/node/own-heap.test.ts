@@ -29,7 +29,7 @@ test("once it is to be kept small the young generation grows no more, as it does
 
 // In a process of its own, whose heap nothing else uses. V8 writes a line for each collection as it makes it, while Node
 // tells a PerformanceObserver of it some turns later: with that this test counted collections of an earlier call.
-test("what nobody needs any more is collected, and without more of it there is no further collection", () => {
+test("garbage is collected, and without more of it there is no further collection", () => {
   const program = `
     import { writeSync } from "node:fs";
     import { getHeapStatistics } from "node:v8";

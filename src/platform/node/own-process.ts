@@ -1,4 +1,5 @@
 /** What concerns this process itself: its environment, its signals, its output. */
+import { writeSync } from "node:fs";
 import { userInfo } from "node:os";
 import { inspect } from "node:util";
 import { BrokerError } from "../../base/errors.ts";
@@ -48,6 +49,17 @@ function homeOf(): string {
     return userInfo().homedir;
   } catch {
     return "";
+  }
+}
+
+const STDERR_FD = 2;
+
+/** Writes to stderr at once, for a process that ends and can use no stream of its own. Never throws: the exit status has to do then. */
+export function writeLastWords(text: string): void {
+  try {
+    writeSync(STDERR_FD, text);
+  } catch {
+    // Closed, or full and non-blocking.
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Directories that hold sockets, definitions and logs. Two rules:
  *
- * - To create in it, or to act on what lies in it: a real directory, ours, mode 0700. Whoever could write there would
+ * - To create in it, or to act on what lies in it: a real directory, ours, mode 0700. A user who could write there would
  *   decide what gets run.
  * - To connect to a socket in it: ours or root's, and no other user can replace the socket, because of its mode or because a
  *   directory of ours above it is closed. The reference makes its own directories with mode 0755, or 0775 under umask 0002;

@@ -12,7 +12,7 @@ export interface Outer {
   heldBy(pid: number): string[];
   /** Resolves when the reader of the pipe has seen its end. */
   readerEnded(): Promise<void>;
-  /** Can the lock be had that whoever has descriptor 200 holds? */
+  /** Can the lock be had that the holder of descriptor 200 has? */
   isLockFree(): boolean;
 }
 
