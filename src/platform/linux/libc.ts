@@ -59,6 +59,15 @@ export const epollWait = libc.func("int epoll_wait(int set, void *events, int mo
 export const inotifyInit1 = libc.func("int inotify_init1(int flags)");
 export const inotifyAddWatch = libc.func("int inotify_add_watch(int queue, const char *path, unsigned int mask)");
 export const inotifyRmWatch = libc.func("int inotify_rm_watch(int queue, int watch)");
+const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
+/** On a thread of the pool; the call's errno is not to be had. */
+export const fallocateAside: (
+  fd: number,
+  mode: number,
+  offset: number,
+  length: number,
+  done: (error: Error | null, result: number) => void,
+) => void = fallocate.async;
 export const flock = libc.func("int flock(int fd, int operation)");
 const rawPoll = libc.func("int poll(void *fds, unsigned long count, int timeout)");
 const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)");

@@ -2,6 +2,7 @@ import { systemClock } from "../node/clock.ts";
 import { createFiles } from "../node/files.ts";
 import type { Platform } from "../ports.ts";
 import { changeCounter } from "./change-counter.ts";
+import { collapseHead } from "./collapse.ts";
 import { fileFacts } from "./file-facts.ts";
 import { createHost } from "./host.ts";
 import { fileLocks } from "./locks.ts";
@@ -13,7 +14,7 @@ export function createLinuxPlatform(): Platform {
     clock: systemClock,
     transport: unixTransport,
     processes: createProcesses(),
-    files: createFiles({ facts: fileFacts, changeCounter }),
+    files: createFiles({ facts: fileFacts, changeCounter, collapseHead }),
     locks: fileLocks,
     host: createHost(),
   };

@@ -18,6 +18,7 @@ import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { closeFd } from "./close-fd.ts";
+import { type CollapseHead, collapseNothing } from "./collapse-log.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { createLogOpener } from "./log-file.ts";
@@ -30,11 +31,12 @@ import { watchPath } from "./watch-path.ts";
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
 const INTERPRETER_LINE_BYTES = 256;
 
-/** A system's own ways to look at a file, and to know that it need not. Default: Node's, and none. */
+/** A system's own ways to look at a file, to know that it need not, and to take a file's head away. Default: Node's, none, none. */
 export function createFiles({
   facts = nodeFacts,
   changeCounter = countNothing,
-}: Partial<Pick<Files, "facts" | "changeCounter">> = {}): Files {
+  collapseHead = collapseNothing,
+}: Partial<Pick<Files, "facts" | "changeCounter"> & { collapseHead: CollapseHead }> = {}): Files {
   const hash = createExecutableHasher();
   const directories = createPrivateDirectories({ facts, realpath });
   return {
@@ -55,7 +57,7 @@ export function createFiles({
     sha256Executable: (path) => hash(path, "sha256"),
     blake3Executable: (path) => hash(path, "blake3"),
     interpreterLine,
-    openLog: createLogOpener(),
+    openLog: createLogOpener(collapseHead),
     closeFd,
     open: openFile,
     rename: (from, to) => attempt(from, () => renameSync(from, to)),

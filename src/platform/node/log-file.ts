@@ -6,20 +6,21 @@ import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";
 import type { LogFile, LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
+import { type CollapseHead, collapseNothing } from "./collapse-log.ts";
 import { checkOwnFile, checkOwnPath } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 import { rotateOpenLog } from "./rotate-log.ts";
 import { watchPath } from "./watch-path.ts";
 
 /** `openLog` of one platform: its logs are rotated one after the other, so that a slow disk occupies one thread of the pool. */
-export function createLogOpener(): (path: string) => LogFile {
+export function createLogOpener(collapseHead: CollapseHead = collapseNothing): (path: string) => LogFile {
   let before: Promise<unknown> = Promise.resolve();
   const inTurn = (work: () => Promise<LogRotation>): Promise<LogRotation> => {
     const done = before.then(work);
     before = done;
     return done;
   };
-  return (path) => new NodeLogFile(openChecked(path), path, inTurn);
+  return (path) => new NodeLogFile(openChecked(path), path, { inTurn, collapseHead });
 }
 
 /**
@@ -58,7 +59,10 @@ class NodeLogFile implements LogFile {
   constructor(
     readonly fd: number,
     private readonly path: string,
-    private readonly inTurn: (work: () => Promise<LogRotation>) => Promise<LogRotation>,
+    private readonly shared: {
+      readonly inTurn: (work: () => Promise<LogRotation>) => Promise<LogRotation>;
+      readonly collapseHead: CollapseHead;
+    },
   ) {}
 
   size(): number {
@@ -89,30 +93,33 @@ class NodeLogFile implements LogFile {
   }
 
   rotate(keepBytes: number): Promise<LogRotation> {
-    this.rotation ??= this.inTurn(async () => {
-      if (this.closed) return { droppedBytes: 0, emptied: false };
-      return rotateOpenLog(
-        {
-          fd: this.fd,
-          path: this.path,
-          stopped: () => this.closed,
-          emptying: (end, last) => {
-            this.emptying = { end, start: 0, aside: this.sinceMark(last, end) };
+    this.rotation ??= this.shared
+      .inTurn(async () => {
+        if (this.closed) return { droppedBytes: 0, emptied: false };
+        return rotateOpenLog(
+          {
+            fd: this.fd,
+            path: this.path,
+            collapseHead: this.shared.collapseHead,
+            stopped: () => this.closed,
+            emptying: (end, before, beforeEnd) => {
+              this.emptying = { end, start: 0, aside: this.sinceMark(before, beforeEnd) };
+            },
+            emptied: (kept) => {
+              this.emptying = undefined;
+              if (kept === undefined) return;
+              const { before, beforeEnd, from, at } = kept;
+              const { start } = this.marked;
+              this.marked = { aside: this.sinceMark(before, beforeEnd), start: start > from ? start - from + at : 0 };
+            },
           },
-          emptied: (kept) => {
-            this.emptying = undefined;
-            if (kept === undefined) return;
-            const { before, beforeEnd, from, at } = kept;
-            const { start } = this.marked;
-            this.marked = { aside: this.sinceMark(before, beforeEnd), start: start > from ? start - from + at : 0 };
-          },
-        },
-        keepBytes,
-      );
-    }).finally(() => {
-      this.rotation = undefined;
-      if (this.closed) closeFd(this.fd);
-    });
+          keepBytes,
+        );
+      })
+      .finally(() => {
+        this.rotation = undefined;
+        if (this.closed) closeFd(this.fd);
+      });
     return this.rotation;
   }
 

@@ -2,18 +2,20 @@
  * Emptying a log that another process appends to, after copying its end to the older file. The copy is made in slices on
  * Node's thread pool, because each of these calls waits while a fast writer or a slow disk holds the file's lock.
  *
- * What comes during the copy and until the cut (cut-log.ts) stays in the file: all of it when the writer pauses for a
- * moment, else the newest lines, behind a note of what was dropped. Where the older file cannot be written (no space,
+ * Then what was copied is taken away from the file's head, where the file system can do that in one step (collapse-log.ts); else
+ * the file is cut, and what came meanwhile is written to it again (cut-log.ts). Of a writer that is faster than the copy the
+ * newest bytes stay, and a note of what was dropped. Where the older file cannot be written (no space,
  * something else at its path), it is removed, and the newest lines stay in the file itself.
  */
-import { constants, read as readCallback, rmSync, write as writeCallback } from "node:fs";
+import { constants, ftruncateSync, read as readCallback, rmSync, write as writeCallback, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { droppedNote, MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
 import { fromNodeError } from "../errno.ts";
 import type { LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
+import { type CollapseHead, headToCollapse } from "./collapse-log.ts";
 import { cutLog } from "./cut-log.ts";
-import { lineStart, readPart, sizeOf } from "./log-part.ts";
+import { lineStart, readPart, readPartNow, sizeOf } from "./log-part.ts";
 import { checkOwnPath, isAt, removeFileAt } from "./own-file.ts";
 import { createPrivateFile } from "./private-file.ts";
 
@@ -34,10 +36,14 @@ export interface LogSource {
   /** For reading and appending. */
   readonly fd: number;
   readonly path: string;
+  readonly collapseHead: CollapseHead;
   /** The log is not wanted any more: leave it as it is. */
   stopped(): boolean;
-  /** The first `end` bytes are about to go, of which `last` are the last ones. */
-  emptying(end: number, last: Buffer): void;
+  /**
+   * The file, of `end` bytes, is about to become shorter. `before` are the last few of those that are going to be in front of
+   * its content, and end at the offset `beforeEnd`.
+   */
+  emptying(end: number, before: Buffer, beforeEnd: number): void;
   /** They are gone, and what is to stay of them is in the file again. Undefined: they could not be taken away. */
   emptied(kept: Kept | undefined): void;
 }
@@ -55,23 +61,29 @@ export interface Kept {
 /** Never rejects. @see LogFile.rotate */
 export async function rotateOpenLog(source: LogSource, keepBytes: number): Promise<LogRotation> {
   let copied: Copied = NOTHING_COPIED;
+  let older: number | undefined;
   let fault: unknown;
   try {
     // An older file that says something is worth more than one that says nothing.
     if (sizeOf(source.fd) === 0) return { droppedBytes: 0, emptied: true };
     // A log that was deleted or replaced has no older file; the one at that path is another log's.
-    if (isAt(source.path, source.fd)) copied = await copyToOlder(source, keepBytes);
+    if (isAt(source.path, source.fd)) {
+      older = createOlder(`${source.path}.1`);
+      copied = await copyTo(older, source, keepBytes);
+    }
   } catch (error) {
     fault = fromNodeError(error, `${source.path}.1`);
     // Another process looks after the log now, and the older file is its own.
     if (!source.stopped()) removeFileAt(`${source.path}.1`);
   }
   try {
-    const rest = copied.done || source.stopped() ? NOTHING_DROPPED : await empty(source, copied, keepBytes);
+    const rest = copied.done || source.stopped() ? NOTHING_DROPPED : await empty(source, copied, { older, keepBytes });
     fault ??= rest.fault && fromNodeError(rest.fault, source.path);
     return { droppedBytes: copied.dropped + rest.dropped, emptied: true, ...(fault !== undefined && { fault }) };
   } catch (error) {
     return { droppedBytes: 0, emptied: false, fault: fromNodeError(error, source.path) };
+  } finally {
+    if (older !== undefined) closeFd(older);
   }
 }
 
@@ -89,26 +101,21 @@ interface Copied {
 const NONE: Buffer = Buffer.alloc(0);
 const NOTHING_COPIED: Copied = { end: 0, last: NONE, dropped: 0, done: false };
 
-async function copyToOlder(source: LogSource, keepBytes: number): Promise<Copied> {
-  const { fd, path } = source;
+async function copyTo(older: number, source: LogSource, keepBytes: number): Promise<Copied> {
+  const { fd } = source;
   let end = sizeOf(fd);
   const start = end <= keepBytes ? 0 : await lineStart(fd, Math.min(end, end - keepBytes + MAX_NOTE_BYTES), end);
-  const older = createOlder(`${path}.1`);
-  try {
-    const note = start === 0 ? "" : droppedNote(start);
-    await writeAll(older, Buffer.from(note));
-    const copy: Copy = { fd, to: older, position: start, last: NONE };
-    const copied = (done: boolean): Copied => ({ end: copy.position, last: copy.last, dropped: start, done });
-    const limit = start + keepBytes - note.length;
-    for (let round = 1; ; round++) {
-      await copyUpTo(copy, end, source);
-      if (copy.position < end || source.stopped()) return copied(true);
-      end = sizeOf(fd);
-      if (end < copy.position) return copied(true);
-      if (end === copy.position || end > limit || round === MAX_ROUNDS) return copied(false);
-    }
-  } finally {
-    closeFd(older);
+  const note = start === 0 ? "" : droppedNote(start);
+  await writeAll(older, Buffer.from(note));
+  const copy: Copy = { fd, to: older, position: start, last: NONE };
+  const copied = (done: boolean): Copied => ({ end: copy.position, last: copy.last, dropped: start, done });
+  const limit = start + keepBytes - note.length;
+  for (let round = 1; ; round++) {
+    await copyUpTo(copy, end, source);
+    if (copy.position < end || source.stopped()) return copied(true);
+    end = sizeOf(fd);
+    if (end < copy.position) return copied(true);
+    if (end === copy.position || end > limit || round === MAX_ROUNDS) return copied(false);
   }
 }
 
@@ -122,22 +129,73 @@ interface Emptied {
 const NOTHING_DROPPED: Emptied = { dropped: 0, fault: undefined };
 
 /** Empties the file but for what came after the copy. @throws as node:fs does; the file has not been emptied then */
-async function empty(source: LogSource, copied: Copied, keepBytes: number): Promise<Emptied> {
+async function empty(
+  source: LogSource,
+  copied: Copied,
+  { older, keepBytes }: { older: number | undefined; keepBytes: number },
+): Promise<Emptied> {
   const { fd } = source;
   const mostBytes = Math.min(NEWEST_BYTES, Math.floor(keepBytes / 4));
   const end = sizeOf(fd);
-  // Another process has emptied it.
-  if (end < copied.end) return NOTHING_DROPPED;
+  // Another process has emptied it, and its writer may have gone on.
+  if (end < copied.end || !isWhereItWas(fd, copied)) return NOTHING_DROPPED;
+  const head = headToCollapse(fd, { copiedEnd: copied.end, end, mostBytes, keepBytes });
+  if (head > 0) {
+    const collapsed = await collapse(source, copied, { older, head, end });
+    if (collapsed !== undefined) return collapsed;
+    if (source.stopped()) return NOTHING_DROPPED;
+  }
+  return cut(source, copied, { end, mostBytes });
+}
+
+function isWhereItWas(fd: number, { end, last }: Copied): boolean {
+  return last.length === 0 || last.equals(readPartNow(fd, end - last.length, end));
+}
+
+/** Undefined where the file system cannot do it. */
+async function collapse(
+  source: LogSource,
+  { end: copiedEnd, last }: Copied,
+  { older, head, end }: { older: number | undefined; head: number; end: number },
+): Promise<Emptied | undefined> {
+  const { fd } = source;
+  // The head ends with a block: what was copied behind that stays in the file and goes from the copy.
+  const twice = Math.max(0, copiedEnd - head);
+  const before = last.subarray(0, last.length - Math.min(twice, last.length));
+  const beforeEnd = copiedEnd - twice;
+  source.emptying(end, before, beforeEnd);
+  if (!(await source.collapseHead(fd, head))) {
+    source.emptied(undefined);
+    return undefined;
+  }
+  source.emptied({ before, beforeEnd, from: head, at: 0 });
+  if (older !== undefined && twice > 0) ftruncateSync(older, sizeOf(older) - twice);
+  const dropped = head - beforeEnd;
+  try {
+    if (dropped > 0) writeSync(fd, droppedNote(dropped));
+    return { dropped, fault: undefined };
+  } catch (fault) {
+    return { dropped, fault };
+  }
+}
+
+/** @throws as node:fs does; the file has not been emptied then */
+async function cut(
+  source: LogSource,
+  copied: Copied,
+  { end, mostBytes }: { end: number; mostBytes: number },
+): Promise<Emptied> {
+  const { fd } = source;
   const from = await newestFrom(fd, copied.end, end, mostBytes);
   const newest = { from, bytes: await readPart(fd, from, end) };
   if (source.stopped()) return NOTHING_DROPPED;
-  source.emptying(end, newest.bytes.length > 0 ? newest.bytes : copied.last);
+  source.emptying(end, newest.bytes.length > 0 ? newest.bytes : copied.last, end);
   const emptied = (start: number, at: number): void =>
     source.emptied({ before: copied.last, beforeEnd: copied.end, from: start, at });
   let noteBytes = 0;
-  let cut: Awaited<ReturnType<typeof cutLog>>;
+  let outcome: Awaited<ReturnType<typeof cutLog>>;
   try {
-    cut = await cutLog(fd, newest, mostBytes, (kept, unread) => {
+    outcome = await cutLog(fd, newest, mostBytes, (kept, unread) => {
       const dropped = kept.from - copied.end + unread;
       const note = Buffer.from(dropped > 0 ? droppedNote(dropped) : "");
       noteBytes = note.length;
@@ -147,11 +205,11 @@ async function empty(source: LogSource, copied: Copied, keepBytes: number): Prom
     source.emptied(undefined);
     throw error;
   }
-  if (cut === undefined) {
+  if (outcome === undefined) {
     emptied(end, 0);
     return NOTHING_DROPPED;
   }
-  const { kept, unreadBytes, writtenBytes, fault } = cut;
+  const { kept, unreadBytes, writtenBytes, fault } = outcome;
   emptied(kept.from, fault === undefined ? noteBytes : writtenBytes);
   const keptBytes = fault === undefined ? kept.bytes.length : Math.max(0, writtenBytes - noteBytes);
   return { dropped: kept.from - copied.end + unreadBytes + kept.bytes.length - keptBytes, fault };

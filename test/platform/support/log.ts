@@ -4,20 +4,25 @@ import { mkdtempSync, rmSync, watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { collapseHead } from "../../../src/platform/linux/collapse.ts";
 import { createLogOpener } from "../../../src/platform/node/log-file.ts";
 import type { LogFile } from "../../../src/platform/ports.ts";
 import { openedSince, openNow } from "./pairs.ts";
 
 export const KEEP = 4096;
 
-export function setUpLog(t: TestContext): { directory: string; path: string; open(path?: string): LogFile } {
-  const directory = mkdtempSync(join(tmpdir(), "log-"));
+/** `parent`: decides about the file system. */
+export function setUpLog(
+  t: TestContext,
+  parent: string = tmpdir(),
+): { directory: string; path: string; open(path?: string): LogFile } {
+  const directory = mkdtempSync(join(parent, "log-"));
   const path = join(directory, "log");
   // What Node watches with stays open from the first watch on.
   watch(directory, { persistent: false }).close();
   const before = openNow();
   const logs: LogFile[] = [];
-  const openLog = createLogOpener();
+  const openLog = createLogOpener(collapseHead);
   t.after(() => {
     for (const log of logs) log.close();
     rmSync(directory, { recursive: true });
