@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
 import { hasCode } from "../base/errors.ts";
+import { collapseHead } from "../platform/linux/collapse.ts";
 import { createFiles } from "../platform/node/files.ts";
 import type { OpenFile } from "../platform/ports.ts";
 import { followCopied, followRenamed, type LogFollower } from "./log-follower.ts";
@@ -97,7 +98,7 @@ test("renamed: nothing is missed or told twice through two rotations between loo
 
 /** As a broker does it; nothing is dropped below `keepBytes`. */
 async function rotate(path: string, keepBytes = 4096): Promise<void> {
-  const log = createFiles().openLog(path);
+  const log = createFiles({ collapseHead }).openLog(path);
   await log.rotate(keepBytes);
   log.close();
 }
@@ -113,6 +114,22 @@ test("copied: what was written before and after a rotation comes once, in order"
   await rotate(path);
   appendFileSync(path, "4\n");
   assert.equal(read(), "3\n4\n");
+});
+
+test("copied: a reader that looks now and then reads each line of many rotations once, in order", async (t) => {
+  const { path, read } = setUp(t, followCopied);
+  let written = "";
+  let seen = "";
+  for (let n = 0; n < 120; n++) {
+    const lines = Array.from({ length: 400 }, (_, i) => `line ${n * 400 + i}\n`).join("");
+    appendFileSync(path, lines);
+    written += lines;
+    // Of what is less than the limit nothing is dropped, wherever the reader is.
+    if (n % 7 === 3) seen += read();
+    if (n % 5 === 4) await rotate(path, 2 ** 17);
+    if (n % 3 === 1) seen += read();
+  }
+  assert.equal(seen + read(), written);
 });
 
 test("copied: a file that has grown beyond where it was read is seen to be a new one", async (t) => {

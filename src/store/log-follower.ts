@@ -85,19 +85,21 @@ export function followCopied(files: Files, path: string): LogFollower {
     // While it is being copied, the older file begins like the current one.
     return !beginsAlike(files, `${path}.1`, file);
   };
-  /** What is in the older file behind the place up to which was read. */
-  const missed = (position: number): Buffer => {
+  /** What is in the older file behind the place up to which was read, and where that place is in the current one. */
+  const missed = (file: Held, position: number): { bytes: Buffer; at: number } => {
     const older = hold(files, `${path}.1`);
-    if (older === undefined) return Buffer.alloc(0);
+    if (older === undefined) return NOTHING_MISSED;
     try {
       const { skipped, begin } = contentOf(older);
       // Behind the place up to which was read there is a gap, which the older file's first line tells of.
-      if (position < skipped) return rest(older);
+      if (position < skipped) return { bytes: rest(older), at: 0 };
       const there = position - skipped + begin;
-      const known = mark.subarray(Math.max(0, mark.length - (there - begin)));
-      if (!known.equals(older.file.read(there - known.length, known.length))) return Buffer.alloc(0);
+      const at = there - Number(older.facts.size);
+      // A rotation may leave the last bytes of what it moves, a part of a block, in the current file.
+      if (at > 0) return isBehind(file, at, mark) ? { bytes: NONE, at } : NOTHING_MISSED;
+      if (!isBehind(older, there, mark.subarray(Math.max(0, mark.length - (there - begin))))) return NOTHING_MISSED;
       older.position = there;
-      return rest(older);
+      return { bytes: rest(older), at: 0 };
     } finally {
       older.file.close();
     }
@@ -105,9 +107,9 @@ export function followCopied(files: Files, path: string): LogFollower {
 
   const isAnother = (file: Held): boolean =>
     Number(file.file.facts().size) < file.position || !continues(file, file.position) || wasEmptied(file);
-  const restart = (file: Held): void => {
-    file.position = 0;
-    mark = Buffer.alloc(0);
+  const restart = (file: Held, at: number): void => {
+    file.position = at;
+    mark = file.file.read(Math.max(0, at - MARK_BYTES), Math.min(at, MARK_BYTES));
     olderThen = lookAtOlder();
   };
   /** Everything from here on, what the older file has of it included. */
@@ -124,8 +126,9 @@ export function followCopied(files: Files, path: string): LogFollower {
         return Buffer.concat([...read, bytes]);
       }
       // Emptied, before the reading or in the middle of it: what was read may be of two contents.
-      read.push(missed(position));
-      restart(file);
+      const { bytes: moved, at } = missed(file, position);
+      read.push(moved);
+      restart(file, at);
     }
   };
 
@@ -147,7 +150,7 @@ export function followCopied(files: Files, path: string): LogFollower {
         before.push(rest(held));
         held.file.close();
         held = found;
-        restart(held);
+        restart(held, 0);
       } else found?.file.close();
       return Buffer.concat([...before, readOn(held)]);
     },
@@ -156,6 +159,15 @@ export function followCopied(files: Files, path: string): LogFollower {
       held = undefined;
     },
   };
+}
+
+const NONE: Buffer = Buffer.alloc(0);
+const NOTHING_MISSED = { bytes: NONE, at: 0 } as const;
+
+/** Are the bytes in front of `position` the last ones of `mark`? */
+function isBehind({ file }: Held, position: number, mark: Buffer): boolean {
+  const known = mark.subarray(Math.max(0, mark.length - position));
+  return known.equals(file.read(position - known.length, known.length));
 }
 
 function beginsAlike(files: Files, olderPath: string, current: Held): boolean {

@@ -45,7 +45,7 @@ async function collect(
   [count, perWrite, perTick]: readonly [number, number, number],
   parent?: string,
 ): Promise<Collected> {
-  const { path, open } = setUpLog(t, parent);
+  const { path, open } = setUpLog(t, { parent });
   const log = open();
   const args = [count, perWrite, perTick].map(String);
   const writer = spawn("python3", ["-c", WRITER, ...args], { stdio: ["ignore", log.fd, "inherit"] });

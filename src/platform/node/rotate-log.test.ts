@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { KEEP, setUpLog } from "../../../test/platform/support/log.ts";
 import { hasCode, isBrokerError } from "../../base/errors.ts";
+import { collapseHead } from "../linux/collapse.ts";
 import { createLogOpener } from "./log-file.ts";
 
 const text = (path: string): string => readFileSync(path, "utf8");
@@ -32,6 +33,28 @@ test("a log that fits is moved aside whole, and its writer goes on at the start 
   assert.equal(text(path), "after\n");
   assert.deepEqual([statSync(path).mode & 0o777, statSync(`${path}.1`).mode & 0o777], [0o600, 0o600]);
 });
+
+for (const [way, collapse] of [
+  ["taken away", collapseHead],
+  ["not taken away after all", async () => false],
+] as const) {
+  test(`with the head ${way} older file and log are the whole output, and words since the mark stay whole`, async (t) => {
+    const { path, open } = setUpLog(t, { collapse });
+    const log = open();
+    const lines = (from: number) => Array.from({ length: 1000 }, (_, i) => `line ${from + i}\n`).join("");
+    writeSync(log.fd, lines(10_000));
+    log.mark();
+    writeSync(log.fd, "since the mark\n");
+    const all = `${lines(10_000)}since the mark\n`;
+    assert.deepEqual(await log.rotate(2 ** 17), { droppedBytes: 0, emptied: true });
+    assert.equal(text(`${path}.1`) + text(path), all);
+    assert.ok(log.size() < 4096);
+    assert.equal(log.words(4096), "since the mark\n");
+    writeSync(log.fd, lines(20_000));
+    assert.equal(text(`${path}.1`) + text(path), all + lines(20_000));
+    assert.match(log.words(40_000), /^since the mark\nline 20000\n.*line 20999\n$/s);
+  });
+}
 
 test("a log that is empty leaves its older file alone", async (t) => {
   const { path, open } = setUpLog(t);

@@ -140,7 +140,7 @@ async function empty(
   // Another process has emptied it, and its writer may have gone on.
   if (end < copied.end || !isWhereItWas(fd, copied)) return NOTHING_DROPPED;
   const head = headToCollapse(fd, { copiedEnd: copied.end, end, mostBytes, keepBytes });
-  if (head > 0) {
+  if (head > 0 && copied.end - head <= copied.last.length) {
     const collapsed = await collapse(source, copied, { older, head, end });
     if (collapsed !== undefined) return collapsed;
     if (source.stopped()) return NOTHING_DROPPED;
@@ -159,17 +159,19 @@ async function collapse(
   { older, head, end }: { older: number | undefined; head: number; end: number },
 ): Promise<Emptied | undefined> {
   const { fd } = source;
-  // The head ends with a block: what was copied behind that stays in the file and goes from the copy.
-  const twice = Math.max(0, copiedEnd - head);
-  const before = last.subarray(0, last.length - Math.min(twice, last.length));
-  const beforeEnd = copiedEnd - twice;
+  const extra = Math.max(0, copiedEnd - head);
+  // The head ends with a block: what was copied behind that stays in the file and goes from the copy, first, so that a reader
+  // never finds it after the copy.
+  const [before, twice] = [last.subarray(0, last.length - extra), last.subarray(last.length - extra)];
+  const beforeEnd = copiedEnd - extra;
+  if (older !== undefined && extra > 0) ftruncateSync(older, sizeOf(older) - extra);
   source.emptying(end, before, beforeEnd);
   if (!(await source.collapseHead(fd, head))) {
     source.emptied(undefined);
+    if (older !== undefined) writeSync(older, twice, 0, twice.length, sizeOf(older));
     return undefined;
   }
   source.emptied({ before, beforeEnd, from: head, at: 0 });
-  if (older !== undefined && twice > 0) ftruncateSync(older, sizeOf(older) - twice);
   const dropped = head - beforeEnd;
   try {
     if (dropped > 0) writeSync(fd, droppedNote(dropped));

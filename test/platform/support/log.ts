@@ -5,16 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { collapseHead } from "../../../src/platform/linux/collapse.ts";
+import type { CollapseHead } from "../../../src/platform/node/collapse-log.ts";
 import { createLogOpener } from "../../../src/platform/node/log-file.ts";
 import type { LogFile } from "../../../src/platform/ports.ts";
 import { openedSince, openNow } from "./pairs.ts";
 
 export const KEEP = 4096;
 
-/** `parent`: decides about the file system. */
+/** `parent`: its directory, which decides about the file system. */
 export function setUpLog(
   t: TestContext,
-  parent: string = tmpdir(),
+  { parent = tmpdir(), collapse = collapseHead }: { parent?: string | undefined; collapse?: CollapseHead } = {},
 ): { directory: string; path: string; open(path?: string): LogFile } {
   const directory = mkdtempSync(join(parent, "log-"));
   const path = join(directory, "log");
@@ -22,7 +23,7 @@ export function setUpLog(
   watch(directory, { persistent: false }).close();
   const before = openNow();
   const logs: LogFile[] = [];
-  const openLog = createLogOpener(collapseHead);
+  const openLog = createLogOpener(collapse);
   t.after(() => {
     for (const log of logs) log.close();
     rmSync(directory, { recursive: true });
