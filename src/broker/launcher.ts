@@ -4,20 +4,20 @@
  */
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
-import { acquireAsync, type DisposalStack, during } from "../base/disposal-stack.ts";
+import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
-import { expandArgs, handoffAddress } from "../model/exec-settings.ts";
+import { handoffAddress } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
-import { launchEnvironment, launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../platform/ports.ts";
+import type { Env, Platform, SpawnedProcess } from "../platform/ports.ts";
+import { sameStamp } from "../store/file-stamp.ts";
 import { type BackendLog, type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
-import type { InitialChannel } from "./control-slot.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
 import { createLaunch, type Launch } from "./launch.ts";
-import { killDescendants, removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
+import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
+import { type PreparedLaunch, spawnBackend } from "./spawn-backend.ts";
 
 /** What a backend is known by; everything that happens to one is counted under it. */
 export interface BackendKey {
@@ -52,8 +52,6 @@ export interface LauncherOptions extends BackendLogReports {
   readonly onRecordFault: (key: BackendKey, error: unknown) => void;
 }
 
-/** First descriptor a child gets beyond the standard three. */
-const FIRST_INHERITED_FD = 3;
 /** Told to a backend and recorded; nothing enforces it. Frozen. */
 const IDLE_TIMEOUT_SECS = 30;
 
@@ -85,7 +83,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
         writeLaunchRecord(platform.files, endpoint.path, options.brokerEndpoint);
         const startedAtMs = Math.round(platform.clock.wallMs());
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
-        const { child, control } = await spawn(options, request, { binary, endpoint, log, held });
+        const { child, control } = await spawnBackend(options, request, { binary, endpoint, log, held });
         return createLaunch({
           platform,
           adopted: false,
@@ -105,121 +103,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
   };
 }
 
-interface Prepared {
-  readonly binary: Binary;
-  readonly endpoint: BackendEndpoint;
-  readonly log: BackendLog;
-}
-
-interface Started {
-  readonly child: SpawnedProcess;
-  /** Our end of the control channel; absent for a daemon that is none of the SDK's. */
-  readonly control: InitialChannel | undefined;
-}
-
-/** What is started belongs to `held`; what is only for the child is closed here. */
-function spawn(
-  options: LauncherOptions,
-  request: LaunchRequest,
-  prepared: Prepared & { readonly held: DisposalStack },
-): Promise<Started> {
-  const { platform } = options;
-  const { exec } = request.definition;
-  const { binary, endpoint, log, held } = prepared;
-  const blocking = !exec.nonBlocking;
-  // While ours were open, a dead backend's endpoint would still accept connections.
-  return during(async (ends) => {
-    const listener =
-      exec.bind === "broker" ? ends.use(platform.transport.listen(endpoint.path, { blocking })) : undefined;
-    // A daemon that answers no probe does not know the channel either, and one more descriptor could only confuse it.
-    const pair = exec.ready === "probe" ? platform.transport.pair({ theirsBlocking: blocking }) : undefined;
-    if (pair !== undefined) {
-      held.use(pair.ours);
-      ends.defer(() => platform.files.closeFd(pair.theirs));
-    }
-    const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
-    const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);
-    const env = launchEnvironment(options.env, {
-      ...request.key,
-      binary: binary.path,
-      endpoint,
-      traceparent: asVariable(request.traceparent),
-      tracestate: asVariable(request.tracestate),
-      ...(listener !== undefined && { listenerFd: numberOf(listener.fd) }),
-      ...(pair !== undefined && { controlFd: numberOf(pair.theirs), brokerEndpoint: options.brokerEndpoint }),
-      extra: exec.env,
-    });
-    const args = expandArgs(exec.args, {
-      endpoint: endpoint.path,
-      version: request.key.version,
-      service: request.key.service,
-    });
-    const child = await startProgram(platform, {
-      ...(exec.ready === "listen" ? throughListenFds(binary.path, args, env) : { file: binary.path, args, env }),
-      cwd: exec.cwd,
-      ...(log.fd !== undefined && { outputFd: log.fd }),
-      inherit,
-      binary: binary.path,
-    });
-    held.defer(() => endProgram(platform, child, endpoint));
-    return { child, control: pair && { connection: pair.ours } };
-  });
-}
-
-async function startProgram(
-  platform: Pick<Platform, "files" | "processes">,
-  { binary, ...program }: SpawnOptions & { readonly binary: string },
-): Promise<SpawnedProcess> {
-  try {
-    return await platform.processes.spawn(program);
-  } catch (error) {
-    if (!hasCode(error, "SPAWN_FAILED")) throw error;
-    const { errno } = error.details;
-    const hint = errno === "ENOENT" ? missing(platform.files, binary, program.cwd) : "";
-    throw new BrokerError("SPAWN_FAILED", `backend daemon spawn failed: ${errno}${hint}`, {
-      details: error.details,
-      cause: error,
-    });
-  }
-}
-
-/** One that nothing else knows of yet. */
-function endProgram({ processes }: Platform, child: SpawnedProcess, endpoint: BackendEndpoint): void {
-  child.signal("SIGKILL");
-  child.close();
-  const search = { sessionId: child.pid, marker: launchMarker(endpoint) };
-  for (const descendant of killDescendants(processes, search)) descendant.close();
-}
-
-/** A peer's text; the kernel ends variables at a NUL byte, so one that holds it cannot be passed on. */
-function asVariable(text: string): string {
-  return text.includes("\0") ? "" : text;
-}
-
-/** The binary itself is there, so the kernel's ENOENT means something else that is easily overlooked. */
-function missing(files: Files, binary: string, cwd: string): string {
-  if (files.facts(cwd) === undefined) return `: there is no working directory ${cwd}`;
-  const interpreter = files.interpreterLine(binary)?.split(/[ \t]/)[0];
-  return interpreter === undefined ? "" : `: there is no interpreter ${interpreter}, which its first line names`;
-}
-
-/**
- * sd_listen_fds(3) wants LISTEN_PID to be the pid of the process itself, which only that process knows before it runs:
- * a shell that replaces itself by the daemon keeps its pid.
- */
-function throughListenFds(
-  file: string,
-  args: readonly string[],
-  env: Record<string, string>,
-): { file: string; args: string[]; env: Record<string, string> } {
-  return {
-    file: "/bin/sh",
-    args: ["-c", 'LISTEN_PID=$$ exec "$0" "$@"', file, ...args],
-    env: { ...env, LISTEN_FDS: "1", LISTEN_FDNAMES: "connection" },
-  };
-}
-
-interface ReadyOptions extends Prepared {
+interface ReadyOptions extends PreparedLaunch {
   readonly request: LaunchRequest;
   readonly child: SpawnedProcess;
   readonly startedAtMs: number;
@@ -272,14 +156,7 @@ async function hashOf(platform: Pick<Platform, "files" | "processes">, path: str
 /** The file that was checked, the one that was run and the one that was hashed must be the same. */
 function checkUnchanged(platform: Pick<Platform, "files">, binary: Binary): void {
   const now = platform.files.facts(binary.path);
-  if (
-    now !== undefined &&
-    now.ino === binary.stamp.ino &&
-    now.dev === binary.stamp.dev &&
-    now.mtimeNs === binary.stamp.mtimeNs &&
-    now.size === binary.stamp.size
-  )
-    return;
+  if (now !== undefined && sameStamp(now, binary.stamp)) return;
   throw new BrokerError(
     "IDENTITY_MISMATCH",
     `backend binary ${JSON.stringify(binary.path)} was changed while it was being launched`,
