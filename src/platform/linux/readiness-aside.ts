@@ -5,6 +5,7 @@
  *   leave it blocking   uv_poll_init sets O_NONBLOCK, which belongs to the open file description: a process that was given a
  *                       duplicate, and reads it blocking, would suddenly meet EAGAIN
  */
+import { acquire } from "../../base/disposal-stack.ts";
 import { ioFailed } from "../errno.ts";
 import { EPOLL_CLOEXEC, EPOLLIN, EPOLLOUT, epollAdd } from "./epoll.ts";
 import { close, epollCreate1, lastErrno } from "./libc.ts";
@@ -22,12 +23,11 @@ export function onceReadyAside(
 ): Pick<ReadinessWatch, "stop"> {
   const set = epollCreate1(EPOLL_CLOEXEC);
   if (set < 0) throw ioFailed("epoll_create1", lastErrno());
-  if (!epollAdd(set, fd, event === "readable" ? EPOLLIN : EPOLLOUT)) {
-    const error = ioFailed("epoll_ctl", lastErrno());
-    close(set);
-    throw error;
-  }
-  const watch = onceReady(set, "readable", onReady);
+  const watch = acquire((held) => {
+    held.defer(() => close(set));
+    if (!epollAdd(set, fd, event === "readable" ? EPOLLIN : EPOLLOUT)) throw ioFailed("epoll_ctl", lastErrno());
+    return onceReady(set, "readable", onReady);
+  });
   let stopped = false;
   return {
     stop() {
