@@ -8,7 +8,8 @@ import { type TestContext, test } from "node:test";
 import { openSession, type Session } from "../../src/client/index.ts";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { createWorld, openFiles, RPB, type World } from "../support/world.ts";
+import { openFiles } from "../support/process-facts.ts";
+import { createWorld, RPB, type World } from "../support/world.ts";
 
 /** Sockets of a process that are TCP listeners. */
 function tcpListeners(pid: number): string[] {

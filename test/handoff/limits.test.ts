@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
-import { openFiles } from "../support/world.ts";
+import { openFiles } from "../support/process-facts.ts";
 import { answerOf, brokerRoundTrip, createHanding, DIRECT, type Handing, PROTOCOL, V1 } from "./support/handing.ts";
 
 function limitDescriptors(pid: number, limit: number): void {

@@ -7,8 +7,8 @@ import { readFrameBody } from "../../src/exchange/frame-io.ts";
 import { hasCode } from "../../src/index.ts";
 import { encodeRequest } from "../../src/wire/envelope.ts";
 import { openedSince, openNow } from "../platform/support/pairs.ts";
+import { descriptorsOf } from "../support/process-facts.ts";
 import { helloBytes } from "../support/raw-peer.ts";
-import { descriptorsOf } from "../support/world.ts";
 import {
   answerOf,
   brokerRoundTrip,

@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { commandLine, createWorld, RPB, type World } from "../support/world.ts";
+import { commandLine } from "../support/process-facts.ts";
+import { createWorld, RPB, type World } from "../support/world.ts";
 
 interface Answer {
   readonly answer?: string;

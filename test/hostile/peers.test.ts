@@ -10,8 +10,8 @@ import { encodeFrameBytes } from "../../src/wire/framing.ts";
 import { MAX_FRAME_BODY_BYTES } from "../../src/wire/limits.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
 import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { descriptorsOf, openFiles } from "../support/process-facts.ts";
 import { adminReply, converse, helloBytes, negotiatedIn, openRaw, sayHello } from "../support/raw-peer.ts";
-import { descriptorsOf, openFiles } from "../support/world.ts";
 import { adminBytes, header, onlyWeAreConnected, pour, refusalIn, rest, statusOf } from "./support/probing.ts";
 
 const SERVICE = "svc";

@@ -4,7 +4,7 @@ import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { brokerSettles } from "../handoff/support/handing.ts";
-import { descriptorsOf, openFiles } from "../support/world.ts";
+import { descriptorsOf, openFiles } from "../support/process-facts.ts";
 import { createLaunching, type Launching, logLines, zombiesOf } from "./support/launching.ts";
 
 const ROUNDS = 100;

@@ -8,8 +8,9 @@ import { Deadline } from "../../src/base/clock.ts";
 import { answerOf, DIRECT, PROTOCOL, V1 } from "../handoff/support/handing.ts";
 import { createRegistered } from "../handoff/support/registered.ts";
 import { makeFifo, processEnd } from "../launch/support/launching.ts";
+import { descriptorsOf } from "../support/process-facts.ts";
 import { converseStrictly, helloBytes, helloReply, negotiatedIn, openRaw } from "../support/raw-peer.ts";
-import { descriptorsOf, RPB } from "../support/world.ts";
+import { RPB } from "../support/world.ts";
 import { createRestarting } from "./support/restarting.ts";
 
 test("the new process has socket, backend and control channel: sessions go on, and the next one is handed over", async (t) => {

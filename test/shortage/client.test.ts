@@ -11,7 +11,7 @@ import type { BrokerStart } from "../../src/client/start-command.ts";
 import { createTimeBox } from "../../src/client/time-box.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import { openedSince, openNow } from "../platform/support/pairs.ts";
-import { pidsOf } from "../support/world.ts";
+import { pidsOf } from "../support/process-facts.ts";
 import { createFailpoint, sweepFailures } from "./support/failpoint.ts";
 
 const TINY_BROKER = fileURLToPath(new URL("../client/support/tiny-broker.mjs", import.meta.url));

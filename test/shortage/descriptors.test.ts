@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { brokerSettles } from "../handoff/support/handing.ts";
 import { createLaunching, type Launching } from "../launch/support/launching.ts";
-import { descriptorsOf } from "../support/world.ts";
+import { descriptorsOf } from "../support/process-facts.ts";
 
 /** More than a launch has open at one time. */
 const MOST = 16;

@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { processEnd } from "../../launch/support/launching.ts";
-import { commandLine, type World } from "../../support/world.ts";
+import { commandLine } from "../../support/process-facts.ts";
+import type { World } from "../../support/world.ts";
 
 export interface Outer {
   /** `exec bash -c` arguments in front of a command: bash opens everything and becomes the command. */

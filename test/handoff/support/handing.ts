@@ -19,8 +19,9 @@ import {
   type Negotiated,
 } from "../../../src/wire/messages.ts";
 import { launchingIn, logLines } from "../../launch/support/launching.ts";
+import { descriptorsOf } from "../../support/process-facts.ts";
 import { helloBytes, helloReply, negotiatedIn } from "../../support/raw-peer.ts";
-import { createWorld, descriptorsOf, type RunningBroker, type World } from "../../support/world.ts";
+import { createWorld, type RunningBroker, type World } from "../../support/world.ts";
 
 export const PROTOCOL = 0xf001;
 export const HASHING = 0xf002;
