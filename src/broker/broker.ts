@@ -8,7 +8,7 @@
 import { requireObject } from "../base/check-option.ts";
 import { Deadline } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
-import { BrokerError } from "../base/errors.ts";
+import { BrokerError, reasonOf } from "../base/errors.ts";
 import { brokerErrorFrom } from "../base/system-error.ts";
 import { definitionDifferences } from "../model/definition-differences.ts";
 import { instanceId } from "../model/names.ts";
@@ -216,12 +216,13 @@ class RunningBroker implements Broker {
     const predecessor = openPredecessor(this.platform, predecessorFd);
     let inheritance: Inheritance;
     try {
+      // What the listener has thrown so far ends the start while it still can.
+      this.listener.started();
       inheritance = await predecessor.inherit(this.address());
     } catch (error) {
       await predecessor.failed(error);
       throw error;
     }
-    this.listener.started();
     const { claim, accepted, lastConnectionId, bequests, faults } = inheritance;
     for (const { step, error } of faults) this.events.restartFault(step, error);
     this.keeper.inherit(claim);
@@ -375,6 +376,7 @@ class RunningBroker implements Broker {
         this.gone = true;
       },
       onFault: (step, error) => events.restartFault(step, error),
+      onDeaf: (error) => this.loseEndpoint(`connections cannot be accepted: ${reasonOf(error)}`),
       onLeft: (report) => {
         events.restarted(report);
         void this.leave();

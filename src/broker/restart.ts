@@ -29,6 +29,8 @@ export interface RestartOptions {
   readonly counts: () => Pick<Estate, "accepted" | "lastConnectionId">;
   readonly onBegin: () => void;
   readonly onFailed: (error: unknown) => void;
+  /** It was called off, and this process cannot accept any more. Must not throw. */
+  readonly onDeaf: (error: unknown) => void;
   /** This process is not the broker any more. Must not throw. */
   readonly onGone: () => void;
   /** Something that goes with it failed, and does not change that. Must not throw. */
@@ -214,7 +216,7 @@ class HotRestart implements Restart {
     const failure = runAll([() => keeper.open()]);
     this.place?.settle("here");
     this.place = undefined;
-    if (failure !== undefined) this.options.onFault("accepting again", failure.error);
+    if (failure !== undefined) this.options.onDeaf(failure.error);
   }
 
   private hold(): void {
