@@ -119,7 +119,14 @@ class SingleFlight implements Activation {
   }
 
   get alive(): number {
-    return Math.max(this.running.size, this.owned.size) + this.adoptions.size;
+    return Math.max(this.serving, this.owned.size) + this.adoptions.size;
+  }
+
+  /** One that was registered and has ended is kept, and does not count. */
+  private get serving(): number {
+    let count = 0;
+    for (const backend of this.running.values()) if (backend.state !== "absent") count++;
+    return count;
   }
 
   activate(request: LaunchRequest): MaybePromise<Activated> {
@@ -140,6 +147,8 @@ class SingleFlight implements Activation {
     for (let backend = this.running.get(id); backend !== undefined; backend = this.running.get(id)) {
       if (backend.definition !== request.definition && !this.isStillMeant(backend, request.definition)) break;
       if ((await backend.isServing()) && this.running.get(id) === backend) return { backend, how: "reused" };
+      // One that was registered may serve again, and nothing else would bring it back.
+      if (this.options.bringUp === undefined) break;
       this.dropStale(id, backend);
     }
     const adoption = this.adoptions.get(id);

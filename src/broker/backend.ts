@@ -21,9 +21,10 @@ import { createDrain, type Drain } from "./drain-backend.ts";
 import { type EndpointSocket, watchEndpointSocket } from "./endpoint-socket.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 import { watchIdle } from "./idle-watch.ts";
+import { endTree, killTree } from "./kill-tree.ts";
 import type { Launch } from "./launch.ts";
-import { killDescendants } from "./launch-record.ts";
 import type { BackendKey } from "./launcher.ts";
+import { createLiveness, type Liveness } from "./liveness.ts";
 
 /** A served backend, launched here, adopted or registered at start. */
 export interface Backend {
@@ -111,8 +112,6 @@ export interface BackendOptions {
   readonly onTransition: (backend: LaunchedBackend, event: BackendEvent, from: BackendState) => void;
 }
 
-/** Least time between two questions to the kernel whether a socket is still bound; what a client can meet is older at most by this. */
-const BOUND_CHECK_INTERVAL_MS = 100;
 /** How long the end of a killed process is waited for. */
 const KILL_PATIENCE_MS = 2000;
 
@@ -149,7 +148,10 @@ export interface BackendPast extends Pick<Backend, "lastActiveUnixMs" | "lastHel
   readonly killInMs: number | undefined;
 }
 
-/** Takes over a running backend of an earlier broker. Consumes `options.launch`, unless it throws. */
+/**
+ * Takes over a running backend of an earlier broker. Consumes `options.launch`, also when it throws: then the backend goes on
+ * without a broker.
+ */
 export function takeOver(options: BackendOptions, adoption: Adoption): LaunchedBackend {
   return acquire((held) => {
     const backend = new BackendRunner(options);
@@ -165,10 +167,7 @@ function createRunner(options: BackendOptions): BackendRunner {
   const { launch, platform } = options;
   return acquire((held) => {
     held.defer(() => launch.cleanUp());
-    held.defer(() => launch.process.signal("SIGKILL"));
-    held.defer(() => {
-      for (const descendant of killDescendants(platform.processes, launch.search)) descendant.close();
-    });
+    held.defer(() => endTree(platform.processes, launch.process, launch.search));
     return new BackendRunner(options);
   });
 }
@@ -183,7 +182,7 @@ class BackendRunner implements LaunchedBackend {
   private life: BackendLife = UNBORN;
   private known: BackendIdentity | undefined;
   private socket: EndpointSocket | undefined;
-  private checkedMs = Number.NEGATIVE_INFINITY;
+  private readonly liveness: (socket: EndpointSocket | undefined) => Liveness;
   private stopDeadline: Timer | undefined;
   /** Monotonic; undefined when no stop deadline runs. */
   private killAtMs: number | undefined;
@@ -204,6 +203,12 @@ class BackendRunner implements LaunchedBackend {
     this.lastActiveUnixMs = Math.round(options.platform.clock.wallMs());
     this.ended = new Promise((resolve) => {
       this.resolveEnded = resolve;
+    });
+    this.liveness = createLiveness({
+      platform: options.platform,
+      process: options.launch.process,
+      path: options.launch.endpoint.path,
+      onCheck: () => this.binaryWatch?.used(),
     });
     this.drain = createDrain(options.platform.clock, options.launch, {
       refused: () => this.handle("quiesce-refused"),
@@ -323,15 +328,7 @@ class BackendRunner implements LaunchedBackend {
   }
 
   isServing(): boolean {
-    const { platform, launch } = this.options;
-    if (this.state !== "running" || !launch.process.isAlive() || !this.socket?.isSame()) return false;
-    const nowMs = platform.clock.monotonicMs();
-    if (nowMs - this.checkedMs < BOUND_CHECK_INTERVAL_MS) return true;
-    this.binaryWatch?.used();
-    // A process that closed its listener and lives on, such as one that drains, leaves the file as it was.
-    if (!platform.transport.isBound(launch.endpoint.path)) return false;
-    this.checkedMs = nowMs;
-    return true;
+    return this.state === "running" && this.liveness(this.socket) === "serving";
   }
 
   handle(event: BackendEvent): void {
@@ -437,9 +434,8 @@ class BackendRunner implements LaunchedBackend {
   private killTree(): void {
     const { launch, platform } = this.options;
     const { process } = launch;
-    process.signal("SIGKILL");
     this.dying.push(exitOf(process));
-    for (const descendant of killDescendants(platform.processes, launch.search))
+    for (const descendant of killTree(platform.processes, process, launch.search))
       this.dying.push(exitOf(descendant).finally(() => descendant.close()));
   }
 

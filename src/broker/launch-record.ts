@@ -9,7 +9,7 @@ import { type BackendManifest, decodeBackendManifest, encodeBackendManifest } fr
 import type { BackendIdentity } from "../model/identity.ts";
 import { below } from "../model/places.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Files, Platform, Processes, ProcessHandle } from "../platform/ports.ts";
+import type { Files, Platform } from "../platform/ports.ts";
 import type { BackendKey } from "./launcher.ts";
 
 const LAUNCH_SUFFIX = ".launch";
@@ -107,24 +107,6 @@ function readManifest(files: Files, endpoint: string): FoundRecord {
     // As above.
   }
   return { endpoint, kind: "unreadable" };
-}
-
-/**
- * SIGKILL to all that came of a launch, also to what left its session: twice, because a process can fork between look
- * and kill. The caller closes the handles.
- */
-export function killDescendants(
-  processes: Pick<Processes, "findDescendants">,
-  search: { sessionId: number; marker: string },
-): ProcessHandle[] {
-  const killed: ProcessHandle[] = [];
-  for (let pass = 0; pass < 2; pass++) {
-    for (const process of processes.findDescendants(search)) {
-      process.signal("SIGKILL");
-      killed.push(process);
-    }
-  }
-  return killed;
 }
 
 /** The socket, what an SDK backend keeps beside it, and the records. */

@@ -6,17 +6,14 @@
 import { runAll } from "../base/disposal-stack.ts";
 import { handoffAddress } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
-import { launchMarker } from "../model/launch-environment.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { ExitStatus, Platform, ProcessHandle } from "../platform/ports.ts";
 import type { BackendLog } from "./backend-log.ts";
 import { type ControlSlot, createControlSlot, type InitialChannel } from "./control-slot.ts";
 import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
+import { type LaunchSearch, launchSearch } from "./kill-tree.ts";
 import { removeEndpointFiles, writeManifest } from "./launch-record.ts";
 import type { BackendKey } from "./launcher.ts";
-
-/** No process has this session. */
-const NO_SESSION = -1;
 
 /** Not a child of ours when adopted: then its exit status stays unknown. */
 export type BackendProcess = ProcessHandle & { readonly exitStatus?: ExitStatus | undefined };
@@ -27,7 +24,7 @@ export interface Launch {
   readonly process: BackendProcess;
   readonly log: BackendLog;
   /** By what everything it started is found. */
-  readonly search: { readonly sessionId: number; readonly marker: string };
+  readonly search: LaunchSearch;
   /** @see Backend.handoffWay */
   handoffWay(): HandoffWay | undefined;
   /** Empty for a daemon that was given no control channel, and for an adopted one until it attaches. */
@@ -77,8 +74,7 @@ export function createLaunch(parts: LaunchParts): Launch {
     endpoint,
     process,
     log,
-    // The session of a process that is no child of ours may have been reused by the time we look.
-    search: { sessionId: adopted ? NO_SESSION : process.pid, marker: launchMarker(endpoint) },
+    search: launchSearch(endpoint.path, adopted ? undefined : process.pid),
     handoffWay: () => dialled ?? control.way(),
     control,
     ready: parts.ready,

@@ -8,21 +8,12 @@ import { hasCode } from "../base/errors.ts";
 import { verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { BackendManifest } from "../model/backend-manifest.ts";
 import { classifyLeftover, type LeftoverEvidence, type LeftoverVerdict } from "../model/classify-leftover.ts";
-import { launchMarker } from "../model/launch-environment.ts";
 import { below } from "../model/places.ts";
 import type { Platform, ProcessHandle } from "../platform/ports.ts";
-import {
-  type FoundRecord,
-  findRecords,
-  killDescendants,
-  removeEndpointFiles,
-  withoutDeleted,
-} from "./launch-record.ts";
+import { endTree, launchSearch } from "./kill-tree.ts";
+import { type FoundRecord, findRecords, removeEndpointFiles, withoutDeleted } from "./launch-record.ts";
 import type { BackendKey } from "./launcher.ts";
 import { SPAWN_LOCK_SUFFIX } from "./spawn-lock.ts";
-
-/** No process has this session. */
-const NO_SESSION = -1;
 
 /** A live process of ours; the receiver owns the handle. */
 export interface AdoptableBackend {
@@ -111,14 +102,13 @@ function adoptGroup(platform: Platform, records: readonly ReadyRecord[], handler
         const serves = settle(platform, found, { serving, handlers, adopt });
         serving ||= serves;
       } catch (error) {
-        found.process?.close();
         notAdopted(found.manifest, error);
       }
     }
   });
 }
 
-/** True when it serves from now on. Consumes the process, unless it throws. */
+/** True when it serves from now on. Consumes the process, also when it throws. */
 function settle(
   platform: Platform,
   { manifest, evidence, process }: Looked,
@@ -128,19 +118,22 @@ function settle(
     adopt,
   }: { serving: boolean; handlers: LeftoverHandlers; adopt: (backend: AdoptableBackend) => void },
 ): boolean {
-  const verdict = classifyLeftover(evidence);
-  handlers.classified(manifest.identity.endpoint.path, verdict, evidence);
-  if (process === undefined) {
-    if (verdict !== "leave") reap(platform, manifest.identity.endpoint.path);
-    return false;
-  }
-  if (verdict === "leave") {
-    process.close();
-    return false;
-  }
-  const drain = verdict === "reap" || manifest.retired || serving;
-  adopt({ manifest, process, drain });
-  return !drain;
+  return acquire((held) => {
+    if (process !== undefined) held.use(process);
+    const verdict = classifyLeftover(evidence);
+    handlers.classified(manifest.identity.endpoint.path, verdict, evidence);
+    if (process === undefined) {
+      if (verdict !== "leave") reap(platform, manifest.identity.endpoint.path);
+      return false;
+    }
+    if (verdict === "leave") {
+      process.close();
+      return false;
+    }
+    const drain = verdict === "reap" || manifest.retired || serving;
+    adopt({ manifest, process, drain });
+    return !drain;
+  });
 }
 
 interface Looked {
@@ -218,7 +211,6 @@ async function prove(platform: Platform, manifest: BackendManifest): Promise<Lef
 }
 
 function reap(platform: Pick<Platform, "files" | "processes">, endpoint: string): void {
-  const marker = launchMarker({ namespaceId: "", path: endpoint });
-  for (const process of killDescendants(platform.processes, { sessionId: NO_SESSION, marker })) process.close();
+  endTree(platform.processes, undefined, launchSearch(endpoint));
   removeEndpointFiles(platform.files, endpoint);
 }

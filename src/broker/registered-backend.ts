@@ -3,9 +3,10 @@
  * kernel says of it, its pidfd and the socket file that was there when it was verified, and connects to nothing. When it binds
  * its socket anew it is verified anew.
  */
+import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import { discoverBackend, verifyBackend } from "../exchange/verify-backend.ts";
+import { discoverBackend, verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
 import type { BackendState } from "../model/backend-state.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { checkVersion, instanceId } from "../model/names.ts";
@@ -17,6 +18,7 @@ import type { Backend } from "./backend.ts";
 import { type EndpointSocket, watchEndpointSocket } from "./endpoint-socket.ts";
 import { createDialledWay, type HandoffWay } from "./handoff-way.ts";
 import type { BackendKey } from "./launcher.ts";
+import { createLiveness } from "./liveness.ts";
 import type { RegisteredBackend } from "./options.ts";
 
 /** The caller closes it: a watch on its socket's directory and a handle on its process. */
@@ -43,9 +45,9 @@ export async function verifyRegistered(
       "VERSION_BLOCKED",
       `configured service version is blocked by service-definition policy: ${blocked.reason}`,
     );
-  // Before the probe: a socket that is bound anew while it is answered is another one afterwards.
-  const socket = watchEndpointSocket(platform.files, registered.endpoint);
-  try {
+  return acquireAsync(async (held) => {
+    // Before the probe: a socket that is bound anew while it is answered is another one afterwards.
+    const socket = held.use(watchEndpointSocket(platform.files, registered.endpoint));
     const identity = await identify(platform, registered);
     const key = {
       instanceId: instanceId(instanceOf(definition)),
@@ -57,11 +59,11 @@ export async function verifyRegistered(
       throw new BrokerError("PROCESS_EXITED", `backend process ${identity.pid} ended while it was being registered`, {
         details: { pid: identity.pid },
       });
+    held.use(process);
+    // Before it was held, its number may have got another owner.
+    await verifyProcess(platform, identity);
     return new Registered({ platform, key, identity, process, socket, handoffEndpoint: registered.handoffEndpoint });
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
+  });
 }
 
 interface RegisteredParts {
@@ -80,15 +82,17 @@ class Registered implements RegisteredServing {
   lastActiveUnixMs: number;
   lastHelloUnixMs = 0;
   private readonly way: HandoffWay | undefined;
+  private readonly liveness: ReturnType<typeof createLiveness>;
   private socket: EndpointSocket;
   private verifying: Promise<boolean> | undefined;
   private closed = false;
 
   constructor(private readonly parts: RegisteredParts) {
-    const { platform, key, identity, socket, handoffEndpoint } = parts;
+    const { platform, key, identity, process, socket, handoffEndpoint } = parts;
     this.key = key;
     this.identity = identity;
     this.socket = socket;
+    this.liveness = createLiveness({ platform, process, path: identity.endpoint.path });
     this.lastActiveUnixMs = identity.startedAtUnixMs;
     this.way = handoffEndpoint === undefined ? undefined : createDialledWay(platform, handoffEndpoint);
   }
@@ -98,8 +102,8 @@ class Registered implements RegisteredServing {
   }
 
   isServing(): MaybePromise<boolean> {
-    if (!this.parts.process.isAlive()) return false;
-    if (this.socket.isSame()) return true;
+    const liveness = this.liveness(this.socket);
+    if (liveness !== "moved") return liveness === "serving";
     this.verifying ??= this.verifyAgain().finally(() => {
       this.verifying = undefined;
     });
@@ -118,9 +122,10 @@ class Registered implements RegisteredServing {
     this.parts.process.close();
   }
 
-  /** Its socket file is gone or another one. */
+  /** Its socket file is gone or another one. Connects to it only when a socket is bound there. */
   private async verifyAgain(): Promise<boolean> {
     const { platform, identity } = this.parts;
+    if (!platform.transport.isBound(identity.endpoint.path)) return false;
     const socket = watchEndpointSocket(platform.files, identity.endpoint.path);
     try {
       await verifyBackend(platform, { expected: identity });

@@ -5,12 +5,12 @@ import { type DisposalStack, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { expandArgs } from "../model/exec-settings.ts";
 import type { BackendEndpoint } from "../model/identity.ts";
-import { launchEnvironment, launchMarker } from "../model/launch-environment.ts";
+import { launchEnvironment } from "../model/launch-environment.ts";
 import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../platform/ports.ts";
 import type { BackendLog } from "./backend-log.ts";
 import type { Binary } from "./binary.ts";
 import type { InitialChannel } from "./control-slot.ts";
-import { killDescendants } from "./launch-record.ts";
+import { endTree, launchSearch } from "./kill-tree.ts";
 import type { LaunchRequest } from "./launcher.ts";
 
 /** First descriptor a child gets beyond the standard three. */
@@ -77,7 +77,9 @@ export function spawnBackend(
       inherit,
       binary: binary.path,
     });
-    held.defer(() => endProgram(platform, child, endpoint));
+    // Nothing else knows of it yet.
+    held.use(child);
+    held.defer(() => endTree(platform.processes, child, launchSearch(endpoint.path, child.pid)));
     return { child, control: pair && { connection: pair.ours } };
   });
 }
@@ -97,14 +99,6 @@ async function startProgram(
       cause: error,
     });
   }
-}
-
-/** One that nothing else knows of yet. */
-function endProgram({ processes }: Platform, child: SpawnedProcess, endpoint: BackendEndpoint): void {
-  child.signal("SIGKILL");
-  child.close();
-  const search = { sessionId: child.pid, marker: launchMarker(endpoint) };
-  for (const descendant of killDescendants(processes, search)) descendant.close();
 }
 
 /** A peer's text; the kernel ends variables at a NUL byte, so one that holds it cannot be passed on. */

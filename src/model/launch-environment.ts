@@ -74,6 +74,6 @@ export function launchEnvironment(
 }
 
 /** The environment entry by which every descendant of a launch is known: its endpoint's random path. */
-export function launchMarker(endpoint: BackendEndpoint): string {
+export function launchMarker(endpoint: Pick<BackendEndpoint, "path">): string {
   return `RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE=${endpoint.path}`;
 }

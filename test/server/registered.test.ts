@@ -20,7 +20,7 @@ interface Registered {
   readonly endpoint: string;
   journal(): string[];
   /** Gives the backend an order and resolves when it was carried out. */
-  order(what: "rebind" | "leave"): Promise<void>;
+  order(what: "rebind" | "leave" | "bind" | "close"): Promise<void>;
   hello(): ReturnType<typeof sayHello>;
 }
 
@@ -108,6 +108,30 @@ test("one that has ended is not handed out, though its socket file is there", as
   await once(at.backend, "exit");
   assert.ok(existsSync(at.endpoint));
   refusedIn(await at.hello());
+});
+
+/** Guards against a backend that one Hello in the gap between unlink and bind removed for good. */
+test("one whose socket file is away for a while is served on when it is back, whoever asked meanwhile", async (t) => {
+  const at = await createRegistered(t);
+  for (let round = 1; round <= 2; round++) {
+    await at.order("leave");
+    for (let i = 0; i < 3; i++) refusedIn(await at.hello());
+    await at.order("bind");
+    assert.equal(negotiatedIn(await at.hello()).backendPipe, at.endpoint);
+  }
+  // What asked in the gap has connected to nothing.
+  assert.deepEqual(at.journal(), ["probed", "probed", "probed"]);
+});
+
+/** Guards against an endpoint that was handed out although every client's connect was refused. */
+test("one that closes its listener and lives on is not handed out, and is again when it listens again", async (t) => {
+  const at = await createRegistered(t);
+  await at.order("close");
+  assert.ok(existsSync(at.endpoint));
+  assert.equal(refusedIn(await at.hello()).reason, "backend is not registered");
+  assert.equal(at.backend.exitCode, null);
+  await at.order("rebind");
+  assert.equal(negotiatedIn(await at.hello()).backendPipe, at.endpoint);
 });
 
 /** Guards against a watch that stayed open when a broker ended while its backend was being verified anew. */
