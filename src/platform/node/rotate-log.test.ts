@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   closeSync,
@@ -14,8 +14,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { KEEP, setUpLog } from "../../../test/platform/support/log.ts";
 import { hasCode, isBrokerError } from "../../base/errors.ts";
 import { collapseHead } from "../linux/collapse.ts";
@@ -169,7 +168,7 @@ test("a file that cannot be emptied says so, and nothing of it is lost", async (
 test("what another process emptied is not emptied again", async (t) => {
   const { path, open } = setUpLog(t);
   // Of another process: the two do not wait for each other.
-  const [log, other] = [open(), createLogOpener()(path)];
+  const [log, other] = [open(), createLogOpener(collapseHead)(path)];
   writeSync(log.fd, "a".repeat(KEEP));
   const both = Promise.all([log.rotate(KEEP), other.rotate(KEEP)]);
   await both;
@@ -190,57 +189,3 @@ test("what a predecessor still writes into its older file is not in ours", async
   closeSync(predecessor);
   assert.equal(text(`${path}.1`), "a line\n".repeat(100));
 });
-
-test("a full file system gets the log's room back, and the log keeps its newest lines", async (t) => {
-  const { directory } = setUpLog(t);
-  const told = await onSmallFileSystem(
-    t,
-    directory,
-    `
-writeFileSync("${directory}/log.1", "o".repeat(100_000));
-try { for (;;) writeSync(log.fd, "0123456789abcde\\n".repeat(64)); } catch {}
-const size = log.size();
-const { droppedBytes, fault } = await log.rotate(1_000_000);
-const { bavail, bsize } = statfsSync("${directory}");
-tell({ size, droppedBytes, fault: String(fault), now: log.size(), older: existsSync("${directory}/log.1"), free: bavail * bsize, end: log.words(40) });
-`,
-  );
-  if (told === undefined) return t.skip("needs the right to mount");
-  assert.match(told.fault, /ENOSPC/);
-  assert.ok(told.size > 1_500_000);
-  assert.ok(told.now <= 250_100 && told.now > 60_000, `the log has ${told.now} bytes`);
-  assert.ok(told.free > 1_500_000, `${told.free} bytes are free`);
-  assert.equal(told.older, false);
-  assert.ok(told.droppedBytes + told.now - told.size < 100);
-  assert.match(told.end, /^0123456789abcde\n(0123456789abcde\n|0*$)/);
-});
-
-/**
- * Runs `program`, which has `log` and `tell`, with a file system of 2 MiB at `directory`: in a mount namespace of its own, so
- * that nothing has to be unmounted. What it tells; undefined without the right to mount.
- */
-// biome-ignore lint/suspicious/noExplicitAny: what comes depends on the program.
-async function onSmallFileSystem(t: TestContext, directory: string, program: string): Promise<any> {
-  const module = new URL("./log-file.ts", import.meta.url).pathname;
-  const script = join(directory, "..", `fill-${process.pid}.mjs`);
-  writeFileSync(
-    script,
-    `
-import { createLogOpener } from ${JSON.stringify(module)};
-import { existsSync, statfsSync, writeFileSync, writeSync } from "node:fs";
-const log = createLogOpener()("${directory}/log");
-const tell = (value) => console.log(JSON.stringify(value));
-${program}`,
-  );
-  t.after(() => rmSync(script));
-  const mount = `mount -t tmpfs -o size=2m,mode=0700 tmpfs "${directory}" || exit 99; exec "$@"`;
-  const child: ChildProcess = spawn(
-    "unshare",
-    ["-m", "sh", "-c", mount, "sh", process.execPath, "--import", "tsx", script],
-    { stdio: ["ignore", "pipe", "inherit"], cwd: new URL("../../..", import.meta.url).pathname },
-  );
-  const chunks: Buffer[] = [];
-  child.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk));
-  const [code] = await once(child, "close");
-  return code === 99 || code === 1 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
-}

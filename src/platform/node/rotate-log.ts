@@ -140,35 +140,46 @@ async function empty(
   // Another process has emptied it, and its writer may have gone on.
   if (end < copied.end || !isWhereItWas(fd, copied)) return NOTHING_DROPPED;
   const head = headToCollapse(fd, { copiedEnd: copied.end, end, mostBytes, keepBytes });
-  if (head > 0 && copied.end - head <= copied.last.length) {
-    const collapsed = await collapse(source, copied, { older, head, end });
-    if (collapsed !== undefined) return collapsed;
-    if (source.stopped()) return NOTHING_DROPPED;
-  }
-  return cut(source, copied, { end, mostBytes });
+  const short = head > 0 ? copiedUpTo(head, copied, older) : undefined;
+  if (short === undefined) return cut(source, copied, { end, mostBytes });
+  const collapsed = await collapse(source, short, { head, end });
+  if (collapsed !== undefined) return collapsed;
+  if (source.stopped()) return NOTHING_DROPPED;
+  // Nothing is written to the older file again: what it gave up is still in the log, and is of the newest bytes there.
+  return cut(source, short, { end, mostBytes });
 }
 
 function isWhereItWas(fd: number, { end, last }: Copied): boolean {
   return last.length === 0 || last.equals(readPartNow(fd, end - last.length, end));
 }
 
+/**
+ * The head ends with a block. What was copied behind that stays in the file and goes from the older one, first, so that a reader
+ * never finds it after the copy. Undefined where the older file cannot be shortened: a file system that copies on write may need
+ * room for that.
+ */
+function copiedUpTo(head: number, copied: Copied, older: number | undefined): Copied | undefined {
+  const extra = copied.end - head;
+  if (extra <= 0 || older === undefined) return copied;
+  if (extra > copied.last.length) return undefined;
+  try {
+    ftruncateSync(older, sizeOf(older) - extra);
+  } catch {
+    return undefined;
+  }
+  return { ...copied, end: head, last: copied.last.subarray(0, copied.last.length - extra) };
+}
+
 /** Undefined where the file system cannot do it. */
 async function collapse(
   source: LogSource,
-  { end: copiedEnd, last }: Copied,
-  { older, head, end }: { older: number | undefined; head: number; end: number },
+  { end: beforeEnd, last: before }: Copied,
+  { head, end }: { head: number; end: number },
 ): Promise<Emptied | undefined> {
   const { fd } = source;
-  const extra = Math.max(0, copiedEnd - head);
-  // The head ends with a block: what was copied behind that stays in the file and goes from the copy, first, so that a reader
-  // never finds it after the copy.
-  const [before, twice] = [last.subarray(0, last.length - extra), last.subarray(last.length - extra)];
-  const beforeEnd = copiedEnd - extra;
-  if (older !== undefined && extra > 0) ftruncateSync(older, sizeOf(older) - extra);
   source.emptying(end, before, beforeEnd);
   if (!(await source.collapseHead(fd, head))) {
     source.emptied(undefined);
-    if (older !== undefined) writeSync(older, twice, 0, twice.length, sizeOf(older));
     return undefined;
   }
   source.emptied({ before, beforeEnd, from: head, at: 0 });
