@@ -382,7 +382,7 @@ export interface LogFile {
    * Empties the file, after copying at most its last `keepBytes` to `PATH.1`, which is replaced. Neither file is beyond
    * `keepBytes` then, nothing is dropped when the writer pauses and the file has at most `keepBytes`, and each place where
    * bytes are missing has a line `[rpb: N bytes dropped]`. Done in slices beside the event loop; calls during a rotation
-   * join it. Never rejects.
+   * join it. Once closed it does nothing. Never rejects.
    */
   rotate(keepBytes: number): Promise<LogRotation>;
   /** Calls back when the open file changes, until closed. Undefined where it cannot be watched. */
@@ -394,7 +394,7 @@ export interface LogFile {
 export interface LogRotation {
   /** In neither file now. What a writer adds between two system calls may be missing from the count. */
   readonly droppedBytes: number;
-  /** False: the file cannot be emptied, and `fault` says why (EPERM of an append-only file, see chattr(1)). */
+  /** False: the file cannot be emptied, and `fault` says why (EPERM of an append-only file, see chattr(1)), or the log is closed. */
   readonly emptied: boolean;
   /** Why there is no older file now: ENOSPC, something else at its path. */
   readonly fault?: unknown;

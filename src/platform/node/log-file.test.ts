@@ -4,8 +4,10 @@ import { once } from "node:events";
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   fstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -142,4 +144,38 @@ test("a log that is closed while it is rotated closes its descriptor at the end"
   assert.throws(() => {
     if (readlinkSync(`/proc/self/fd/${log.fd}`) !== target) throw new Error("another file");
   });
+});
+
+/** Guards against closing the descriptor a second time, which is another file's by then. */
+test("a log that is closed is not rotated, and neither what has its descriptor now nor its older file is touched", async (t) => {
+  const { directory, path, open } = setUpLog(t);
+  const log = open();
+  writeSync(log.fd, "a line\n".repeat(100));
+  log.close();
+  const other = openSync(join(directory, "other"), "w+");
+  try {
+    assert.equal(other, log.fd, "the number is given again");
+    writeSync(other, "of another file\n");
+    assert.deepEqual(await log.rotate(KEEP), { droppedBytes: 0, emptied: false });
+    writeSync(other, "and more\n");
+  } finally {
+    closeSync(other);
+  }
+  assert.equal(text(join(directory, "other")), "of another file\nand more\n");
+  assert.deepEqual(readdirSync(directory).sort(), ["log", "other"]);
+  assert.equal(text(path), "a line\n".repeat(100));
+});
+
+test("a log that is closed while it waits for its turn is not rotated, nor when it is asked again", async (t) => {
+  const { directory, open } = setUpLog(t);
+  const [first, second] = [open(), open(join(directory, "second"))];
+  for (const log of [first, second]) writeSync(log.fd, "a line\n".repeat(1000));
+  const rotations = [first.rotate(KEEP), second.rotate(KEEP)];
+  second.close();
+  rotations.push(second.rotate(KEEP));
+  assert.deepEqual(
+    (await Promise.all(rotations)).map(({ emptied }) => emptied),
+    [true, false, false],
+  );
+  assert.equal(text(join(directory, "second")), "a line\n".repeat(1000));
 });

@@ -48,6 +48,7 @@ interface Marked {
 }
 
 const NONE = Buffer.alloc(0);
+const NOT_ROTATED: LogRotation = { droppedBytes: 0, emptied: false };
 
 class NodeLogFile implements LogFile {
   private marked: Marked = { aside: NONE, start: 0 };
@@ -93,9 +94,11 @@ class NodeLogFile implements LogFile {
   }
 
   rotate(keepBytes: number): Promise<LogRotation> {
+    // The number of its descriptor may be another file's by now.
+    if (this.closed) return Promise.resolve(NOT_ROTATED);
     this.rotation ??= this.shared
       .inTurn(async () => {
-        if (this.closed) return { droppedBytes: 0, emptied: false };
+        if (this.closed) return NOT_ROTATED;
         return rotateOpenLog(
           {
             fd: this.fd,
