@@ -4,9 +4,6 @@ import { fstatSync } from "node:fs";
 /** @see collapseHead in platform/linux/collapse.ts */
 export type CollapseHead = (fd: number, bytes: number) => Promise<boolean>;
 
-/** For a system without the call. */
-export const collapseNothing: CollapseHead = () => Promise.resolve(false);
-
 /** Less is not worth a call whose remainder is a block. */
 const LEAST_BLOCKS = 16;
 

@@ -18,7 +18,7 @@ import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { closeFd } from "./close-fd.ts";
-import { type CollapseHead, collapseNothing } from "./collapse-log.ts";
+import type { CollapseHead } from "./collapse-log.ts";
 import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { createLogOpener } from "./log-file.ts";
@@ -35,7 +35,7 @@ const INTERPRETER_LINE_BYTES = 256;
 export function createFiles({
   facts = nodeFacts,
   changeCounter = countNothing,
-  collapseHead = collapseNothing,
+  collapseHead,
 }: Partial<Pick<Files, "facts" | "changeCounter"> & { collapseHead: CollapseHead }> = {}): Files {
   const hash = createExecutableHasher();
   const directories = createPrivateDirectories({ facts, realpath });

@@ -6,14 +6,17 @@ import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";
 import type { LogFile, LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
-import { type CollapseHead, collapseNothing } from "./collapse-log.ts";
+import type { CollapseHead } from "./collapse-log.ts";
 import { checkOwnFile, checkOwnPath } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 import { rotateOpenLog } from "./rotate-log.ts";
 import { watchPath } from "./watch-path.ts";
 
-/** `openLog` of one platform: its logs are rotated one after the other, so that a slow disk occupies one thread of the pool. */
-export function createLogOpener(collapseHead: CollapseHead = collapseNothing): (path: string) => LogFile {
+/**
+ * `openLog` of one platform: its logs are rotated one after the other, so that a slow disk occupies one thread of the pool.
+ * `collapseHead`: undefined for a system without that call.
+ */
+export function createLogOpener(collapseHead: CollapseHead | undefined): (path: string) => LogFile {
   let before: Promise<unknown> = Promise.resolve();
   const inTurn = (work: () => Promise<LogRotation>): Promise<LogRotation> => {
     const done = before.then(work);
@@ -62,7 +65,7 @@ class NodeLogFile implements LogFile {
     private readonly path: string,
     private readonly shared: {
       readonly inTurn: (work: () => Promise<LogRotation>) => Promise<LogRotation>;
-      readonly collapseHead: CollapseHead;
+      readonly collapseHead: CollapseHead | undefined;
     },
   ) {}
 

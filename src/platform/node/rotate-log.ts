@@ -36,7 +36,8 @@ export interface LogSource {
   /** For reading and appending. */
   readonly fd: number;
   readonly path: string;
-  readonly collapseHead: CollapseHead;
+  /** Undefined for a system without that call. */
+  readonly collapseHead: CollapseHead | undefined;
   /** The log is not wanted any more: leave it as it is. */
   stopped(): boolean;
   /**
@@ -139,10 +140,11 @@ async function empty(
   const end = sizeOf(fd);
   // Another process has emptied it, and its writer may have gone on.
   if (end < copied.end || !isWhereItWas(fd, copied)) return NOTHING_DROPPED;
+  const { collapseHead } = source;
   const head = headToCollapse(fd, { copiedEnd: copied.end, end, mostBytes, keepBytes });
-  const short = head > 0 ? copiedUpTo(head, copied, older) : undefined;
-  if (short === undefined) return cut(source, copied, { end, mostBytes });
-  const collapsed = await collapse(source, short, { head, end });
+  const short = collapseHead && copiedUpTo(head, copied, older);
+  if (collapseHead === undefined || short === undefined) return cut(source, copied, { end, mostBytes });
+  const collapsed = await collapse(source, short, { head, end, collapseHead });
   if (collapsed !== undefined) return collapsed;
   if (source.stopped()) return NOTHING_DROPPED;
   // Nothing is written to the older file again: what it gave up is still in the log, and is of the newest bytes there.
@@ -155,13 +157,13 @@ function isWhereItWas(fd: number, { end, last }: Copied): boolean {
 
 /**
  * The head ends with a block. What was copied behind that stays in the file and goes from the older one, first, so that a reader
- * never finds it after the copy. Undefined where the older file cannot be shortened: a file system that copies on write may need
- * room for that.
+ * never finds it after the copy. Undefined without a head, and where the older file cannot be shortened: a file system that copies
+ * on write may need room for that.
  */
 function copiedUpTo(head: number, copied: Copied, older: number | undefined): Copied | undefined {
   const extra = copied.end - head;
+  if (head === 0 || extra > copied.last.length) return undefined;
   if (extra <= 0 || older === undefined) return copied;
-  if (extra > copied.last.length) return undefined;
   try {
     ftruncateSync(older, sizeOf(older) - extra);
   } catch {
@@ -174,11 +176,11 @@ function copiedUpTo(head: number, copied: Copied, older: number | undefined): Co
 async function collapse(
   source: LogSource,
   { end: beforeEnd, last: before }: Copied,
-  { head, end }: { head: number; end: number },
+  { head, end, collapseHead }: { head: number; end: number; collapseHead: CollapseHead },
 ): Promise<Emptied | undefined> {
   const { fd } = source;
   source.emptying(end, before, beforeEnd);
-  if (!(await source.collapseHead(fd, head))) {
+  if (!(await collapseHead(fd, head))) {
     source.emptied(undefined);
     return undefined;
   }
