@@ -3,12 +3,13 @@
  * process of their own. Only this file and the two entry files name `process`.
  */
 // biome-ignore lint/plugin: our own standard output is what this file is about.
-import { closeSync, fstatSync, lstatSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 // biome-ignore lint/plugin: as above.
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import {
   closeUnaskedDebugger,
+  isAt,
   loadOwnHeap,
   type OwnHeap,
   onHangupSignal,
@@ -122,8 +123,7 @@ function within(ms: number, work: Promise<void>): Promise<void> {
 
 function stderrIs(path: string): boolean {
   try {
-    const [own, there] = [fstatSync(STDERR_FD), lstatSync(path)];
-    return own.isFile() && own.ino === there.ino && own.dev === there.dev;
+    return fstatSync(STDERR_FD).isFile() && isAt(path, STDERR_FD);
   } catch {
     return false;
   }

@@ -9,6 +9,7 @@ export { closeInherited } from "./linux/inherited-descriptors.ts";
 /** The system clock needs no system to be loaded. */
 export { systemClock } from "./node/clock.ts";
 export { closeEarlyDebugger, closeUnaskedDebugger, ignoreDebugSignal } from "./node/debug-signal.ts";
+export { isAt } from "./node/file-at.ts";
 export {
   onHangupSignal,
   onTerminationSignal,

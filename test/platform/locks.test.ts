@@ -181,8 +181,18 @@ test("only a regular file of our own is used for a lock", (t) => {
   const elsewhere = join(path, "..", "elsewhere");
   writeFileSync(elsewhere, "precious");
   const rows: [string, () => void, string, RegExp][] = [
-    ["a link", () => symlinkSync(elsewhere, path), "FILE_INSECURE", /it is a link/],
-    ["a dangling link", () => symlinkSync(join(path, "..", "nowhere"), path), "FILE_INSECURE", /it is a link/],
+    [
+      "a link",
+      () => symlinkSync(elsewhere, path),
+      "FILE_INSECURE",
+      /it is a symbolic link, a regular file is expected/,
+    ],
+    [
+      "a dangling link",
+      () => symlinkSync(join(path, "..", "nowhere"), path),
+      "FILE_INSECURE",
+      /it is a symbolic link, a regular file is expected/,
+    ],
     ["a directory", () => mkdirSync(path), "IO_FAILED", /EISDIR/],
   ];
   if (process.geteuid?.() === 0) {

@@ -78,8 +78,8 @@ test("a definition that is missing, broken or of somebody else makes its service
       () => declares({ isolation: 2 }),
       /isolation is invalid: explicit_instance is required/,
     ],
-    ["a fifo", instead(() => makeFifo(path)), /cannot be trusted: it is not a regular file/],
-    ["a directory", instead(() => mkdirSync(path)), /cannot be trusted: it is not a regular file/],
+    ["a fifo", instead(() => makeFifo(path)), /cannot be trusted: it is a FIFO, a regular file is expected/],
+    ["a directory", instead(() => mkdirSync(path)), /cannot be trusted: it is a directory, a regular file is expected/],
     ["a link to nothing", instead(() => symlinkSync("nothing", path)), "service definition was not found"],
   ];
   // Only root can give a file away.

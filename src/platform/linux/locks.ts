@@ -3,13 +3,15 @@
  * process whatever happens; and it says nothing about the path, so after locking the path must still lead to the locked
  * file. That check is what makes it safe to remove the file on release.
  */
-import { constants, fstatSync, ftruncateSync, lstatSync, unlinkSync, writeSync } from "node:fs";
+import { constants, fstatSync, ftruncateSync, unlinkSync, writeSync } from "node:fs";
 import type { Deadline } from "../../base/clock.ts";
 import { sleep } from "../../base/clock.ts";
 import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
-import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import { attempt, errnoOf, ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
+import { isAt } from "../node/file-at.ts";
+import { checkOwn, checkOwnPath, insecure } from "../node/own-file.ts";
 import { openPrivateFile } from "../node/private-file.ts";
 import type { FileLock, Locks } from "../ports.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
@@ -41,8 +43,7 @@ function tryAcquire(path: string): FileLock | undefined {
 function adopt(fd: number, path: string): FileLock {
   return acquire((held) => {
     held.defer(() => closeFd(fd));
-    const facts = attempt(path, () => fstatSync(fd));
-    if (!facts.isFile() || facts.uid !== process.geteuid?.()) throw insecure(path, "what was given is no file of ours");
+    attempt(path, () => checkOwn(fstatSync(fd, { bigint: true }), path));
     if (!isCurrent(fd, path)) throw insecure(path, "what was given is another file");
     // Succeeds at once for a duplicate of the descriptor that has it.
     if (flock(fd, LOCK_EX | LOCK_NB) !== 0) throw insecure(path, `it cannot be locked: ${lastErrno()}`);
@@ -66,32 +67,25 @@ function openLockFile(path: string): number {
   return acquire((held) => {
     const fd = openNoLink(path);
     held.defer(() => closeFd(fd));
-    const facts = attempt(path, () => fstatSync(fd));
-    if (facts.isFile() && facts.uid === process.geteuid?.()) return fd;
-    throw insecure(path, facts.isFile() ? `it belongs to uid ${facts.uid}` : "it is not a regular file");
+    attempt(path, () => checkOwn(fstatSync(fd, { bigint: true }), path));
+    return fd;
   });
 }
 
 function openNoLink(path: string): number {
-  try {
-    return openPrivateFile(path, constants.O_RDWR);
-  } catch (error) {
-    if (errnoOf(error) === "ELOOP") throw insecure(path, "it is a link");
-    throw fromNodeError(error, path);
-  }
-}
-
-function insecure(path: string, why: string): BrokerError {
-  return new BrokerError("FILE_INSECURE", `lock file ${path} cannot be used: ${why}`, { details: { path } });
+  return attempt(path, () => {
+    try {
+      return openPrivateFile(path, constants.O_RDWR);
+    } catch (error) {
+      if (errnoOf(error) === "ELOOP") checkOwnPath(path);
+      throw error;
+    }
+  });
 }
 
 /** @throws BrokerError IO_FAILED */
 function isCurrent(fd: number, path: string): boolean {
-  return attempt(path, () => {
-    const mine = fstatSync(fd, { bigint: true });
-    const current = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    return current !== undefined && current.ino === mine.ino && current.dev === mine.dev;
-  });
+  return attempt(path, () => isAt(path, fd));
 }
 
 function createLock(fd: number, path: string): FileLock {

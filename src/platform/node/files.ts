@@ -23,7 +23,7 @@ import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { createLogOpener } from "./log-file.ts";
 import { factsOf, openFile } from "./open-file.ts";
-import { insecure } from "./own-file.ts";
+import { checkOwn } from "./own-file.ts";
 import { createPrivateDirectories } from "./private-directory.ts";
 import { packTarGz } from "./tar-gz.ts";
 import { watchPath } from "./watch-path.ts";
@@ -96,9 +96,7 @@ function read(path: string, maxBytes: number): { bytes: Buffer; stamp: FileStamp
   }
   try {
     const stats = fstatSync(fd, { bigint: true });
-    if (!stats.isFile()) throw insecure(path, "it is not a regular file");
-    const uid = Number(stats.uid);
-    if (uid !== 0 && uid !== process.geteuid?.()) throw insecure(path, `it belongs to uid ${uid}`);
+    checkOwn(stats, path, { orRoots: true });
     if (stats.size > BigInt(maxBytes)) throw ioFailed("read", "EFBIG", path);
     return { bytes: readUpTo(fd, maxBytes, path), stamp: stampOf(stats) };
   } catch (error) {

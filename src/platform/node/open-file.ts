@@ -4,7 +4,7 @@ import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, FileKind, OpenFile } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
 import { stampOf } from "./file-stamp.ts";
-import { insecure } from "./own-file.ts";
+import { checkOwn } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 
 /** Non-blocking, so that a fifo put in a file's place is refused below instead of waited for. */
@@ -25,9 +25,7 @@ export function openFile(path: string, mode: keyof typeof OPEN): OpenFile | unde
     throw fromNodeError(error, path);
   }
   try {
-    const { kind, uid } = factsOf(fstatSync(fd, { bigint: true }));
-    if (kind !== "file") throw insecure(path, "it is not a regular file");
-    if (uid !== 0 && uid !== process.geteuid?.()) throw insecure(path, `it belongs to uid ${uid}`);
+    checkOwn(fstatSync(fd, { bigint: true }), path, { orRoots: true });
     return new NodeFile(fd, path);
   } catch (error) {
     closeFd(fd);

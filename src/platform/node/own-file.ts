@@ -1,4 +1,4 @@
-/** What must be true of a file before anything is written to it: a regular file, no link, ours. */
+/** What must be true of a file before it is used: a regular file, no link, ours. */
 import { type BigIntStats, fstatSync, lstatSync, unlinkSync } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
 import { setMode } from "./descriptor-calls.ts";
@@ -22,13 +22,6 @@ export function checkOwnPath(path: string): void {
   if (stats !== undefined) checkOwn(stats, path);
 }
 
-/** Does the path lead to the open file? */
-export function isAt(path: string, fd: number): boolean {
-  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  const { ino, dev } = fstatSync(fd, { bigint: true });
-  return there !== undefined && there.ino === ino && there.dev === dev;
-}
-
 /** Removes a regular file of ours, as far as it can; anything else stays. */
 export function removeFileAt(path: string): void {
   try {
@@ -39,11 +32,17 @@ export function removeFileAt(path: string): void {
   }
 }
 
-function checkOwn(stats: BigIntStats, path: string): void {
+/**
+ * A regular file of ours; with `orRoots`, for reading, one of root's is as good.
+ *
+ * @throws BrokerError FILE_INSECURE
+ */
+export function checkOwn(stats: BigIntStats, path: string, { orRoots = false }: { orRoots?: boolean } = {}): void {
   if (!stats.isFile())
     throw insecure(path, `it is ${kindOf(stats)}, a regular file is expected; remove it or move it away`);
   const uid = Number(stats.uid);
-  if (uid !== process.geteuid?.()) throw insecure(path, `it belongs to uid ${uid}; remove it or move it away`);
+  if (uid === process.geteuid?.() || (orRoots && uid === 0)) return;
+  throw insecure(path, `it belongs to uid ${uid}; remove it or move it away`);
 }
 
 function kindOf(stats: BigIntStats): string {

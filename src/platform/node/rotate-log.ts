@@ -15,8 +15,9 @@ import type { LogRotation } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
 import { type CollapseHead, headToCollapse } from "./collapse-log.ts";
 import { cutLog } from "./cut-log.ts";
+import { isAt } from "./file-at.ts";
 import { lineStart, readPart, readPartNow, sizeOf } from "./log-part.ts";
-import { checkOwnPath, isAt, removeFileAt } from "./own-file.ts";
+import { checkOwnPath, removeFileAt } from "./own-file.ts";
 import { createPrivateFile } from "./private-file.ts";
 
 const read = promisify(readCallback);
