@@ -32,17 +32,17 @@ export async function runAdminVerb(
 ): Promise<number> {
   const endpoint = await selectBroker(context, options);
   const { body, object, exitCode } = await askJson(context, PERMISSIONS[about.verb], endpoint, about.query, options);
-  printAnswer(context, options, body, about.toText(object, endpoint));
+  printAnswer(context, options, body, () => about.toText(object, endpoint));
   return exitCode;
 }
 
-/** A broker's answer: its own bytes with `--json`, else what `text` says of it. */
+/** A broker's answer: its own bytes with `--json`, else what `text` says of it, which is not asked otherwise. */
 export function printAnswer(
   context: CliContext,
   options: { readonly json?: boolean },
   body: string,
-  text: Lines,
+  text: () => Lines,
 ): void {
   if (options.json) context.io.document(`${printableEscaped(body.trimEnd())}\n`);
-  else context.io.out(text);
+  else context.io.out(text());
 }

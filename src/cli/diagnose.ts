@@ -38,7 +38,7 @@ async function diagnose(context: CliContext, options: DiagnoseOptions): Promise<
   const query = { verb: AdminVerb.DIAGNOSE, outputPath: absolutePath(options.output, context.io.cwd) };
   const { body, object } = await askJson(context, PERMISSIONS.diagnose, endpoint, query, options);
   if (!isObject(object.bundle) || object.bundle.created !== true) throw notWritten(object, endpoint);
-  printAnswer(context, options, body, diagnoseText(object));
+  printAnswer(context, options, body, () => diagnoseText(object));
   return 0;
 }
 

@@ -7,7 +7,7 @@ import { jsonLine } from "../base/printable.ts";
 import { adminTimeoutMs } from "../exchange/admin-client.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
-import { rowsOf } from "./admin-json.ts";
+import { type JsonObject, parseObject, rowsOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { exitCodeOf, failureToJson, reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
@@ -50,18 +50,10 @@ export function register(program: Command, context: CliContext): void {
     .action((path: string, options: ReleaseOptions) => context.run(() => release(context, path, options), options));
 }
 
-interface Row {
-  readonly service_name: string;
-  readonly service_version: string;
-  readonly pid: number;
-  readonly result: string;
-  readonly detail?: string;
-}
-
 interface Answer {
   readonly endpoint: string;
   readonly exitCode: number;
-  readonly backends?: readonly Row[];
+  readonly backends?: readonly JsonObject[];
   readonly error?: BrokerError;
 }
 
@@ -117,23 +109,14 @@ async function ask(context: CliContext, endpoint: string, path: string, options:
     { verb: AdminVerb.RELEASE_HANDLES, json: true, path, timeoutMs: Math.max(1, options.timeout) },
     { timeoutMs: options.timeout + adminTimeoutMs(context.io.env) },
   );
-  const { backends } = parsed(answer.body);
-  if (backends !== undefined) return { endpoint, exitCode: answer.exitCode, backends };
+  // Another broker's refusal is plain text.
+  const backends = parseObject(answer.body)?.backends;
+  if (Array.isArray(backends)) return { endpoint, exitCode: answer.exitCode, backends: rowsOf(backends) };
   throw new BrokerError(
     "VERSION_UNSUPPORTED",
     `the broker on ${endpoint} cannot ask its backends (${answer.body.trim()})`,
     { details: { path: endpoint } },
   );
-}
-
-function parsed(body: string): { readonly backends?: readonly Row[] } {
-  try {
-    const value = JSON.parse(body) as { readonly backends?: readonly Row[] } | null;
-    return Array.isArray(value?.backends) ? { backends: rowsOf(value.backends) as unknown as Row[] } : {};
-  } catch {
-    // Another broker's refusal is plain text.
-    return {};
-  }
 }
 
 function tableOf(answers: readonly Answer[]): Lines {

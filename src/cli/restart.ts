@@ -3,10 +3,9 @@
 import type { Command } from "commander";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE, hasCode } from "../base/errors.ts";
 import { jsonLine } from "../base/printable.ts";
-import type { AdminAnswer } from "../exchange/admin-client.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
-import { isObject, parseObject } from "./admin-json.ts";
+import { isObject, parseObject, textOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
@@ -46,13 +45,14 @@ export function register(program: Command, context: CliContext): void {
     .action((flags: RestartFlags) => context.run(() => restart(context, flags), flags));
 }
 
+/** As the broker says it: what another version leaves out or says otherwise is no fault. */
 interface Restarted {
   readonly endpoint: string;
-  readonly broker_pid: number;
-  readonly version: string;
-  readonly backends: number;
-  readonly duration_ms: number;
-  readonly switch_ms: number;
+  readonly broker_pid: unknown;
+  readonly version: unknown;
+  readonly backends: unknown;
+  readonly duration_ms: unknown;
+  readonly switch_ms: unknown;
 }
 
 async function restart(context: CliContext, flags: RestartFlags): Promise<number> {
@@ -76,12 +76,11 @@ async function restart(context: CliContext, flags: RestartFlags): Promise<number
 }
 
 function report(context: CliContext, restarted: Restarted, { json }: RestartFlags): void {
-  const { endpoint, broker_pid: pid, version, backends, duration_ms: ms, switch_ms: switchMs } = restarted;
-  if (json) context.io.out(jsonLine(restarted));
-  else
-    context.io.out(
-      `restarted broker: now pid ${pid}, version ${version}, with ${backends} backends, in ${ms} ms (clients waited ${switchMs} ms at most): ${endpoint}`,
-    );
+  if (json) return context.io.out(jsonLine(restarted));
+  const { endpoint, broker_pid, version, backends, duration_ms, switch_ms } = restarted;
+  context.io.out(
+    `restarted broker: now pid ${textOf(broker_pid)}, version ${textOf(version)}, with ${textOf(backends)} backends, in ${textOf(duration_ms)} ms (clients waited ${textOf(switch_ms)} ms at most): ${endpoint}`,
+  );
 }
 
 async function restartOne(context: CliContext, endpoint: string, { timeout }: RestartFlags): Promise<Restarted> {
@@ -92,30 +91,24 @@ async function restartOne(context: CliContext, endpoint: string, { timeout }: Re
     { verb: AdminVerb.RESTART, json: true, timeoutMs: Math.max(1, timeout) },
     { timeoutMs: timeout + GRACE_MS },
   );
-  const body = parsed(answer);
+  // The answer of a broker that does not know the verb is plain text.
+  const body = answer.kind === "json" ? parseObject(answer.body) : undefined;
   if (body === undefined)
     throw new BrokerError(
       "VERSION_UNSUPPORTED",
       `the broker on ${endpoint} cannot be restarted (${answer.body.trim()}); stop it instead, clients start a new one`,
       { details: { path: endpoint } },
     );
-  if ("error" in body)
-    throw new BrokerError(knownCode(body.error.code), body.error.reason, { details: { path: endpoint } });
+  if (body.error !== undefined) {
+    const { code, reason } = isObject(body.error) ? body.error : {};
+    throw new BrokerError(knownCode(code), typeof reason === "string" ? reason : "the broker does not say why", {
+      details: { path: endpoint },
+    });
+  }
   const { broker_pid, version, backends, duration_ms, switch_ms } = body;
   return { endpoint, broker_pid, version, backends, duration_ms, switch_ms };
 }
 
-type Body = Omit<Restarted, "endpoint"> | { readonly error: { readonly code: string; readonly reason: string } };
-
-/** Undefined for the answer of a broker that does not know the verb: plain text. */
-function parsed(answer: AdminAnswer): Body | undefined {
-  const body = answer.kind === "json" ? parseObject(answer.body) : undefined;
-  const error = body?.error;
-  if (body === undefined || error === undefined) return body as Body | undefined;
-  const { code, reason } = isObject(error) ? error : {};
-  return { error: { code: String(code), reason: String(reason) } };
-}
-
-function knownCode(code: string): BrokerErrorCode {
-  return Object.hasOwn(ERROR_TABLE, code) ? (code as BrokerErrorCode) : "RESTART_FAILED";
+function knownCode(code: unknown): BrokerErrorCode {
+  return typeof code === "string" && Object.hasOwn(ERROR_TABLE, code) ? (code as BrokerErrorCode) : "RESTART_FAILED";
 }

@@ -1,36 +1,9 @@
 /** The admin STATUS body (spec: admin §3.1) as text for people. Fields that another implementation leaves out are left out here. */
 
 import { printable } from "../base/printable.ts";
+import { type JsonObject, rowsOf, textOf } from "./admin-json.ts";
 
-/** What is shown of a status body; everything may be missing. */
-interface StatusBody {
-  readonly broker_instance?: unknown;
-  readonly broker_pid?: unknown;
-  readonly uptime_seconds?: unknown;
-  readonly accepting_hello?: unknown;
-  readonly connections_open?: unknown;
-  readonly backends?: unknown;
-  readonly draining?: unknown;
-  readonly crashes?: unknown;
-}
-
-interface CrashRow {
-  readonly service_name?: unknown;
-  readonly service_version?: unknown;
-  readonly crashes?: unknown;
-  readonly last_exit?: unknown;
-  readonly last_log_lines?: unknown;
-}
-
-interface BackendRow {
-  readonly service_name?: unknown;
-  readonly service_version?: unknown;
-  readonly pid?: unknown;
-  readonly state?: unknown;
-  readonly backend_pipe?: unknown;
-}
-
-export function statusLines(endpoint: string, body: StatusBody): string[] {
+export function statusLines(endpoint: string, body: JsonObject): string[] {
   const facts = [
     `broker ${cell(body.broker_instance)}`,
     `pid ${cell(body.broker_pid)}`,
@@ -40,10 +13,9 @@ export function statusLines(endpoint: string, body: StatusBody): string[] {
       ? [`${body.connections_open} open connection${body.connections_open === 1 ? "" : "s"}`]
       : []),
   ];
-  const draining = (listOf(body.draining) as BackendRow[]).map((row) => ({ ...row, state: "draining" }));
-  const backends: BackendRow[] = [...(listOf(body.backends) as BackendRow[]), ...draining];
-  const crashes = (listOf(body.crashes) as CrashRow[]).flatMap(crashLines);
-  const rows = backends.map((row) => [
+  const draining = rowsOf(body.draining).map((row): JsonObject => ({ ...row, state: "draining" }));
+  const crashes = rowsOf(body.crashes).flatMap(crashLines);
+  const rows = [...rowsOf(body.backends), ...draining].map((row) => [
     cell(row.service_name),
     cell(row.service_version),
     cell(row.pid),
@@ -57,14 +29,10 @@ export function statusLines(endpoint: string, body: StatusBody): string[] {
   return [facts.join(", "), `  ${endpoint}`, ...table, ...crashes];
 }
 
-function listOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
 /** Enough to see why; the log has the rest. */
 const CRASH_LOG_LINES = 3;
 
-function crashLines(row: CrashRow): string[] {
+function crashLines(row: JsonObject): string[] {
   const name = `${cell(row.service_name)} ${cell(row.service_version)}`;
   const lines = typeof row.last_log_lines === "string" ? row.last_log_lines.trimEnd().split("\n") : [];
   return [
@@ -89,7 +57,7 @@ export function alignColumns(rows: readonly (readonly string[])[]): string[] {
 /** A value of an answer as a cell of a table. */
 export function cell(value: unknown): string {
   // A broker is ours, but its bytes still do not get to steer a terminal.
-  return typeof value === "string" || typeof value === "number" ? printable(String(value)) : "?";
+  return printable(textOf(value));
 }
 
 export function formatUptime(seconds: unknown): string {

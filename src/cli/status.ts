@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import { jsonLine } from "../base/printable.ts";
 import { AdminVerb } from "../wire/messages.ts";
-import { askJson } from "./admin-json.ts";
+import { askJson, type JsonObject } from "./admin-json.ts";
 import { printAnswer } from "./admin-verb.ts";
 import type { CliContext } from "./context.ts";
 import { describeFailure, failureToJson, reportFailure } from "./exit.ts";
@@ -48,7 +48,7 @@ async function status(context: CliContext, options: StatusOptions): Promise<numb
 async function statusOfOne(context: CliContext, options: StatusOptions): Promise<number> {
   const endpoint = await selectBroker(context, options);
   const answer = await ask(context, endpoint, options);
-  printAnswer(context, options, answer.body, statusLines(endpoint, answer.status));
+  printAnswer(context, options, answer.body, () => statusLines(endpoint, answer.status));
   return answer.exitCode;
 }
 
@@ -71,7 +71,7 @@ async function statusOfAll(context: CliContext, options: StatusOptions): Promise
 
 interface Outcome {
   readonly endpoint: string;
-  readonly status?: Record<string, unknown>;
+  readonly status?: JsonObject;
   readonly error?: BrokerError;
 }
 
@@ -95,7 +95,7 @@ async function ask(
   context: CliContext,
   endpoint: string,
   options: StatusOptions,
-): Promise<{ body: string; status: Record<string, unknown>; exitCode: number }> {
+): Promise<{ body: string; status: JsonObject; exitCode: number }> {
   const query = { verb: AdminVerb.STATUS, json: true };
   const { body, object, exitCode } = await askJson(context, PERMISSIONS.status, endpoint, query, options);
   return { body, status: object, exitCode };

@@ -8,6 +8,7 @@ import type { AdminAnswer } from "../exchange/admin-client.ts";
 import type { Platform, ProcessHandle } from "../platform/ports.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
+import { parseObject } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { reportFailure } from "./exit.ts";
 import { listBrokers } from "./list-brokers.ts";
@@ -108,13 +109,13 @@ async function processBehind(context: CliContext, endpoint: string): Promise<Pro
       { verb: AdminVerb.STATUS, json: true },
       { holdPeer: true },
     );
-    const pid = (JSON.parse(answer.body) as { broker_pid?: unknown }).broker_pid;
+    const pid = parseObject(answer.body)?.broker_pid;
     if (answer.peer !== undefined && answer.peer.pid === pid) return answer.peer;
     answer.peer?.close();
     return typeof pid === "number" ? processes.open(pid) : undefined;
   } catch (error) {
     // Without its process the end of the broker is seen by its socket.
-    if (error instanceof SyntaxError || hasCode(error, "BROKER_UNAVAILABLE", "CONNECTION_CLOSED")) return undefined;
+    if (hasCode(error, "BROKER_UNAVAILABLE", "CONNECTION_CLOSED")) return undefined;
     throw error;
   }
 }

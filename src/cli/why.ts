@@ -9,6 +9,7 @@ import { logDirectory } from "../model/places.ts";
 import { readLifecycleEvents } from "../store/lifecycle-reader.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker } from "./admin-access.ts";
+import { numberOf, parseObject, rowsOf, textOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { timeText } from "./event-text.ts";
 import { openDefinitions } from "./open-definitions.ts";
@@ -103,24 +104,25 @@ async function lookAt(context: CliContext, service: string, flags: WhyFlags): Pr
 }
 
 function seenIn(body: string, service: string): Omit<Seen, "endpoint"> {
-  let status: Record<string, unknown>;
-  try {
-    status = Object(JSON.parse(body)) as Record<string, unknown>;
-  } catch {
-    return { answer: "no-answer", pid: 0, backends: [], detail: "its broker answered something that is no JSON" };
-  }
-  const rows = (Array.isArray(status.backends) ? status.backends : []) as Record<string, unknown>[];
-  const pid = Number(status.broker_pid) || 0;
+  const status = parseObject(body);
+  if (status === undefined)
+    return {
+      answer: "no-answer",
+      pid: 0,
+      backends: [],
+      detail: "its broker answered something that is no JSON object",
+    };
+  const pid = numberOf(status.broker_pid);
   return {
     answer: "up",
     pid,
-    detail: `its broker is ${String(status.broker_instance)} (pid ${pid})`,
-    backends: rows
+    detail: `its broker is ${textOf(status.broker_instance)} (pid ${pid})`,
+    backends: rowsOf(status.backends)
       .filter((row) => row.service_name === service)
       .map((row) => ({
-        version: String(row.service_version),
-        pid: Number(row.pid) || 0,
-        state: String(row.state),
+        version: textOf(row.service_version),
+        pid: numberOf(row.pid),
+        state: textOf(row.state),
       })),
   };
 }

@@ -74,7 +74,7 @@ const BODY = JSON.stringify({
   generated_at_unix_ms: 5,
   uptime_seconds: 1,
   service_name: EVIL,
-  backends: [ROW, "no row"],
+  backends: [ROW, "no row", null],
   draining: [ROW],
   crashes: [ROW],
   instances: [ROW],
