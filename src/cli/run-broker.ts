@@ -71,7 +71,7 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
     const heap = await io.heap();
     leisure = createLeisure(options.platform.clock, LEISURE_MS, () => heap.tidy());
     const predecessorFd = inheritedFd(io.env);
-    broker = await startBroker({
+    const running = await startBroker({
       ...options,
       successor: () => successorCommand(io, options.platform),
       ...(predecessorFd !== undefined && { predecessorFd }),
@@ -84,19 +84,32 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
         log(event);
       },
     });
-    // Not earlier: code that Node brings along compiled is only taken as such while V8's flags are the usual ones.
-    heap.keepSmall();
-    io.closeUnaskedDebugger();
-    // A signal that came while it started.
-    if (signals > 0) void broker.stop({ reason: "signal" });
-    // Whoever started the one before has been told.
-    else if (predecessorFd === undefined) onReady?.(broker.endpoint);
-    return EXIT[await broker.closed];
+    broker = running;
+    await stoppingOnFault(running, () => {
+      // Not earlier: code that Node brings along compiled is only taken as such while V8's flags are the usual ones.
+      heap.keepSmall();
+      io.closeUnaskedDebugger();
+      // A signal that came while it started.
+      if (signals > 0) void running.stop({ reason: "signal" });
+      // Whoever started the one before has been told.
+      else if (predecessorFd === undefined) onReady?.(running.endpoint);
+    });
+    return EXIT[await running.closed];
   } finally {
     fold.close();
     leisure?.close();
     subscription.dispose();
     hangups.dispose();
+  }
+}
+
+/** Until its end is waited for, a broker that runs is ended when a step fails: nothing is left at its address. */
+async function stoppingOnFault(broker: Broker, steps: () => void): Promise<void> {
+  try {
+    steps();
+  } catch (error) {
+    await broker.stop({ reason: "requested" });
+    throw error;
   }
 }
 

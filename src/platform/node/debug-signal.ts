@@ -6,6 +6,7 @@
  * Before the first statement of a program runs, Node's handler is there (some 20 ms). Where Node has the flag for it, our own
  * brokers are started without (platform/linux/self.ts).
  */
+import type Inspector from "node:inspector";
 import { isDebuggerAskedFor, isModulePreloaded } from "./runtime-options.ts";
 
 const LATER_LOOKS_MS = [5, 20, 100, 300, 1000] as const;
@@ -27,7 +28,9 @@ function ignore(): void {}
  */
 export function closeUnaskedDebugger(): void {
   if (isDebuggerAskedFor() || isModulePreloaded()) return;
-  const inspector = process.getBuiltinModule("node:inspector");
+  // Undefined in a Node that was built without it: there is none to close.
+  const inspector = process.getBuiltinModule("node:inspector") as typeof Inspector | undefined;
+  if (inspector === undefined) return;
   const close = (): void => {
     if (inspector.url() !== undefined) inspector.close();
   };
@@ -41,6 +44,5 @@ export function closeUnaskedDebugger(): void {
  * `closeUnaskedDebugger` does. Without one it does nothing, so that one which the program opens from now on stays.
  */
 export function closeEarlyDebugger(): void {
-  // Undefined in a Node that was built without it.
   if (process.getBuiltinModule("node:inspector")?.url() !== undefined) closeUnaskedDebugger();
 }
