@@ -36,6 +36,7 @@ export function createOutput(sink: OutputSink): Output {
   };
 }
 
-function joined(lines: Lines): string {
+/** As one text, made safe for a terminal. */
+export function joined(lines: Lines): string {
   return (typeof lines === "string" ? [lines] : lines).map((line) => `${printable(line)}\n`).join("");
 }

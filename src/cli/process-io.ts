@@ -1,12 +1,14 @@
 /**
  * What a command line touches of its own process, as one object: verbs get it handed and are run in tests without a
- * process of their own. Only this file and the two entry files name `process`.
+ * process of their own. Besides this file only main.ts names `process`, for what is before and after it.
  */
 // biome-ignore lint/plugin: our own standard output is what this file is about.
 import { closeSync, fstatSync, openSync } from "node:fs";
 // biome-ignore lint/plugin: as above.
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
+import type { BrokerError } from "../base/errors.ts";
+import { nodeErrno, systemCallFailed } from "../base/system-error.ts";
 import {
   closeUnaskedDebugger,
   isAt,
@@ -44,6 +46,11 @@ export interface ProcessIo extends Output {
   onTermination(callback: (signal: "SIGTERM" | "SIGINT") => void): { dispose(): void };
   /** Calls back on each SIGHUP until disposed. */
   onHangup(callback: () => void): { dispose(): void };
+  /**
+   * Resolves with why standard output could not be written, once everything is: an answer that is lost on a full disk is none.
+   * Undefined also for a reader that has gone; it has what it wanted.
+   */
+  outputFault(): Promise<BrokerError | undefined>;
   /** Ends stdout for whoever reads it, once everything is written; later output goes nowhere. */
   endOutput(): Promise<void>;
   /**
@@ -55,6 +62,7 @@ export interface ProcessIo extends Output {
 
 export function createProcessIo(): ProcessIo {
   tolerateOutputErrors();
+  const outputFault = watchOutput();
   const stdoutIsTerminal = process.stdout.isTTY === true;
   let daemon = false;
   return {
@@ -88,6 +96,7 @@ export function createProcessIo(): ProcessIo {
     }),
     onTermination: onTerminationSignal,
     onHangup: onHangupSignal,
+    outputFault,
     endOutput,
     exit: async (code) => {
       const output = flush(process.stdout);
@@ -95,6 +104,16 @@ export function createProcessIo(): ProcessIo {
       return process.exit(code);
     },
   };
+}
+
+function watchOutput(): () => Promise<BrokerError | undefined> {
+  let fault: BrokerError | undefined;
+  process.stdout.on("error", (error) => {
+    const errno = nodeErrno(error);
+    if (errno === undefined || errno === "EPIPE") return;
+    fault ??= systemCallFailed({ syscall: "write", errno, path: "standard output" }, error);
+  });
+  return () => flush(process.stdout).then(() => fault);
 }
 
 /** Node never closes its standard streams by itself. The null device takes the number, so that no socket gets it. */

@@ -84,6 +84,7 @@ async function runCli(
     closeUnaskedDebugger() {},
     heap: async () => ({ keepSmall() {}, tidy() {} }),
     onTermination: () => ({ dispose() {} }),
+    outputFault: async () => undefined,
     endOutput: async () => {},
     exit: () => Promise.reject(new Error("a verb ended the process")),
   };
