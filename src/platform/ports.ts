@@ -282,12 +282,11 @@ export interface Processes extends OwnProcess {
    * Like `spawn`, with stdout on a pipe until its first line or end is there; then the pipe is closed on our side.
    * `line` is undefined when the process closed its stdout first. On an error the child is killed.
    *
-   * @throws BrokerError SPAWN_FAILED, DEADLINE_EXCEEDED, ABORTED
+   * @throws BrokerError SPAWN_FAILED, DEADLINE_EXCEEDED
    */
   spawnAndAwaitLine(
     options: SpawnOptions,
     deadline: Deadline,
-    signal?: AbortSignal,
   ): Promise<{ child: SpawnedProcess; line: string | undefined }>;
   /** Undefined when there is no such process (a zombie counts as none) or it may not be looked at. */
   inspect(pid: number): ProcessFacts | undefined;
@@ -526,8 +525,8 @@ export interface Locks {
    * @throws BrokerError FILE_INSECURE (not a lock file of ours, or somebody else holds it), IO_FAILED
    */
   adopt(fd: number, path: string): FileLock;
-  /** Waits for a lock. @throws BrokerError DEADLINE_EXCEEDED, ABORTED, IO_FAILED, FILE_INSECURE */
-  acquire(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock>;
+  /** Waits for a lock. @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED, FILE_INSECURE */
+  acquire(path: string, deadline: Deadline): Promise<FileLock>;
 }
 
 // ---------------------------------------------------------------------------------------------------- host

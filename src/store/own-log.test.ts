@@ -46,7 +46,7 @@ function setUp(
   };
   const log = createOwnLog(watched, LIMIT);
   t.after(() => {
-    log.close();
+    file.close();
     rmSync(directory, { recursive: true });
   });
   return {

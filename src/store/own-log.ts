@@ -8,14 +8,12 @@ const FULL = 7 / 8;
 export interface OwnLog {
   /** Never throws, never waits for more than the write itself. What finds no room is dropped, and counted in the log. */
   write(text: string): void;
-  /** Stops a rotation that is under way. */
-  close(): void;
 }
 
 /** Consumes `file`, to which other processes may write, too. `maxBytes`: of the file and of its older one, each. */
 export function createOwnLog(file: LogFile, maxBytes: number): OwnLog {
   const log = new WrittenLog(file, maxBytes);
-  return { write: (text) => log.write(text), close: () => log.close() };
+  return { write: (text) => log.write(text) };
 }
 
 class WrittenLog {
@@ -48,10 +46,6 @@ class WrittenLog {
       // A log that has filled its file system gives it back.
       if (!this.rotating && this.hasContent()) void this.rotate();
     }
-  }
-
-  close(): void {
-    this.file.close();
   }
 
   private async rotate(): Promise<void> {

@@ -14,7 +14,6 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_TYPE = 3;
-export const SO_ERROR = 4;
 export const SO_PEERCRED = 17;
 export const SO_ACCEPTCONN = 30;
 /** Linux 6.5: a pidfd of the peer (net/core/sock.c). */
@@ -22,7 +21,6 @@ export const SO_PEERPIDFD = 77;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_DONTWAIT = 0x40;
 export const SHUT_RDWR = 2;
-export const F_DUPFD_CLOEXEC = 1030;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;

@@ -51,7 +51,7 @@ function adopt(fd: number, path: string): FileLock {
   });
 }
 
-async function waitFor(path: string, deadline: Deadline, signal?: AbortSignal): Promise<FileLock> {
+async function waitFor(path: string, deadline: Deadline): Promise<FileLock> {
   for (let wait = RETRY_MS.first; ; wait = Math.min(wait * 2, RETRY_MS.most)) {
     const lock = tryAcquire(path);
     if (lock !== undefined) return lock;
@@ -59,7 +59,7 @@ async function waitFor(path: string, deadline: Deadline, signal?: AbortSignal): 
       throw new BrokerError("DEADLINE_EXCEEDED", `the deadline passed while waiting for the lock ${path}`, {
         details: { path },
       });
-    await sleep(deadline.clock, Math.min(wait, deadline.remainingMs()), signal);
+    await sleep(deadline.clock, Math.min(wait, deadline.remainingMs()));
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import type { ChildProcess, StdioOptions } from "node:child_process";
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import { abortError, type Deadline } from "../../base/clock.ts";
+import type { Deadline } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoText } from "../../base/system-error.ts";
 import { errnoOf } from "../errno.ts";
@@ -105,12 +105,11 @@ function whatIsMissing(): string {
 async function spawnAndAwaitLine(
   options: SpawnOptions,
   deadline: Deadline,
-  signal?: AbortSignal,
 ): Promise<{ child: SpawnedProcess; line: string | undefined }> {
   const { child: raw } = await start(options, "pipe");
   const child = createSpawned(raw);
   try {
-    return { child, line: await firstLine(raw, deadline, signal) };
+    return { child, line: await firstLine(raw, deadline) };
   } catch (error) {
     child.signal("SIGKILL");
     throw error;
@@ -122,37 +121,26 @@ async function spawnAndAwaitLine(
 /** What a first line may have at most; a longer one is cut there. */
 const MAX_LINE_CHARS = 4096;
 
-function firstLine(child: ChildProcess, deadline: Deadline, signal?: AbortSignal): Promise<string | undefined> {
+function firstLine(child: ChildProcess, deadline: Deadline): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     let text = "";
-    const settle = (): void => {
-      timer.cancel();
-      signal?.removeEventListener("abort", onAbort);
-    };
     const timer = deadline.arm(() => {
-      settle();
       reject(
         new BrokerError("DEADLINE_EXCEEDED", "the deadline passed while waiting for a started process to get ready", {
           details: { pid: child.pid ?? 0 },
         }),
       );
     });
-    const onAbort = (): void => {
-      settle();
-      reject(abortError(signal as AbortSignal));
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted) return onAbort();
     child.stdout?.setEncoding("utf8");
     child.stdout?.on("data", (chunk: string) => {
       text += chunk;
       const end = text.indexOf("\n");
       if (end < 0 && text.length < MAX_LINE_CHARS) return;
-      settle();
+      timer.cancel();
       resolve(text.slice(0, end < 0 ? MAX_LINE_CHARS : end));
     });
     child.stdout?.on("end", () => {
-      settle();
+      timer.cancel();
       resolve(undefined);
     });
     // Without this the pipe of a child that nobody else holds would not keep us waiting.
