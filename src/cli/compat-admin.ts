@@ -1,15 +1,15 @@
 /** The admin commands of the compat binary: asked of a live broker, or answered by a snapshot of no broker at all. */
 import { posix } from "node:path";
-import { Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
 import { type AdminSources, answerAdmin } from "../broker/admin-route.ts";
 import { diagnose } from "../broker/diagnose.ts";
 import { createBrokerMetrics } from "../broker/metrics.ts";
 import type { BrokerSnapshot } from "../broker/status.ts";
-import { type AdminQuery, adminRequest, adminTimeoutMs } from "../exchange/admin-client.ts";
+import type { AdminQuery } from "../exchange/admin-client.ts";
 import { definitionDirectory, manifestDirectory, type PlaceInputs } from "../model/places.ts";
 import type { Files, Platform } from "../platform/ports.ts";
 import { AdminVerb } from "../wire/messages.ts";
+import { askAt } from "./admin-access.ts";
 import { option } from "./compat-args.ts";
 import type { CliContext } from "./context.ts";
 import { absolutePath } from "./option-parsers.ts";
@@ -51,12 +51,8 @@ export async function runAdminCommand(
 }
 
 async function liveAnswer(context: CliContext, query: AdminQuery, endpoint: string): Promise<number> {
-  const platform = await context.platform();
   try {
-    platform.files.checkConnectDirectory(posix.dirname(endpoint));
-    const answer = await adminRequest(platform, endpoint, query, {
-      deadline: Deadline.after(platform.clock, adminTimeoutMs(context.io.env)),
-    });
+    const answer = await askAt(context, endpoint, query);
     print(context, answer.body);
     return answer.exitCode;
   } catch (error) {

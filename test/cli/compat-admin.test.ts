@@ -1,10 +1,11 @@
 /** The admin commands of `running-process-broker-v1`, live and local (spec: admin §4). */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseStrictly } from "../admin/support/open-metrics-parser.ts";
+import { listen } from "../client/support/scripted-server.ts";
 import { createLaunching } from "../launch/support/launching.ts";
 import { createCli } from "./support/cli.ts";
 import { compat } from "./support/world-cli.ts";
@@ -89,4 +90,25 @@ test("diagnose writes into the caller's directory by default, with a broker or w
   assert.deepEqual([code, output, bundle.created, files.length], [0, join(root, "bundle.tar.gz"), true, 8]);
   assert.ok(existsSync(output));
   assert.equal((await run(["diagnose", "--output", "none/x"])).code, 1);
+});
+
+test("nothing connects to a broker in a directory that others may write to, nor waits beyond the caller's limit", async (t) => {
+  const { root, compat: run } = createCli(t);
+  const directory = join(root, "open");
+  mkdirSync(directory);
+  chmodSync(directory, 0o777);
+  let connections = 0;
+  const at = async (path: string): Promise<string> => {
+    const server = await listen(t, path, () => {
+      connections++;
+    });
+    return server.path;
+  };
+  const insecure = await run(["--socket", await at(join(directory, "b.sock")), "healthz"]);
+  assert.deepEqual([insecure.code, insecure.out, connections], [1, "", 0]);
+  assert.match(insecure.err, /^admin request to ".*" failed: directory .*\/open cannot be trusted/);
+  const env = { RUNNING_PROCESS_BROKER_CLIENT_TIMEOUT_MS: "50" };
+  const silent = await run(["--socket", await at(join(root, "silent.sock")), "healthz"], { env });
+  assert.deepEqual([silent.code, silent.out, connections], [1, "", 1]);
+  assert.match(silent.err, /^admin request to ".*silent.sock" failed: .* did not answer in time/);
 });
