@@ -10,6 +10,7 @@ import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import type { Connection, Env, Platform } from "../platform/ports.ts";
 import { type ControlArm, encodeControl } from "../wire/control.ts";
 import type { HandoffAcceptor } from "./handoff-acceptor.ts";
+import { BACKEND_PIPE } from "./launch-environment.ts";
 
 export interface ControlLinkOptions {
   readonly platform: Pick<Platform, "clock" | "transport" | "processes">;
@@ -167,7 +168,7 @@ class Link implements ControlLink {
       }
       const attach = encodeControl({
         case: "attach",
-        value: { endpoint: launchEnv.RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE ?? "", pid: platform.processes.selfPid },
+        value: { endpoint: launchEnv[BACKEND_PIPE] ?? "", pid: platform.processes.selfPid },
       });
       void this.run(channel, Buffer.concat([attach, greeting()]), false);
     } catch (error) {

@@ -35,7 +35,7 @@ export function isLaunched(env: Env): boolean {
  * @throws BrokerError LAUNCHED_WITHOUT_ENDPOINT when there is neither
  */
 export function backendAddress(env: Env, fallback?: string): BackendAddress {
-  const path = env[`${V1}BACKEND_PIPE`];
+  const path = env[BACKEND_PIPE];
   const binary = env[BINARY];
   if (path) return { path, namespaceId: env[`${V1}BACKEND_NAMESPACE`] ?? "", ...(binary && { binary }) };
   if (fallback) return { path: fallback, namespaceId: DIRECT_NAMESPACE };

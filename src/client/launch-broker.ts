@@ -13,7 +13,7 @@ import { BROKER_LOG_BYTES, type BrokerStart } from "./start-command.ts";
 export type LaunchPorts = Pick<Platform, "clock" | "files" | "processes">;
 
 /** From spawn to ready. Not cut short by the caller's own limit: a broker once begun serves the next caller. */
-export const BROKER_READY_LIMIT_MS = 10_000;
+const BROKER_READY_LIMIT_MS = 10_000;
 /** For a process that has closed its stdout to end. */
 const EXIT_LIMIT_MS = 2_000;
 const LOG_TAIL_BYTES = 4096;

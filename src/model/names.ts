@@ -19,7 +19,7 @@ export function nameFault(name: string): string | undefined {
 }
 
 /** What is shown of a text that a peer wrote where a name belongs. */
-export const SHOWN_NAME_CHARS = 64;
+const SHOWN_NAME_CHARS = 64;
 
 /** A text of a peer's as it is put into logs, events and errors: at most `mostChars`, with `…` where it was cut. */
 export function shortened(text: string, mostChars: number = SHOWN_NAME_CHARS): string {
