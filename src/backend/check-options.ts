@@ -1,5 +1,11 @@
 /** What an author serves a backend with, before anything is done. */
-import { optionalFunction, optionalText, optionInvalid, requireFunction, requireObject } from "../base/check-option.ts";
+import {
+  optionalFunction,
+  optionalNumber,
+  optionalText,
+  requireFunction,
+  requireObject,
+} from "../base/check-option.ts";
 import type { BrokeredBackend } from "./contract.ts";
 import type { ServeOptions } from "./serve-options.ts";
 
@@ -23,10 +29,8 @@ export function checkServeOptions<S>(options: ServeOptions<S>): void {
   }
   for (const name of TEXTS) optionalText(name, options[name]);
   for (const name of CALLBACKS) optionalFunction(name, options[name]);
-  if (stopTimeoutMs !== undefined && !(typeof stopTimeoutMs === "number" && stopTimeoutMs >= 0))
-    throw optionInvalid("stopTimeoutMs", stopTimeoutMs, "a number of milliseconds, 0 or more");
-  if (maxInFlightPerConnection !== undefined && !(maxInFlightPerConnection >= 1))
-    throw optionInvalid("maxInFlightPerConnection", maxInFlightPerConnection, "a number, 1 or more");
+  optionalNumber("stopTimeoutMs", stopTimeoutMs, { least: 0 }, "a number of milliseconds, 0 or more");
+  optionalNumber("maxInFlightPerConnection", maxInFlightPerConnection, { least: 1 }, "a number, 1 or more");
 }
 
 /** @throws BrokerError OPTION_INVALID (`details.check` names the function that is missing) */

@@ -51,6 +51,30 @@ export function optionalBoolean(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "boolean") throw optionInvalid(name, value, "true or false");
 }
 
+/** What a number may be; no bound where none is given. NaN is never one. */
+export interface NumberRule {
+  /** Smallest value that is good. */
+  readonly least?: number;
+  /** Every good value is greater. */
+  readonly above?: number;
+  /** Largest value that is good. */
+  readonly most?: number;
+  /** Only integers that a number holds exactly. Default false. */
+  readonly whole?: boolean;
+}
+
+/** Undefined is fine. @param expected the rule in words, with the unit. @throws BrokerError OPTION_INVALID */
+export function optionalNumber(name: string, value: unknown, rule: NumberRule, expected: string): void {
+  if (value !== undefined && !(typeof value === "number" && keeps(value, rule)))
+    throw optionInvalid(name, value, expected);
+}
+
+function keeps(value: number, { least, above, most, whole }: NumberRule): boolean {
+  if (Number.isNaN(value) || (whole === true && !Number.isSafeInteger(value))) return false;
+  if (least !== undefined && value < least) return false;
+  return (above === undefined || value > above) && (most === undefined || value <= most);
+}
+
 /** Is it an object of which these are functions? */
 export function hasMethods(value: unknown, ...names: readonly string[]): boolean {
   if (typeof value !== "object" || value === null) return false;
@@ -60,6 +84,7 @@ export function hasMethods(value: unknown, ...names: readonly string[]): boolean
 /** Never runs code of the value's. */
 function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, 100));
+  if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
   if (typeof value !== "object" || value === null) return String(value);
   return Array.isArray(value) ? "an array" : "an object";

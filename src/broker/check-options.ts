@@ -1,6 +1,12 @@
 /** What an embedding program starts a broker with, before anything is done. */
-import { optionalFunction, optionalObject, optionInvalid, requireObject, requireText } from "../base/check-option.ts";
-import { BrokerError } from "../base/errors.ts";
+import {
+  optionalFunction,
+  optionalNumber,
+  optionalObject,
+  optionInvalid,
+  requireObject,
+  requireText,
+} from "../base/check-option.ts";
 import type { BrokerOptions } from "./options.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
@@ -27,14 +33,8 @@ export function checkBrokerOptions(options: BrokerOptions): void {
 }
 
 function checkNumbers({ maxConnections, idleExitMs, hellosPerSecond, predecessorFd }: BrokerOptions): void {
-  if (maxConnections !== undefined && !(Number.isInteger(maxConnections) && maxConnections > 0))
-    throw new BrokerError("OPTION_INVALID", "max_connections must be greater than zero", {
-      details: { check: "maxConnections" },
-    });
-  if (idleExitMs !== undefined && !(typeof idleExitMs === "number" && idleExitMs >= 0))
-    throw optionInvalid("idleExitMs", idleExitMs, "a number of milliseconds, 0 or more");
-  if (hellosPerSecond !== undefined && !(typeof hellosPerSecond === "number" && hellosPerSecond >= 0))
-    throw optionInvalid("hellosPerSecond", hellosPerSecond, "a number, 0 for no limit");
-  if (predecessorFd !== undefined && !(Number.isInteger(predecessorFd) && predecessorFd >= 0))
-    throw optionInvalid("predecessorFd", predecessorFd, "a descriptor");
+  optionalNumber("maxConnections", maxConnections, { least: 1, whole: true }, "a whole number greater than zero");
+  optionalNumber("idleExitMs", idleExitMs, { least: 0 }, "a number of milliseconds, 0 or more");
+  optionalNumber("hellosPerSecond", hellosPerSecond, { least: 0 }, "a number, 0 for no limit");
+  optionalNumber("predecessorFd", predecessorFd, { least: 0, whole: true }, "a descriptor");
 }

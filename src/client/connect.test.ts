@@ -131,6 +131,33 @@ test("a fallback that yields no socket is the caller's error, and leaves no reje
   assert.deepEqual(unhandled, []);
 });
 
+test("an environment that cannot be read is a coded error, for which the fallback is asked", async (t) => {
+  const { options, direct } = await stage(t);
+  const client = createClient({
+    clock: systemClock,
+    env: () => {
+      throw new TypeError("no environment");
+    },
+    places: placeInputs,
+    loadPlatform,
+  });
+  await assert.rejects(client.connect(options), { code: "INTERNAL" });
+  const reached = await client.connect({ ...options, fallback: direct });
+  assert.equal(reached.route === "fallback" && reached.fallbackReason.code, "INTERNAL");
+});
+
+test("a limit that is no number is refused with the option's name, before anything is loaded", async (t) => {
+  const { options, env } = await stage(t);
+  const { client, loads } = clientWith(env);
+  for (const timeoutMs of ["5000", 5000n, null, {}, Number.NaN] as unknown as number[])
+    for (const call of [client.connect, client.openSession])
+      await assert.rejects(call({ ...options, timeoutMs }), {
+        code: "OPTION_INVALID",
+        details: { check: "timeoutMs" },
+      });
+  assert.equal(loads(), 0);
+});
+
 test("what the fallback throws is passed on as it is, and wrong options of a session are refused first", async (t) => {
   const { options, env } = await stage(t);
   const { client, loads } = clientWith({ ...env, RUNNING_PROCESS_DISABLE: "1" });

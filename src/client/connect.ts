@@ -89,10 +89,10 @@ interface Ending<T> {
 async function open<T>(system: ClientSystem, options: ConnectOptions, prepare: () => Promise<Ending<T>>): Promise<T> {
   checkConnectOptions(options);
   const { clock } = system;
-  const env = options.env ?? system.env();
-  const box = createTimeBox(clock, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal);
   const startedAt = clock.monotonicMs();
   try {
+    const env = options.env ?? system.env();
+    const box = createTimeBox(clock, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal);
     checkNotDisabled(env);
     const load = (): Promise<[Platform, Runtime, Ending<T>]> =>
       Promise.all([system.loadPlatform(), loadRuntime(), prepare()]);

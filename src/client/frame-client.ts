@@ -11,7 +11,7 @@
  */
 
 import type { Socket } from "node:net";
-import { optionalSignal, optionInvalid, requireObject } from "../base/check-option.ts";
+import { optionalNumber, optionalSignal, optionInvalid, requireObject } from "../base/check-option.ts";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
 import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
@@ -388,14 +388,11 @@ class SocketFrameClient implements FrameClient {
   }
 }
 
+const TIMEOUT_RULE = { least: 0 } as const;
+
 /** @throws BrokerError OPTION_INVALID */
 export function checkTimeout(timeoutMs: number | undefined): void {
-  if (timeoutMs === undefined || (typeof timeoutMs === "number" && timeoutMs >= 0)) return;
-  throw new BrokerError(
-    "OPTION_INVALID",
-    `timeoutMs is ${timeoutMs}, expected a number of milliseconds, 0 for no limit`,
-    { details: { check: "timeoutMs" } },
-  );
+  optionalNumber("timeoutMs", timeoutMs, TIMEOUT_RULE, "a number of milliseconds, 0 for no limit");
 }
 
 /** Whatever the codec throws is coded; anything else is a fault of ours and goes to the process as it is. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import type { BackendIdentity } from "../model/identity.ts";
 import { type ConnectOptions, checkConnectOptions } from "./options.ts";
 
@@ -39,6 +40,14 @@ const BAD: readonly [Record<string, unknown>, string, string | undefined][] = [
   [{ timeoutMs: 0 }, "OPTION_INVALID", "timeoutMs"],
   [{ timeoutMs: Number.NaN }, "OPTION_INVALID", "timeoutMs"],
   [{ timeoutMs: Number.POSITIVE_INFINITY }, "OPTION_INVALID", "timeoutMs"],
+  // A text compares like a number: it once was a limit of a millisecond.
+  [{ timeoutMs: "5000" }, "OPTION_INVALID", "timeoutMs"],
+  [{ timeoutMs: 5000n }, "OPTION_INVALID", "timeoutMs"],
+  [{ timeoutMs: null }, "OPTION_INVALID", "timeoutMs"],
+  [{ timeoutMs: [5000] }, "OPTION_INVALID", "timeoutMs"],
+  [{ timeoutMs: 2 ** 31 }, "OPTION_INVALID", "timeoutMs"],
+  [{ keepaliveSecs: "30" }, "OPTION_INVALID", "keepaliveSecs"],
+  [{ keepaliveSecs: 30n }, "OPTION_INVALID", "keepaliveSecs"],
   [{ definitionDirectory: "services" }, "OPTION_INVALID", "definitionDirectory"],
   [{ signal: {} }, "OPTION_INVALID", "signal"],
   [{ signal: null }, "OPTION_INVALID", "signal"],
@@ -59,7 +68,7 @@ const BAD: readonly [Record<string, unknown>, string, string | undefined][] = [
 ];
 
 for (const [fields, code, check] of BAD) {
-  test(`refused before anything is done: ${JSON.stringify(fields).slice(0, 60)}`, () => {
+  test(`refused before anything is done: ${inspect(fields).slice(0, 60)}`, () => {
     assert.throws(
       () => checkConnectOptions({ ...GOOD, ...fields } as ConnectOptions),
       (error: { code?: string; details?: { check?: string } }) => error.code === code && error.details?.check === check,

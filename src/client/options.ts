@@ -5,6 +5,7 @@ import {
   hasMethods,
   optionalBoolean,
   optionalFunction,
+  optionalNumber,
   optionalObject,
   optionalSignal,
   optionalText,
@@ -209,13 +210,13 @@ function checkDirectory({ definitionDirectory }: ConnectOptions): void {
   throw optionInvalid("definitionDirectory", definitionDirectory, "an absolute path");
 }
 
+/** The longest delay of a timer. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-function checkNumbers({ keepaliveSecs = 0, timeoutMs = DEFAULT_TIMEOUT_MS }: ConnectOptions): void {
-  if (!Number.isSafeInteger(keepaliveSecs) || keepaliveSecs < 0)
-    throw optionInvalid("keepaliveSecs", keepaliveSecs, "a whole number of seconds, 0 or more");
-  if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS))
-    throw optionInvalid("timeoutMs", timeoutMs, `milliseconds above 0, at most ${MAX_TIMEOUT_MS}`);
+function checkNumbers({ keepaliveSecs, timeoutMs }: ConnectOptions): void {
+  optionalNumber("keepaliveSecs", keepaliveSecs, { least: 0, whole: true }, "a whole number of seconds, 0 or more");
+  const rule = { above: 0, most: MAX_TIMEOUT_MS };
+  optionalNumber("timeoutMs", timeoutMs, rule, `a number of milliseconds above 0, at most ${MAX_TIMEOUT_MS}`);
 }
 
 function checkCached({ cachedEndpoint, verifyCached }: ConnectOptions): void {
