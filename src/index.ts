@@ -1,6 +1,7 @@
 /** Entry `running-process-broker`: errors, version, and the registration of services. */
 
-import { optionalObject, optionalText, requireObject, requireText } from "./base/check-option.ts";
+import { optionalText, optionalTextMap, requireObject, requireText } from "./base/check-option.ts";
+import { givenPath } from "./base/given-path.ts";
 import { coded, codedNow } from "./base/system-error.ts";
 import { defineService, type ServiceDraft } from "./model/define-service.ts";
 import { definitionDirectory } from "./model/places.ts";
@@ -40,7 +41,8 @@ export async function openServices(options: OpenServicesOptions = {}): Promise<S
   return coded(async () => {
     requireObject("options", options);
     optionalText("directory", options.directory);
-    optionalObject("env", options.env);
+    if (options.directory !== undefined) givenPath(options.directory, "directory");
+    optionalTextMap("env", options.env);
     const directory = options.directory ?? definitionDirectory(placeInputs(options.env ?? processEnv())).path;
     const store = createDefinitionStore((await loadPlatform()).files, directory);
     return {

@@ -1,15 +1,19 @@
 /** What an author serves a backend with, before anything is done. */
 import {
+  optionalBoolean,
   optionalFunction,
   optionalNumber,
   optionalText,
   requireFunction,
   requireObject,
 } from "../base/check-option.ts";
-import type { BrokeredBackend } from "./contract.ts";
+import { givenPath } from "../base/given-path.ts";
+import type { BootstrapOptions, BrokeredBackend } from "./contract.ts";
 import type { ServeOptions } from "./serve-options.ts";
 
-const TEXTS = ["endpoint", "service", "version", "handoffEndpoint", "sidecarPath"] as const;
+const BOOTSTRAP_TEXTS = ["endpoint", "service", "version"] as const;
+const TEXTS = [...BOOTSTRAP_TEXTS, "handoffEndpoint", "sidecarPath"] as const;
+const FLAGS = ["countConnections", "handleSignals"] as const;
 const CALLBACKS = ["load", "onStop", "onError", "onQuiesce", "onReleaseHandles"] as const;
 const CONTRACT = ["bind", "adopt", "discard", "load", "serve"] as const;
 
@@ -29,12 +33,16 @@ export function checkServeOptions<S>(options: ServeOptions<S>): void {
   }
   for (const name of TEXTS) optionalText(name, options[name]);
   for (const name of CALLBACKS) optionalFunction(name, options[name]);
+  for (const name of FLAGS) optionalBoolean(name, options[name]);
+  if (options.sidecarPath !== undefined) givenPath(options.sidecarPath, "sidecarPath");
   optionalNumber("stopTimeoutMs", stopTimeoutMs, { least: 0 }, "a number of milliseconds, 0 or more");
   optionalNumber("maxInFlightPerConnection", maxInFlightPerConnection, { least: 1 }, "a number, 1 or more");
 }
 
-/** @throws BrokerError OPTION_INVALID (`details.check` names the function that is missing) */
-export function checkBrokeredBackend<L, S, R>(backend: BrokeredBackend<L, S, R>): void {
+/** @throws BrokerError OPTION_INVALID (`details.check` names the function that is missing, or the option) */
+export function checkBootstrap<L, S, R>(backend: BrokeredBackend<L, S, R>, options: BootstrapOptions): void {
   requireObject("backend", backend);
   for (const name of CONTRACT) requireFunction(name, backend[name]);
+  requireObject("options", options);
+  for (const name of BOOTSTRAP_TEXTS) optionalText(name, options[name]);
 }

@@ -4,7 +4,6 @@
  *   import { serve } from "running-process-broker/backend";
  *   await serve({ protocol: 0xf001, handle: ({ payload }) => format(payload) });
  */
-import { requireObject } from "../base/check-option.ts";
 import { coded } from "../base/system-error.ts";
 import {
   closeEarlyDebugger,
@@ -16,7 +15,7 @@ import {
   takeLaunchEnvironment,
   tolerateOutputErrors,
 } from "../platform/platform.ts";
-import { checkBrokeredBackend, checkServeOptions } from "./check-options.ts";
+import { checkBootstrap, checkServeOptions } from "./check-options.ts";
 import { type BootstrapOptions, type BrokeredBackend, bootstrap as bootstrapWith } from "./contract.ts";
 import { isLaunched } from "./launch-environment.ts";
 import { serveBackend } from "./serve-backend.ts";
@@ -57,8 +56,7 @@ export async function bootstrap<L, S, R>(
   backend: BrokeredBackend<L, S, R>,
   options: BootstrapOptions = {},
 ): Promise<R> {
-  checkBrokeredBackend(backend);
-  requireObject("options", options);
+  checkBootstrap(backend, options);
   ignoreDebugSignal();
   const launchEnv = takeLaunchEnvironment();
   return bootstrapWith(backend, options, { platform: await coded(loadPlatform), launchEnv });

@@ -11,8 +11,8 @@
  *   payload         drop `consumed` bytes, answer with a RESPONSE of the same protocol, request id and trace strings
  *   (thrown)        close the connection; nothing is answered
  */
-import { optionalFunction, requireObject } from "../base/check-option.ts";
-import type { BackendIdentity } from "../model/identity.ts";
+import { optionalFunction, optionInvalid, requireObject } from "../base/check-option.ts";
+import { type BackendIdentity, requireIdentity } from "../model/identity.ts";
 import { answerProbeAs } from "./answer-probe.ts";
 import { classifyBuffer, type LegacyDetector } from "./classify.ts";
 
@@ -55,24 +55,42 @@ export interface EndpointMux {
   /**
    * Judges the message at the front of `buffer`.
    *
-   * @throws BrokerError FRAME_TOO_LARGE, MESSAGE_MALFORMED; FRAME_UNEXPECTED with `details.check` `malformed-probe`,
+   * @throws BrokerError OPTION_INVALID, FRAME_TOO_LARGE, MESSAGE_MALFORMED; FRAME_UNEXPECTED with `details.check` `malformed-probe`,
    * `first-party-protocol` or `unserved-protocol`
    */
   poll(buffer: Buffer): MuxOutcome;
 }
 
+/** @throws BrokerError OPTION_INVALID (`details.check` names the option) */
 export function createEndpointMux(options: MuxOptions): EndpointMux {
   requireObject("options", options);
   const { identity } = options;
-  if (typeof identity !== "function") requireObject("identity", identity);
+  if (typeof identity !== "function") requireIdentity("identity", identity);
   optionalFunction("legacy", options.legacy);
-  const identityNow = typeof identity === "function" ? identity : () => identity;
-  const rules = { served: new Set(options.protocols), detect: options.legacy };
+  const identityNow = (): BackendIdentity => {
+    if (typeof identity !== "function") return identity;
+    const known = identity();
+    requireIdentity("identity", known);
+    return known;
+  };
+  const rules = { served: numbersOf(options.protocols), detect: options.legacy };
   return {
     poll(buffer) {
+      if (!Buffer.isBuffer(buffer)) throw optionInvalid("buffer", buffer, "a Buffer");
       const verdict = classifyBuffer(buffer, rules);
       if (verdict.type !== "probe") return verdict;
       return { type: "probe-answered", reply: answerProbeAs(identityNow(), verdict.frame), consumed: verdict.consumed };
     },
   };
+}
+
+/** @throws BrokerError OPTION_INVALID */
+function numbersOf(protocols: unknown): ReadonlySet<number> {
+  const { [Symbol.iterator]: iterator } = Object(protocols) as { [Symbol.iterator]?: unknown };
+  const expected = "an array or another iterable of numbers";
+  if (typeof protocols !== "object" || typeof iterator !== "function")
+    throw optionInvalid("protocols", protocols, expected);
+  const numbers = new Set(protocols as Iterable<unknown>);
+  for (const number of numbers) if (typeof number !== "number") throw optionInvalid("protocols", number, expected);
+  return numbers as ReadonlySet<number>;
 }

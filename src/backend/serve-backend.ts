@@ -9,6 +9,7 @@
  * A quiesce is a stop without a limit: what is in flight takes as long as it takes, leases included. A signal that comes
  * meanwhile sets the limit.
  */
+import { requireObject, requireTextMap } from "../base/check-option.ts";
 import { Deadline, type Timer } from "../base/clock.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Listener } from "../platform/ports.ts";
@@ -53,6 +54,9 @@ export async function serveBackend<S>(
   environment: ServeEnvironment,
 ): Promise<RunningBackend> {
   checkServeOptions(options);
+  requireObject("environment", environment);
+  requireObject("environment.platform", environment.platform);
+  requireTextMap("environment.launchEnv", environment.launchEnv);
   const handlers = handlersOf(options);
   const { transport } = environment.platform;
   const claim = await claimEndpoint<Listener>({

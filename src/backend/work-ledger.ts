@@ -6,6 +6,7 @@
  * that moment. Work that began and ended between two of them shows in `begun`. Nothing is decided on a report alone: a
  * broker that wants to end an idle backend asks it, and the ledger as it is then answers (control-responder.ts).
  */
+import { requireText } from "../base/check-option.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Leases } from "../wire/messages.ts";
 
@@ -84,6 +85,7 @@ class Ledger implements WorkLedger {
   }
 
   lease(reason: string): BackendLease {
+    requireText("reason", reason);
     const lease = { reason: reason.slice(0, MAX_REASON_CHARS) };
     this.leases.add(lease);
     this.begun++;

@@ -21,6 +21,7 @@ export function optionalObject(name: string, value: unknown): void {
 /** @param maxBytes of its UTF-8. Default: no limit. @throws BrokerError OPTION_INVALID */
 export function requireText(name: string, value: unknown, maxBytes = Number.POSITIVE_INFINITY): void {
   if (typeof value !== "string") throw optionInvalid(name, value, "a string");
+  if (maxBytes === Number.POSITIVE_INFINITY) return;
   const bytes = Buffer.byteLength(value);
   if (bytes > maxBytes) throw optionInvalid(name, value, `at most ${maxBytes} bytes, and it has ${bytes}`);
 }
@@ -28,6 +29,38 @@ export function requireText(name: string, value: unknown, maxBytes = Number.POSI
 /** Undefined is fine. @throws BrokerError OPTION_INVALID */
 export function optionalText(name: string, value: unknown, maxBytes?: number): void {
   if (value !== undefined) requireText(name, value, maxBytes);
+}
+
+/** @throws BrokerError OPTION_INVALID, which names the first element that is no text */
+export function requireTexts(name: string, values: unknown): void {
+  if (!Array.isArray(values)) throw optionInvalid(name, values, "an array of strings");
+  for (const [index, value] of values.entries()) requireText(`${name}[${index}]`, value);
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalTexts(name: string, values: unknown): void {
+  if (values !== undefined) requireTexts(name, values);
+}
+
+/** An object whose values are texts; undefined ones are fine, as in an environment. @throws BrokerError OPTION_INVALID */
+export function requireTextMap(name: string, values: unknown): void {
+  requireObject(name, values);
+  for (const [key, value] of Object.entries(values as object)) optionalText(`${name}.${key}`, value);
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalTextMap(name: string, values: unknown): void {
+  if (values !== undefined) requireTextMap(name, values);
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
+export function optionalBytes(name: string, value: unknown): void {
+  if (value !== undefined) requireBytes(name, value);
+}
+
+/** @throws BrokerError OPTION_INVALID */
+export function requireBytes(name: string, value: unknown): void {
+  if (!(value instanceof Uint8Array)) throw optionInvalid(name, value, "a Uint8Array");
 }
 
 /** @throws BrokerError OPTION_INVALID */
@@ -63,10 +96,14 @@ export interface NumberRule {
   readonly whole?: boolean;
 }
 
-/** Undefined is fine. @param expected the rule in words, with the unit. @throws BrokerError OPTION_INVALID */
+/** @param expected the rule in words, with the unit. @throws BrokerError OPTION_INVALID */
+export function requireNumber(name: string, value: unknown, rule: NumberRule, expected: string): void {
+  if (typeof value !== "number" || !keeps(value, rule)) throw optionInvalid(name, value, expected);
+}
+
+/** Undefined is fine. @throws BrokerError OPTION_INVALID */
 export function optionalNumber(name: string, value: unknown, rule: NumberRule, expected: string): void {
-  if (value !== undefined && !(typeof value === "number" && keeps(value, rule)))
-    throw optionInvalid(name, value, expected);
+  if (value !== undefined) requireNumber(name, value, rule, expected);
 }
 
 function keeps(value: number, { least, above, most, whole }: NumberRule): boolean {
@@ -81,8 +118,8 @@ export function hasMethods(value: unknown, ...names: readonly string[]): boolean
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === "function");
 }
 
-/** Never runs code of the value's. */
-function shown(value: unknown): string {
+/** A wrong value in a message. Never runs code of the value's. */
+export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, 100));
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";

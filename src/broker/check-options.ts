@@ -3,11 +3,15 @@ import {
   optionalFunction,
   optionalNumber,
   optionalObject,
+  optionalText,
   optionInvalid,
   requireObject,
   requireText,
+  requireTextMap,
 } from "../base/check-option.ts";
-import type { BrokerOptions } from "./options.ts";
+import { requireIdentity } from "../model/identity.ts";
+import { instanceId, parseInstanceId } from "../model/names.ts";
+import type { BrokerOptions, RegisteredBackend } from "./options.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
 const PARTS = ["clock", "transport", "processes", "files", "locks", "host"] as const;
@@ -17,19 +21,31 @@ export function checkBrokerOptions(options: BrokerOptions): void {
   requireObject("options", options);
   requireObject("platform", options.platform);
   for (const part of PARTS) requireObject(`platform.${part}`, options.platform[part]);
-  requireObject("env", options.env);
+  requireTextMap("env", options.env);
   for (const name of TEXTS) requireText(name, options[name]);
-  optionalObject("instance", options.instance);
+  if (options.instance !== undefined) parseInstanceId(instanceId(options.instance));
   if (options.home !== undefined) requireText("home", options.home);
   optionalObject("registered", options.registered);
-  if (options.registered !== undefined)
-    for (const name of ["service", "version", "endpoint"] as const)
-      requireText(`registered.${name}`, options.registered[name]);
+  if (options.registered !== undefined) checkRegistered(options.registered);
   checkNumbers(options);
-  if (options.launch !== undefined && !Array.isArray(options.launch))
-    throw optionInvalid("launch", options.launch, "an array of { service, version }");
+  checkLaunch(options.launch);
   optionalFunction("successor", options.successor);
   optionalFunction("onEvent", options.onEvent);
+}
+
+function checkRegistered(registered: RegisteredBackend): void {
+  for (const name of ["service", "version", "endpoint"] as const) requireText(`registered.${name}`, registered[name]);
+  optionalText("registered.handoffEndpoint", registered.handoffEndpoint);
+  if (registered.expected !== undefined) requireIdentity("registered.expected", registered.expected);
+}
+
+function checkLaunch(launch: unknown): void {
+  if (launch === undefined) return;
+  if (!Array.isArray(launch)) throw optionInvalid("launch", launch, "an array of { service, version }");
+  for (const [index, wanted] of launch.entries()) {
+    requireObject(`launch[${index}]`, wanted);
+    for (const name of ["service", "version"] as const) requireText(`launch[${index}].${name}`, wanted[name]);
+  }
 }
 
 function checkNumbers({ maxConnections, idleExitMs, hellosPerSecond, predecessorFd }: BrokerOptions): void {

@@ -112,6 +112,47 @@ test("only numbers for consumers can be asked for", async (t) => {
   assert.equal((await failureOf(client.request(PROTOCOL, bytes(""), { timeoutMs: -1 }))).code, "OPTION_INVALID");
 });
 
+test("options of the wrong type are refused before anything is counted or sent", async (t) => {
+  const { pair, client } = await setUp(t);
+  for (const [check, wrong] of [
+    ["traceparent", 5],
+    ["tracestate", {}],
+    ["idempotent", "yes"],
+    ["timeoutMs", "5000"],
+  ] as const)
+    assert.deepEqual(
+      await failureOf(client.request(PROTOCOL, bytes("x"), { [check]: wrong })).then(({ code, check }) => [
+        code,
+        check,
+      ]),
+      ["OPTION_INVALID", check],
+    );
+  assert.equal(client.inFlight, 0);
+  const next = client.request(PROTOCOL, bytes("good"));
+  const frame = await pair.nextFrame();
+  assert.deepEqual([frame.requestId, text(frame.payload)], [1n, "good"]);
+  pair.answer(frame, bytes(""));
+  await next;
+});
+
+test("an option that changes while its request waits for the socket fails that request alone", async (t) => {
+  // It is encoded on the stack of the socket's event, where what is thrown is an uncaught exception.
+  const { pair, client } = await setUp(t);
+  const large = new Uint8Array(8 * 1024 * 1024);
+  pair.backend.pause();
+  const first = client.request(PROTOCOL, large);
+  const options = { traceparent: "tp" };
+  const failure = failureOf(client.request(PROTOCOL, bytes("waits"), options));
+  const last = client.request(PROTOCOL, bytes("last"));
+  assert.equal(client.inFlight, 3);
+  (options as { traceparent: unknown }).traceparent = 5;
+  pair.onFrame((frame) => pair.answer(frame, bytes("ok")));
+  pair.backend.resume();
+  assert.equal((await failure).code, "INTERNAL");
+  assert.deepEqual((await Promise.all([first, last])).map(text), ["ok", "ok"]);
+  assert.equal(client.inFlight, 0);
+});
+
 test("close ends the connection, fails what is in flight, and may be repeated", async (t) => {
   const { pair, client } = await setUp(t);
   const failure = failureOf(client.request(PROTOCOL, bytes("a")));

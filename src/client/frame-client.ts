@@ -11,13 +11,12 @@
  */
 
 import type { Socket } from "node:net";
-import { optionalNumber, optionalSignal, optionInvalid, requireObject } from "../base/check-option.ts";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
-import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
+import { BrokerError, reasonOf } from "../base/errors.ts";
+import { brokerErrorFrom } from "../base/system-error.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
 import { createFrameDecoder } from "../wire/frame-decoder.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
-import { checkConsumerProtocol } from "../wire/payload-protocol.ts";
 import { createAbortFanout } from "./abort-fanout.ts";
 import {
   aborted,
@@ -29,26 +28,9 @@ import {
 } from "./frame-client-errors.ts";
 import { createPendingRequests, type PendingRequests } from "./pending-requests.ts";
 import { createRequestLimit, type RequestLimit } from "./request-limit.ts";
+import { checkRequestOptions, type RequestOptions } from "./request-options.ts";
 import { createSendQueue, type SendQueue } from "./send-queue.ts";
 import { createUnconfirmed, type Unconfirmed, type UnconfirmedOptions } from "./unconfirmed.ts";
-
-export interface RequestOptions {
-  /** Gives up waiting; a request that is already on the wire may still be carried out by the backend. */
-  readonly signal?: AbortSignal;
-  /**
-   * Milliseconds until DEADLINE_EXCEEDED; 0: no limit. Default 600 000 (10 minutes), which is checked every 30 s. The time
-   * in which a session is connected has a limit of its own.
-   */
-  readonly timeoutMs?: number;
-  /**
-   * It does no harm when the backend carries it out twice. Such a request may be sent along with the Hello, and is sent
-   * again when a connection that was just handed over ends before anything came back. Default false.
-   */
-  readonly idempotent?: boolean;
-  /** W3C trace context, carried in the frame. Default: none. */
-  readonly traceparent?: string;
-  readonly tracestate?: string;
-}
 
 /** A frame the backend sent on its own. */
 export interface BackendEvent {
@@ -182,11 +164,7 @@ class SocketFrameClient implements FrameClient {
   }
 
   private checkRequest(protocol: number, payload: Uint8Array, options: RequestOptions): void {
-    checkConsumerProtocol(protocol);
-    if (!(payload instanceof Uint8Array)) throw optionInvalid("payload", payload, "a Uint8Array");
-    requireObject("options", options);
-    optionalSignal("signal", options.signal);
-    checkTimeout(options.timeoutMs);
+    checkRequestOptions(protocol, payload, options);
     if (options.signal?.aborted) {
       if (this.firstRequestSent) this.disownFirst(protocol);
       throw aborted(protocol, options.signal);
@@ -235,8 +213,8 @@ class SocketFrameClient implements FrameClient {
       this.firstRequestSent = false;
       return alreadySent ? undefined : bytes;
     } catch (error) {
-      // Nothing of it was sent, so nothing can answer it.
-      this.fail(id, asBrokerError(error), { abandoned: false });
+      // It may run on the stack of a socket's event. Nothing of it was sent, so nothing can answer it.
+      this.fail(id, brokerErrorFrom(error), { abandoned: false });
       return undefined;
     }
   }
@@ -284,7 +262,7 @@ class SocketFrameClient implements FrameClient {
         this.handle(frame);
       }
     } catch (error) {
-      this.break(asBrokerError(error));
+      this.break(brokerErrorFrom(error));
     }
   }
 
@@ -311,7 +289,7 @@ class SocketFrameClient implements FrameClient {
     try {
       checkEnvelope(frame, { kind: FrameKind.RESPONSE, payloadProtocol: waiting.protocol });
     } catch (error) {
-      this.fail(id, asBrokerError(error), { abandoned: true });
+      this.fail(id, brokerErrorFrom(error), { abandoned: true });
       return;
     }
     this.pending.remove(id, { abandoned: false });
@@ -365,7 +343,7 @@ class SocketFrameClient implements FrameClient {
         }
         this.attach(socket);
       },
-      (error: unknown) => this.break(asBrokerError(error)),
+      (error: unknown) => this.break(brokerErrorFrom(error)),
     );
     old?.destroy();
   }
@@ -386,17 +364,4 @@ class SocketFrameClient implements FrameClient {
       waiting.reject(error);
     }
   }
-}
-
-const TIMEOUT_RULE = { least: 0 } as const;
-
-/** @throws BrokerError OPTION_INVALID */
-export function checkTimeout(timeoutMs: number | undefined): void {
-  optionalNumber("timeoutMs", timeoutMs, TIMEOUT_RULE, "a number of milliseconds, 0 for no limit");
-}
-
-/** Whatever the codec throws is coded; anything else is a fault of ours and goes to the process as it is. */
-function asBrokerError(error: unknown): BrokerError {
-  if (isBrokerError(error)) return error;
-  throw error;
 }

@@ -19,7 +19,7 @@ export type { BrokerErrorCode, ErrorDetails } from "../base/errors.ts";
 export { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 export type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 export type { Client } from "./connect.ts";
-export type { BackendEvent, FrameClient, FrameClientOptions, RequestOptions } from "./frame-client.ts";
+export type { BackendEvent, FrameClient, FrameClientOptions } from "./frame-client.ts";
 export type {
   BrokerOptions,
   Connected,
@@ -33,4 +33,5 @@ export type {
   StartCommand,
   Timings,
 } from "./options.ts";
+export type { RequestOptions } from "./request-options.ts";
 export type { FirstRequest, Session, SessionOptions } from "./session.ts";

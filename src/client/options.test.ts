@@ -21,7 +21,13 @@ test("good options pass, at the limits as well", () => {
   });
 });
 
-const IDENTITY = { endpoint: { namespaceId: "shared", path: "/other" } } as BackendIdentity;
+const IDENTITY: BackendIdentity = {
+  pid: 7,
+  exePath: "/bin/demo",
+  bootId: "",
+  startedAtUnixMs: 1,
+  endpoint: { namespaceId: "shared", path: "/other" },
+};
 
 // As a caller without types would write them.
 const BAD: readonly [Record<string, unknown>, string, string | undefined][] = [

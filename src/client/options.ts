@@ -9,15 +9,20 @@ import {
   optionalObject,
   optionalSignal,
   optionalText,
+  optionalTextMap,
   optionInvalid,
   requireObject,
   requireText,
+  requireTexts,
 } from "../base/check-option.ts";
 import type { BrokerError } from "../base/errors.ts";
-import type { BackendIdentity } from "../model/identity.ts";
+import { givenPath } from "../base/given-path.ts";
+import { type BackendIdentity, requireIdentity } from "../model/identity.ts";
 import { checkName, checkVersion } from "../model/names.ts";
 import type { Env } from "../platform/ports.ts";
 import { MAX_CLIENT_LIB_BYTES, MAX_CLIENT_VERSION_BYTES, MAX_WANTED_VERSION_BYTES } from "../wire/limits.ts";
+import { checkRequestOptions, OF_FIRST_REQUEST } from "./request-options.ts";
+import type { FirstRequest } from "./session.ts";
 
 /** Time for a whole call when the caller sets none. Milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
@@ -166,7 +171,7 @@ export function checkConnectOptions(options: ConnectOptions): void {
   optionalText("libName", options.libName, MAX_CLIENT_LIB_BYTES);
   optionalText("libVersion", options.libVersion, MAX_CLIENT_LIB_BYTES);
   checkBroker(options.broker);
-  optionalObject("env", options.env);
+  optionalTextMap("env", options.env);
   optionalBoolean("adopt", options.adopt);
   optionalSignal("signal", options.signal);
   optionalFunction("fallback", options.fallback);
@@ -183,19 +188,17 @@ function checkBroker(broker: BrokerOptions | undefined): void {
   if (broker?.startCommand === undefined) return;
   const { file, args } = broker.startCommand;
   requireText("broker.startCommand.file", file);
-  if (!Array.isArray(args)) throw optionInvalid("broker.startCommand.args", args, "an array of strings");
-  for (const [index, arg] of args.entries()) requireText(`broker.startCommand.args[${index}]`, arg);
+  requireTexts("broker.startCommand.args", args);
 }
 
-/** What a session has on top. @throws BrokerError OPTION_INVALID (`details.check` names the option) */
+/** What a session has on top. @throws BrokerError PAYLOAD_PROTOCOL_INVALID, OPTION_INVALID (`details.check` names the option) */
 export function checkSessionOptions(options: { readonly onEvent?: unknown; readonly firstRequest?: unknown }): void {
   requireObject("options", options);
   optionalFunction("onEvent", options.onEvent);
   optionalObject("firstRequest", options.firstRequest);
-  const { payload, signal } = Object(options.firstRequest) as { payload?: unknown; signal?: unknown };
-  if (options.firstRequest !== undefined && !(payload instanceof Uint8Array))
-    throw optionInvalid("firstRequest.payload", payload, "a Uint8Array");
-  optionalSignal("firstRequest.signal", signal);
+  if (options.firstRequest === undefined) return;
+  const first = options.firstRequest as FirstRequest;
+  checkRequestOptions(first.protocol, first.payload, first, OF_FIRST_REQUEST);
 }
 
 /** What the caller's own path came to. @throws BrokerError OPTION_INVALID */
@@ -206,8 +209,10 @@ export function checkFallbackSocket(socket: unknown): void {
 
 /** A broker that is started with it has another working directory. */
 function checkDirectory({ definitionDirectory }: ConnectOptions): void {
-  if (definitionDirectory === undefined || isAbsolute(definitionDirectory)) return;
-  throw optionInvalid("definitionDirectory", definitionDirectory, "an absolute path");
+  if (definitionDirectory === undefined) return;
+  if (!isAbsolute(definitionDirectory))
+    throw optionInvalid("definitionDirectory", definitionDirectory, "an absolute path");
+  givenPath(definitionDirectory, "definitionDirectory");
 }
 
 /** The longest delay of a timer. */
@@ -220,11 +225,7 @@ function checkNumbers({ keepaliveSecs, timeoutMs }: ConnectOptions): void {
 }
 
 function checkCached({ cachedEndpoint, verifyCached }: ConnectOptions): void {
-  optionalObject("verifyCached", verifyCached);
-  if (verifyCached !== undefined) {
-    requireObject("verifyCached.endpoint", verifyCached.endpoint);
-    requireText("verifyCached.endpoint.path", verifyCached.endpoint.path);
-  }
+  if (verifyCached !== undefined) requireIdentity("verifyCached", verifyCached);
   if (cachedEndpoint === undefined || verifyCached === undefined || verifyCached.endpoint.path === cachedEndpoint)
     return;
   throw optionInvalid("cachedEndpoint", cachedEndpoint, `the endpoint of verifyCached, ${verifyCached.endpoint.path}`);

@@ -1,15 +1,9 @@
 /** A connected socket as a session: the frame client, and beside it the way the connection was made. */
 import type { Clock } from "../base/clock.ts";
 import { encodeRequest } from "../wire/envelope.ts";
-import { checkConsumerProtocol } from "../wire/payload-protocol.ts";
-import {
-  checkTimeout,
-  createFrameClient,
-  type FrameClient,
-  type FrameClientOptions,
-  type RequestOptions,
-} from "./frame-client.ts";
+import { createFrameClient, type FrameClient, type FrameClientOptions } from "./frame-client.ts";
 import type { Connected, ConnectOptions, Route } from "./options.ts";
+import type { RequestOptions } from "./request-options.ts";
 import type { UnconfirmedOptions } from "./unconfirmed.ts";
 
 /** A request to be sent as early as possible: along with the Hello when it is idempotent, else right after its answer. */
@@ -29,11 +23,9 @@ export type Session = FrameClient & {
 
 type SessionConnected = Connected & { readonly unconfirmed?: UnconfirmedOptions; readonly pipelined?: boolean };
 
-/** The bytes of a first request that may travel with the Hello. @throws BrokerError PAYLOAD_PROTOCOL_INVALID, OPTION_INVALID, FRAME_TOO_LARGE */
+/** The bytes of a first request that may travel with the Hello. @throws BrokerError FRAME_TOO_LARGE */
 export function pipelinedBytes(first: FirstRequest | undefined): Uint8Array | undefined {
   if (first === undefined) return undefined;
-  checkConsumerProtocol(first.protocol);
-  checkTimeout(first.timeoutMs);
   if (!first.idempotent) return undefined;
   const { protocol, payload, traceparent = "", tracestate = "" } = first;
   return encodeRequest({ payloadProtocol: protocol, payload, requestId: 1n, traceparent, tracestate });

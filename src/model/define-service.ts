@@ -3,7 +3,15 @@
  * that our tools use. `rpb service add` and the TOML form both end here.
  */
 import { posix } from "node:path";
-import { optionalObject, optionalText, optionInvalid, requireObject, requireText } from "../base/check-option.ts";
+import {
+  optionalBoolean,
+  optionalNumber,
+  optionalObject,
+  optionalText,
+  optionalTexts,
+  requireObject,
+  requireText,
+} from "../base/check-option.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { BindMode, Readiness } from "./exec-settings.ts";
 import {
@@ -86,7 +94,9 @@ function checkDraft(draft: ServiceDraft): void {
   optionalTexts("versions", draft.versions);
   optionalObject("log", draft.log);
   optionalObject("exec", draft.exec);
+  optionalNumber("log.maxBytes", draft.log?.maxBytes, { whole: true }, "a whole number of bytes");
   optionalTexts("exec.args", draft.exec?.args);
+  optionalBoolean("exec.nonBlocking", draft.exec?.nonBlocking);
   for (const name of ["cwd", "bind", "ready", "readyTimeout", "stopTimeout"] as const)
     optionalText(`exec.${name}`, draft.exec?.[name]);
   for (const [name, values] of [
@@ -96,12 +106,6 @@ function checkDraft(draft: ServiceDraft): void {
     optionalObject(name, values);
     for (const [key, value] of Object.entries(values ?? {})) requireText(`${name}.${key}`, value);
   }
-}
-
-function optionalTexts(name: string, values: unknown): void {
-  if (values === undefined) return;
-  if (!Array.isArray(values)) throw optionInvalid(name, values, "an array of strings");
-  for (const [index, value] of values.entries()) requireText(`${name}[${index}]`, value);
 }
 
 /** The part of the path in front of the component that holds `{version}`; without one, the binary's directory. */

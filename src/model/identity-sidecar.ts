@@ -4,7 +4,7 @@
  * reader of either generation ignores the other's keys.
  */
 import { BrokerError, reasonOf } from "../base/errors.ts";
-import type { BackendIdentity } from "./identity.ts";
+import { type BackendIdentity, requireIdentity } from "./identity.ts";
 
 const HASH_BYTES = 32;
 const BLAKE3 = "blake3";
@@ -13,9 +13,10 @@ const MAX_U32 = 2 ** 32 - 1;
 /**
  * The file's text: indented by two spaces, without a newline at the end.
  *
- * @throws BrokerError IDENTITY_MALFORMED when the executable's path is no valid Unicode text
+ * @throws BrokerError OPTION_INVALID; IDENTITY_MALFORMED when the executable's path is no valid Unicode text
  */
 export function encodeIdentitySidecar(identity: BackendIdentity): string {
+  requireIdentity("identity", identity);
   if (Buffer.from(identity.exePath).toString() !== identity.exePath)
     throw malformed("exe_path", "exe_path is not valid Unicode text");
   return JSON.stringify(

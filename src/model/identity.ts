@@ -2,6 +2,7 @@
  * Who a backend is: the record it answers probes with, that sidecars and manifests hold, and that is compared with what
  * the kernel says (spec: identity §1). Dual stack: both hashes are written, either is accepted.
  */
+import { optionalBytes, optionalNumber, requireNumber, requireObject, requireText } from "../base/check-option.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { DaemonProcess } from "../wire/messages.ts";
 import type { Init } from "../wire/schema.ts";
@@ -28,6 +29,25 @@ export interface BackendIdentity {
 
 const HASH_BYTES = 32;
 const BLAKE3 = "blake3";
+
+const COUNT = { least: 0, whole: true } as const;
+
+/** The shape alone, of which a caller without types knows nothing. @throws BrokerError OPTION_INVALID */
+export function requireIdentity(name: string, value: unknown): void {
+  requireObject(name, value);
+  const identity = value as Partial<Record<keyof BackendIdentity, unknown>>;
+  requireObject(`${name}.endpoint`, identity.endpoint);
+  const endpoint = identity.endpoint as Partial<Record<keyof BackendEndpoint, unknown>>;
+  requireText(`${name}.endpoint.path`, endpoint.path);
+  requireText(`${name}.endpoint.namespaceId`, endpoint.namespaceId);
+  requireText(`${name}.exePath`, identity.exePath);
+  requireText(`${name}.bootId`, identity.bootId);
+  requireNumber(`${name}.pid`, identity.pid, COUNT, "a process id");
+  requireNumber(`${name}.startedAtUnixMs`, identity.startedAtUnixMs, COUNT, "whole milliseconds since 1970 UTC");
+  optionalNumber(`${name}.idleTimeoutSecs`, identity.idleTimeoutSecs, COUNT, "a whole number of seconds");
+  optionalBytes(`${name}.sha256`, identity.sha256);
+  optionalBytes(`${name}.blake3`, identity.blake3);
+}
 
 export function identityToMessage(identity: BackendIdentity): Init<DaemonProcess> {
   return {

@@ -1,5 +1,5 @@
 /** Grammar of names and versions, and the names of brokers and backends (spec: wire §5, names §2). */
-import { requireText } from "../base/check-option.ts";
+import { optionInvalid, requireObject, requireText } from "../base/check-option.ts";
 import { BrokerError } from "../base/errors.ts";
 import { MAX_NAME_BYTES } from "../wire/limits.ts";
 
@@ -54,15 +54,26 @@ export type Instance =
   | { readonly kind: "private"; readonly service: string }
   | { readonly kind: "explicit"; readonly name: string };
 
-/** `shared`, `private:SERVICE` or `explicit:NAME`: registry key, endpoint name space, what backends see. */
+/**
+ * `shared`, `private:SERVICE` or `explicit:NAME`: registry key, endpoint name space, what backends see.
+ *
+ * @throws BrokerError OPTION_INVALID
+ */
 export function instanceId(instance: Instance): string {
+  requireObject("instance", instance);
   switch (instance.kind) {
     case "shared":
       return "shared";
     case "private":
+      requireText("instance.service", instance.service);
       return `private:${instance.service}`;
     case "explicit":
+      requireText("instance.name", instance.name);
       return `explicit:${instance.name}`;
+    default: {
+      const { kind } = instance as { kind?: unknown };
+      throw optionInvalid("instance.kind", kind, '"shared", "private" or "explicit"');
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 import { win32 } from "node:path";
 import { blake3 } from "@noble/hashes/blake3.js";
 import { BrokerError } from "../base/errors.ts";
+import { givenPath, pathTextFault } from "../base/given-path.ts";
 
 export interface PlaceInputs {
   readonly os: "linux" | "darwin" | "win32";
@@ -147,19 +148,8 @@ function runtimeBase(at: PlaceInputs): string | undefined {
   });
 }
 
-/**
- * Node gives U+FFFD for bytes that are not UTF-8, and what they were is lost: the path would lead elsewhere. A real
- * U+FFFD in a path is refused with them.
- */
-function encodingFault(value: string): string | undefined {
-  return /[\ufffd\p{Cs}]/u.test(value) ? "is not valid UTF-8" : undefined;
-}
-
 function pathFault(value: string): string | undefined {
-  const fault = encodingFault(value);
-  if (fault !== undefined) return fault;
-  if (value.includes("\0")) return "holds a NUL byte";
-  return value.startsWith("/") ? undefined : "is not an absolute path";
+  return pathTextFault(value) ?? (value.startsWith("/") ? undefined : "is not an absolute path");
 }
 
 /** Directory of `.servicedef` files and where that choice came from. @throws BrokerError OPTION_INVALID, HOME_UNKNOWN */
@@ -224,20 +214,12 @@ export function below(base: string, ...names: readonly string[]): string {
 
 function directoryOf(at: PlaceInputs, variable: string): string | undefined {
   const value = set(at.env[variable]);
-  return value && checked(variable, value);
-}
-
-function checked(variable: string, value: string): string {
-  const fault = encodingFault(value);
-  if (fault === undefined) return value;
-  throw new BrokerError("OPTION_INVALID", `${variable} ${fault}: ${JSON.stringify(value)}`, {
-    details: { path: value, check: variable },
-  });
+  return value && givenPath(value, variable);
 }
 
 /** @throws BrokerError HOME_UNKNOWN, OPTION_INVALID */
 function homeOf({ home, uid }: PlaceInputs): string {
-  if (home.startsWith("/")) return checked("HOME", home);
+  if (home.startsWith("/")) return givenPath(home, "HOME");
   const why =
     home === ""
       ? `HOME is not set and the system has no account of uid ${uid}`

@@ -1,4 +1,5 @@
 /** Which protocol a frame's payload speaks. The numbers are frozen; consumers own 0x7000-0x7EFF and 0xF000-0xFFFF. */
+import { shown } from "../base/check-option.ts";
 import { BrokerError } from "../base/errors.ts";
 
 export const PAYLOAD_PROTOCOL = {
@@ -33,7 +34,7 @@ export function isConsumerProtocol(protocol: number): boolean {
 /** @throws BrokerError PAYLOAD_PROTOCOL_INVALID unless `protocol` lies in a range for consumers. */
 export function checkConsumerProtocol(protocol: number): void {
   if (isConsumerProtocol(protocol)) return;
-  const got = Number.isInteger(protocol) ? formatProtocol(protocol) : String(protocol);
+  const got = Number.isInteger(protocol) ? formatProtocol(protocol) : shown(protocol);
   throw new BrokerError(
     "PAYLOAD_PROTOCOL_INVALID",
     `payload protocol ${got} is not for consumers, use 0x7000-0x7EFF or 0xF000-0xFFFF`,
