@@ -9,14 +9,18 @@ import {
   requireText,
   requireTextMap,
 } from "../base/check-option.ts";
+import { BrokerError } from "../base/errors.ts";
+import { givenPath } from "../base/given-path.ts";
 import { requireIdentity } from "../model/identity.ts";
 import { instanceId, parseInstanceId } from "../model/names.ts";
+import { givenEndpoint } from "../model/places.ts";
 import type { BrokerOptions, RegisteredBackend } from "./options.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
+const PATHS = ["definitionDirectory", "logDirectory", "home"] as const;
 const PARTS = ["clock", "transport", "processes", "files", "locks", "host"] as const;
 
-/** @throws BrokerError OPTION_INVALID (`details.check` names the option) */
+/** @throws BrokerError OPTION_INVALID (`details.check` names the option), NAME_INVALID, ENDPOINT_INVALID, PATH_TOO_LONG */
 export function checkBrokerOptions(options: BrokerOptions): void {
   requireObject("options", options);
   requireObject("platform", options.platform);
@@ -27,6 +31,7 @@ export function checkBrokerOptions(options: BrokerOptions): void {
   if (options.home !== undefined) requireText("home", options.home);
   optionalObject("registered", options.registered);
   if (options.registered !== undefined) checkRegistered(options.registered);
+  checkPaths(options);
   checkNumbers(options);
   checkLaunch(options.launch);
   optionalFunction("successor", options.successor);
@@ -37,6 +42,19 @@ function checkRegistered(registered: RegisteredBackend): void {
   for (const name of ["service", "version", "endpoint"] as const) requireText(`registered.${name}`, registered[name]);
   optionalText("registered.handoffEndpoint", registered.handoffEndpoint);
   if (registered.expected !== undefined) requireIdentity("registered.expected", registered.expected);
+}
+
+/** Another process or the kernel would take some of them for another path. */
+function checkPaths(options: BrokerOptions): void {
+  for (const name of PATHS) givenPath(options[name] ?? "", name);
+  const { os } = options.platform.host;
+  givenEndpoint(os, options.endpoint, "option endpoint");
+  if (options.registered === undefined) return;
+  const { endpoint, handoffEndpoint } = options.registered;
+  // In the reference's words (spec: server §3.1).
+  if (endpoint === "") throw new BrokerError("OPTION_INVALID", "backend endpoint must not be empty");
+  givenEndpoint(os, endpoint, "option registered.endpoint");
+  if (handoffEndpoint !== undefined) givenEndpoint(os, handoffEndpoint, "option registered.handoffEndpoint");
 }
 
 function checkLaunch(launch: unknown): void {

@@ -3,11 +3,10 @@
  * socket file that nobody listens on, and only when it is a socket of ours (spec: launch §12, recommendation). A broker
  * of another make takes no lock, so a socket that is bound is left alone even by the holder.
  */
-import { posix } from "node:path";
 import { acquireAsync, runAll } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { findListener } from "../exchange/find-listener.ts";
-import { checkEndpointLength, nameLink } from "../model/places.ts";
+import { nameLink } from "../model/places.ts";
 import type { FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
 import { takePrivateLock } from "../store/private-lock.ts";
 
@@ -45,16 +44,13 @@ export interface BrokerAddress {
 }
 
 /**
- * @throws BrokerError BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, PATH_TOO_LONG, ENDPOINT_INVALID, FILE_INSECURE (what
- * is at the path is not a socket of ours), IO_FAILED
+ * The path must have passed `givenEndpoint`.
+ *
+ * @throws BrokerError BROKER_ALREADY_RUNNING, DIRECTORY_INSECURE, FILE_INSECURE (what is at the path is not a socket of
+ * ours), IO_FAILED
  */
 export async function claimEndpoint(platform: ClaimPorts, address: BrokerAddress): Promise<EndpointClaim> {
   const { path } = address;
-  if (!posix.isAbsolute(path))
-    throw new BrokerError("ENDPOINT_INVALID", `broker endpoint ${JSON.stringify(path)} is not an absolute path`, {
-      details: { path },
-    });
-  checkEndpointLength(platform.host.os, path);
   return acquireAsync(async (held) => {
     const lock = takePrivateLock(platform, `${path}.lock`);
     if (lock === undefined) throw alreadyRunning(path);

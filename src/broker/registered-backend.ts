@@ -29,14 +29,13 @@ export interface RegisteredServing extends Backend {
 /**
  * Order of checks as in the reference (spec: server §3.1), with its limitation lifted: any process may be the backend.
  *
- * @throws BrokerError OPTION_INVALID, VERSION_INVALID, VERSION_BLOCKED, IDENTITY_MISMATCH, those of loading the definition and of the probe
+ * @throws BrokerError VERSION_INVALID, VERSION_BLOCKED, IDENTITY_MISMATCH, those of loading the definition and of the probe
  */
 export async function verifyRegistered(
   platform: Platform,
   definitions: DefinitionStore,
   registered: RegisteredBackend,
 ): Promise<RegisteredServing> {
-  if (registered.endpoint === "") throw new BrokerError("OPTION_INVALID", "backend endpoint must not be empty");
   const definition = definitions.load(registered.service);
   checkVersion("configured service version", registered.version);
   const blocked = checkVersionPolicy(definition, registered.version);

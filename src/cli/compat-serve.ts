@@ -1,7 +1,7 @@
 /** The serving commands of the compat binary. They print nothing on stdout; what goes wrong is said on stderr. */
 import { isBrokerError } from "../base/errors.ts";
 import type { BrokerOptions } from "../broker/options.ts";
-import { logDirectory } from "../model/places.ts";
+import { givenEndpoint, logDirectory } from "../model/places.ts";
 import type { BrokerLog } from "./broker-log.ts";
 import { CompatUsageError, maxConnections, option, required } from "./compat-args.ts";
 import type { CliContext } from "./context.ts";
@@ -33,23 +33,35 @@ export async function serveRegistered(context: CliContext, { words }: Args): Pro
     service: required(words, "--service", "--serve"),
     version: required(words, "--version", "--serve"),
     endpoint: required(words, "--backend-endpoint", "--serve"),
-    ...(handoffEndpoint !== undefined && { handoffEndpoint }),
   };
   const count = maxConnections(words);
   return attempt(context, "serve", async () =>
     runBroker({
       io: context.io,
       log: stderrLog(context),
-      broker: { ...(await brokerOptions(context, words, { socket, count })), registered },
+      broker: {
+        ...(await brokerOptions(context, words, { socket, count })),
+        registered: {
+          ...registered,
+          // Of an empty one the broker says what the reference does.
+          endpoint: registered.endpoint && endpointAt(context, registered.endpoint, "--backend-endpoint"),
+          ...(handoffEndpoint && { handoffEndpoint: endpointAt(context, handoffEndpoint, "--handoff-endpoint") }),
+        },
+      },
     }),
   );
+}
+
+/** @throws BrokerError ENDPOINT_INVALID, PATH_TOO_LONG */
+function endpointAt({ io, places }: CliContext, path: string, source: string): string {
+  return givenEndpoint(places.os, absolutePath(path, io.cwd), source);
 }
 
 /** @throws CompatUsageError */
 export async function serveOneHello(context: CliContext, { words }: Args): Promise<number> {
   const socket = socketOf(words, "--serve-once");
   return attempt(context, "serve-once", async () => {
-    await serveOnce(await context.platform(), absolutePath(socket, context.io.cwd));
+    await serveOnce(await context.platform(), endpointAt(context, socket, "--serve-once"));
     return 0;
   });
 }
@@ -71,7 +83,7 @@ async function brokerOptions(
   return {
     platform: await context.platform(),
     env: io.env,
-    endpoint: absolutePath(socket, io.cwd),
+    endpoint: endpointAt(context, socket, "--serve"),
     definitionDirectory: store.directory,
     definitionDirectorySource: source,
     logDirectory: logDirectory(places),

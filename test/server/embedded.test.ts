@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { startBroker } from "../../src/broker/broker.ts";
@@ -75,6 +75,27 @@ test("wrong options of startBroker and stop are OPTION_INVALID and name the opti
     ["onEvent", { onEvent: {} }],
   ] as const)
     await assert.rejects(start({ ...options, ...wrong }), refused(check));
+  const { endpoint } = options;
+  const registered = { service: "svc", version: "1.0.0", endpoint };
+  for (const [code, wrong] of [
+    ["ENDPOINT_INVALID", { endpoint: `${endpoint}\0.sock` }],
+    ["ENDPOINT_INVALID", { endpoint: `${endpoint}\ud800` }],
+    ["ENDPOINT_INVALID", { endpoint: `${endpoint}\ufffd` }],
+    ["ENDPOINT_INVALID", { endpoint: "b.sock" }],
+    ["ENDPOINT_INVALID", { endpoint: "" }],
+    ["PATH_TOO_LONG", { endpoint: `/tmp/${"ü".repeat(60)}` }],
+    ["ENDPOINT_INVALID", { registered: { ...registered, endpoint: "/tmp/a\0b" } }],
+    ["ENDPOINT_INVALID", { registered: { ...registered, endpoint: "be.sock" } }],
+    ["OPTION_INVALID", { registered: { ...registered, endpoint: "" } }],
+    ["ENDPOINT_INVALID", { registered: { ...registered, handoffEndpoint: "/tmp/\udfff" } }],
+    ["PATH_TOO_LONG", { registered: { ...registered, handoffEndpoint: `/${"h".repeat(107)}` } }],
+    ["OPTION_INVALID", { definitionDirectory: "/tmp/\0" }],
+    ["OPTION_INVALID", { logDirectory: "/tmp/\ud800x" }],
+    ["OPTION_INVALID", { home: "/home/\0" }],
+  ] as const)
+    await assert.rejects(start({ ...options, ...wrong }), { code }, JSON.stringify(wrong));
+  // What a lone surrogate comes to is a file with U+FFFD in its name.
+  assert.equal(existsSync(dirname(endpoint)), false);
   const broker = await startBroker(options);
   await assert.rejects((broker.stop as (options?: unknown) => Promise<void>)(), refused("options"));
   await broker.stop({ reason: "requested" });
