@@ -1,7 +1,7 @@
 /** What the verbs that ask one broker one question have in common: which broker, how long, and in which form. */
 
 import type { Command } from "commander";
-import { printableEscaped } from "../base/printable.ts";
+import { printableJson } from "../base/printable.ts";
 import type { AdminQuery } from "../exchange/admin-client.ts";
 import { askJson, type JsonObject } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
@@ -43,6 +43,6 @@ export function printAnswer(
   body: string,
   text: () => Lines,
 ): void {
-  if (options.json) context.io.document(`${printableEscaped(body.trimEnd())}\n`);
+  if (options.json) context.io.document(`${printableJson(body.trimEnd())}\n`);
   else context.io.out(text());
 }

@@ -2,7 +2,7 @@
 
 import { type LevelWithSilent, pino } from "pino";
 import { isBrokerError } from "../base/errors.ts";
-import { printable, printableEscaped } from "../base/printable.ts";
+import { printable, printableJson } from "../base/printable.ts";
 import type { BrokerEvent } from "../broker/options.ts";
 import type { ProcessIo } from "./process-io.ts";
 
@@ -27,7 +27,7 @@ export async function createBrokerLog(
   const format =
     (options.format ?? (io.stderrIsTerminal ? "pretty" : "json")) === "pretty"
       ? await prettyLine(io.stderrIsTerminal)
-      : printableEscaped;
+      : printableJson;
   const logger = pino(
     {
       level: options.level ?? "info",

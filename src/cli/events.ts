@@ -1,7 +1,7 @@
 /** `rpb events`: what brokers did and why, from the record they keep. Needs no broker. */
 
 import type { Command } from "commander";
-import { printableEscaped } from "../base/printable.ts";
+import { printableJson } from "../base/printable.ts";
 import { encodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import { logDirectory } from "../model/places.ts";
 import { openLifecycleReader } from "../store/lifecycle-reader.ts";
@@ -51,7 +51,7 @@ async function events(context: CliContext, flags: EventsFlags): Promise<number> 
     tsMs >= sinceMs && (flags.service === undefined || service === flags.service);
   const table = createEventTable();
   const print = (some: readonly LifecycleEvent[]): void => {
-    if (flags.json) context.io.document(printableEscaped(some.map(encodeLifecycleEvent).join("")));
+    if (flags.json) context.io.document(printableJson(some.map(encodeLifecycleEvent).join("")));
     else context.io.out(table.lines(some));
   };
   try {

@@ -1,7 +1,7 @@
 /** `rpb service show`: one definition, for people, for programs, or as the TOML that `rpb service add -f` takes. */
 
 import { type Command, Option } from "commander";
-import { jsonLine, printableEscaped } from "../base/printable.ts";
+import { jsonLine, printableToml } from "../base/printable.ts";
 import { draftOf } from "../model/define-service.ts";
 import { instanceId } from "../model/names.ts";
 import { instanceOf, type ServiceDefinition } from "../model/service-definition.ts";
@@ -35,7 +35,7 @@ async function show(context: CliContext, name: string, flags: ShowFlags): Promis
   if (flags.json) context.io.out(jsonLine(definitionToJson(definition, path)));
   else {
     if (!flags.toml) context.io.out([`# ${path}`, `# served by the broker ${instanceId(instanceOf(definition))}`]);
-    context.io.document(printableEscaped(formatServiceToml(draftOf(definition))));
+    context.io.document(printableToml(formatServiceToml(draftOf(definition))));
   }
   return 0;
 }

@@ -6,6 +6,7 @@
  * Invariant: a line has at most 512 bytes, its end included, whatever goes in, and so has the message it stands for. One
  * write(2) of it is whole, and every line can be read without those around it.
  */
+import { jsonLine } from "../base/printable.ts";
 import { MAX_LIFECYCLE_EVENT_BYTES } from "../wire/limits.ts";
 
 export interface EventKindRow {
@@ -174,13 +175,9 @@ function fit(value: string, maxBytes: number): string {
   return kept + CUT;
 }
 
-/** What JSON lets through and a terminal would act on: DEL, C1 controls, line separators, changes of writing direction. */
-const STEERING = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
-
+/** The inside of a JSON text. */
 function escapeText(value: string): string {
-  return JSON.stringify(value)
-    .slice(1, -1)
-    .replace(STEERING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return jsonLine(value).slice(1, -1);
 }
 
 function whole(value: number, most: number): number {

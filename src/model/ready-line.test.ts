@@ -12,6 +12,7 @@ test("a path that would end the line or steer a terminal is a JSON string of ASC
   assert.equal(readyLine('/n\nl"'), 'ready "/n\\nl\\""');
   assert.equal(readyLine("/\u009b31m"), 'ready "/\\u009b31m"');
   assert.equal(readyLine("/\u202e"), 'ready "/\\u202e"');
+  assert.equal(readyLine("/\u200b\u{e0041}"), 'ready "/\\u200b\\udb40\\udc41"');
 });
 
 test("whatever the path, the line is one, and says it", () => {
