@@ -10,6 +10,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { acquire } from "../base/disposal-stack.ts";
 import { reasonOf } from "../base/errors.ts";
 import type { Files, LogFile } from "../platform/ports.ts";
+import { createLogLimit, type LogLimit } from "../store/log-limit.ts";
 import type { BackendKey } from "./launcher.ts";
 
 /** What a refusal carries of a failed launch's output. */
@@ -23,8 +24,6 @@ const RESTS_PER_FILL = 4;
 const QUIET_MS = 1_000;
 /** Between two looks at a log that the system does not watch for us. */
 const UNWATCHED_REST_MS = 1_000;
-/** A log is emptied when it has reached this part of its limit: what comes until then still fits into the older file. */
-const FULL = 7 / 8;
 /** Between two reports of what was dropped. */
 const REPORT_MS = 10_000;
 
@@ -92,8 +91,7 @@ class BoundedLog implements BackendLog {
   private seenMs: number;
   /** The last look that found something new. */
   private changedMs = Number.NEGATIVE_INFINITY;
-  /** The size at which it is emptied. */
-  private emptyAtBytes: number;
+  private readonly limit: LogLimit;
   private dropped: DroppedOutput = { bytes: 0, fault: undefined };
   private report: Timer | undefined;
 
@@ -102,12 +100,12 @@ class BoundedLog implements BackendLog {
     readonly path: string,
     private readonly file: LogFile,
   ) {
-    this.emptyAtBytes = options.maxBytes * FULL;
+    this.limit = createLogLimit(options.maxBytes);
     file.mark();
     this.seenMs = options.clock.monotonicMs();
     this.seenBytes = this.size();
     // Too large by an earlier launch, or by a backend whose broker died.
-    if (this.isFull(this.seenBytes)) void this.empty();
+    if (this.limit.isFull(this.seenBytes)) void this.empty();
     else this.watch();
   }
 
@@ -126,7 +124,7 @@ class BoundedLog implements BackendLog {
 
   close(): void {
     if (!this.end()) return;
-    if (this.emptying === undefined && !this.isFull(this.size())) this.file.close();
+    if (this.emptying === undefined && !this.limit.isFull(this.size())) this.file.close();
     else void this.finish();
   }
 
@@ -136,7 +134,7 @@ class BoundedLog implements BackendLog {
 
   private async finish(): Promise<void> {
     await this.emptying;
-    if (this.isFull(this.size())) await this.empty();
+    if (this.limit.isFull(this.size())) await this.empty();
     this.file.close();
   }
 
@@ -159,12 +157,12 @@ class BoundedLog implements BackendLog {
     if (bytes === this.seenBytes) return this.watch();
     // A log that is shorter was emptied, by another broker's backend of this version.
     const grownBytes = bytes > this.seenBytes ? bytes - this.seenBytes : bytes;
-    if (bytes < this.seenBytes) this.emptyAtBytes = this.options.maxBytes * FULL;
+    if (bytes < this.seenBytes) this.limit.emptied();
     this.restMs = this.nextRestMs(grownBytes, nowMs);
     this.seenBytes = bytes;
     this.seenMs = nowMs;
     this.changedMs = nowMs;
-    if (this.isFull(bytes)) void this.empty();
+    if (this.limit.isFull(bytes)) void this.empty();
     else this.rest(this.restMs);
   }
 
@@ -188,14 +186,10 @@ class BoundedLog implements BackendLog {
     if (this.closed) return;
     // What came since then is new, also when it fills the log already.
     this.seenBytes = emptied ? 0 : this.size();
-    // What cannot be emptied has been copied all the same: it is tried again when so much is new that the copy is old.
-    this.emptyAtBytes = emptied ? this.options.maxBytes * FULL : this.seenBytes + this.options.maxBytes;
+    if (emptied) this.limit.emptied();
+    else this.limit.stuck(this.seenBytes);
     this.seenMs = this.options.clock.monotonicMs();
     this.rest(this.restMs);
-  }
-
-  private isFull(bytes: number): boolean {
-    return bytes >= this.emptyAtBytes;
   }
 
   private rest(ms: number): void {

@@ -101,7 +101,8 @@ async function serve(context: CliContext, flags: ServeFlags): Promise<number> {
   checkPrivilege(platform, io.env);
   const broker = await brokerOptions(context, flags);
   const own = ownLog(context, broker);
-  const output = { stderrIsTerminal: io.stderrIsTerminal, log: own === undefined ? io.log : own.write };
+  const write = own === undefined ? io.log : (text: string) => own.write(text);
+  const output = { stderrIsTerminal: io.stderrIsTerminal, log: write };
   const log = await createBrokerLog(output, platform.processes.selfPid, {
     ...(flags.logFormat && { format: flags.logFormat }),
     ...(flags.logLevel && { level: flags.logLevel }),
