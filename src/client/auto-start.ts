@@ -38,6 +38,7 @@ const RESTART_MS = 250;
  * DEADLINE_EXCEEDED, ABORTED, IO_FAILED, PATH_TOO_LONG, ENDPOINT_INVALID
  */
 export async function startBroker(platform: Platform, start: BrokerStart, box: TimeBox): Promise<OpenedBroker> {
+  // Before anything in it is believed, the note of a failure included.
   platform.files.ensurePrivateDirectory(posix.dirname(start.endpoint));
   const note = createStartFailureNote(platform.files, start.endpoint);
   let starts = 0;
@@ -78,6 +79,9 @@ async function startUnlessStarted(
   const lock = takePrivateLock(platform, `${start.endpoint}.start.lock`);
   if (lock === undefined) return "elsewhere";
   try {
+    // Once more by the one client that acts: below /tmp it may have been removed by a broker and made by another user. Those
+    // that wait believe only sockets and notes of their own user (dial.ts, Files.read).
+    platform.files.checkPrivateDirectory(posix.dirname(start.endpoint));
     const failure = note.since();
     if (failure !== undefined) throw failure;
     const early = await dialIfThere(platform, start.endpoint, box);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -241,4 +241,65 @@ test("without a log directory a broker still starts", async (t) => {
   const { open, start } = await stage(t, "serve");
   writeFileSync(dirname(start.logPath), "in the way");
   assert.equal((await open()).started, true);
+});
+
+/** A start by ports of the test's own; nothing is left open. */
+async function failedStart(
+  { platform, start }: Stage,
+  ports: { locks?: Partial<Platform["locks"]>; files?: Partial<Platform["files"]> },
+  signal?: AbortSignal,
+): Promise<BrokerError> {
+  const wrapped = {
+    ...platform,
+    locks: { ...platform.locks, ...ports.locks },
+    files: { ...platform.files, ...ports.files },
+  };
+  return failureOf(startBroker(wrapped, start, createTimeBox(platform.clock, 20_000, signal)));
+}
+
+test("a client that waits for another one's start checks the directory once, not at every poll", async (t) => {
+  const world = await stage(t, "serve");
+  const { platform, socket } = world;
+  platform.files.ensurePrivateDirectory(dirname(socket));
+  const held = platform.locks.tryAcquire(`${socket}.start.lock`);
+  t.after(() => held?.release());
+  const abort = new AbortController();
+  let polls = 0;
+  let checks = 0;
+  const error = await failedStart(
+    world,
+    {
+      locks: {
+        tryAcquire: (path) => {
+          if (++polls === 6) abort.abort();
+          return platform.locks.tryAcquire(path);
+        },
+      },
+      files: {
+        ensurePrivateDirectory: (path) => {
+          checks += 1;
+          platform.files.ensurePrivateDirectory(path);
+        },
+      },
+    },
+    abort.signal,
+  );
+  assert.deepEqual([error.code, polls, checks], ["ABORTED", 6, 1]);
+});
+
+test("a directory that was opened to others while a client waited is refused before anything in it is believed", async (t) => {
+  const world = await stage(t, "serve");
+  const { platform, socket, starts } = world;
+  const error = await failedStart(world, {
+    locks: {
+      tryAcquire: (path) => {
+        writeFileSync(`${socket}.start.failed`, '{"reason":"forged"}', { mode: 0o600 });
+        chmodSync(dirname(socket), 0o777);
+        return platform.locks.tryAcquire(path);
+      },
+    },
+  });
+  assert.equal(error.code, "DIRECTORY_INSECURE");
+  assert.deepEqual(starts(), []);
+  assert.equal(existsSync(`${socket}.start.lock`), false);
 });
