@@ -5,7 +5,6 @@
  * Invariants: no connection waits for another; a peer can end nothing but its own connection; the socket file at the
  * endpoint is ours or we are on our way out.
  */
-import { requireObject } from "../base/check-option.ts";
 import { Deadline } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError, reasonOf } from "../base/errors.ts";
@@ -27,7 +26,7 @@ import { takeAttach } from "./attach-route.ts";
 import { createBackendHealth } from "./backend-health.ts";
 import { adoptLeftovers, createSupply, type SupplyOptions } from "./backend-supply.ts";
 import { createByteQuota } from "./byte-quota.ts";
-import { checkBrokerOptions } from "./check-options.ts";
+import { checkBrokerOptions, checkRestartOptions, checkStopOptions } from "./check-options.ts";
 import type { BrokerAddress } from "./claim-endpoint.ts";
 import { createConnections } from "./connections.ts";
 import { diagnose } from "./diagnose.ts";
@@ -185,16 +184,16 @@ class RunningBroker implements Broker {
     ]);
   }
 
-  restart({ timeoutMs = RESTART_MS }: { timeoutMs?: number | undefined } = {}): Promise<RestartReport> {
+  async restart(options: { timeoutMs?: number | undefined } = {}): Promise<RestartReport> {
+    checkRestartOptions(options);
     const refused =
       this.stopping !== undefined ? "it is shutting down" : this.gone ? "it has been replaced" : undefined;
-    if (refused !== undefined)
-      return Promise.reject(new BrokerError("RESTART_FAILED", `the broker cannot be restarted: ${refused}`));
-    return this.restarts.run(timeoutMs);
+    if (refused !== undefined) throw new BrokerError("RESTART_FAILED", `the broker cannot be restarted: ${refused}`);
+    return this.restarts.run(options.timeoutMs ?? RESTART_MS);
   }
 
   async stop(options: StopOptions): Promise<void> {
-    requireObject("options", options);
+    checkStopOptions(options);
     this.stopping ??= { reason: options.reason, done: this.shutDown(options) };
     return this.stopping.done;
   }

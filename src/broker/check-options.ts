@@ -1,5 +1,6 @@
 /** What an embedding program starts a broker with, before anything is done. */
 import {
+  optionalBoolean,
   optionalFunction,
   optionalNumber,
   optionalObject,
@@ -14,7 +15,7 @@ import { givenPath } from "../base/given-path.ts";
 import { requireIdentity } from "../model/identity.ts";
 import { instanceId, parseInstanceId } from "../model/names.ts";
 import { givenEndpoint } from "../model/places.ts";
-import type { BrokerOptions, RegisteredBackend } from "./options.ts";
+import type { BrokerOptions, CloseReason, RegisteredBackend, StopOptions } from "./options.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
 const PATHS = ["definitionDirectory", "logDirectory", "home"] as const;
@@ -36,6 +37,30 @@ export function checkBrokerOptions(options: BrokerOptions): void {
   checkLaunch(options.launch);
   optionalFunction("successor", options.successor);
   optionalFunction("onEvent", options.onEvent);
+}
+
+const CLOSE_REASONS: readonly CloseReason[] = [
+  "requested",
+  "signal",
+  "max-connections",
+  "lost-endpoint",
+  "idle",
+  "replaced",
+];
+
+/** @throws BrokerError OPTION_INVALID */
+export function checkStopOptions(options: StopOptions): void {
+  requireObject("options", options);
+  const { reason, withBackends, drainMs } = options;
+  if (!CLOSE_REASONS.includes(reason)) throw optionInvalid("reason", reason, `one of ${CLOSE_REASONS.join(", ")}`);
+  optionalBoolean("withBackends", withBackends);
+  optionalNumber("drainMs", drainMs, { least: 0 }, "a number of milliseconds, 0 or more");
+}
+
+/** @throws BrokerError OPTION_INVALID */
+export function checkRestartOptions(options: { readonly timeoutMs?: number | undefined }): void {
+  requireObject("options", options);
+  optionalNumber("timeoutMs", options.timeoutMs, { above: 0 }, "a number of milliseconds greater than 0");
 }
 
 function checkRegistered(registered: RegisteredBackend): void {

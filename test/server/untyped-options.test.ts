@@ -270,6 +270,13 @@ test("startBroker and instanceId", async (t) => {
       ...identityOptions("registered.expected."),
     },
   );
+  const broker = await startBroker(good as Parameters<typeof startBroker>[0]);
+  const stop: Options = { reason: "numbers", withBackends: "boolean", drainMs: "number" };
+  await sweep((options) => broker.stop(options as never), { reason: "requested" }, stop);
+  await sweep((options) => broker.restart(options as never), {}, { timeoutMs: "number" });
+  // Nothing of it has begun to end the broker.
+  await broker.stop({ reason: "requested" });
+  assert.equal(await broker.closed, "requested");
   for (const wrong of Object.values(VALUES))
     assert.throws(() => instanceId(wrong as never), { code: "OPTION_INVALID" });
 });
