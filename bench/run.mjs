@@ -23,7 +23,8 @@ const USAGE = `usage: npm run bench [name ...] [-- option ...]
   --compare <old.json>  print each figure's ratio to an earlier --json document; nothing is judged
   --from <result.json>  show that document instead of measuring
 
-Exit 0 measured and within the targets, 1 a target was missed, 2 a benchmark could not be carried out, 64 usage.
+Exit 0 measured and within the targets, 2 a benchmark could not be carried out, 3 a target was missed, 64 usage. Any
+other status is a crash.
 `;
 
 const chosen = readArguments(process.argv.slice(2), NAMES);

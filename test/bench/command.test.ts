@@ -72,11 +72,21 @@ test("a smoke run measures the broker and its floors in processes that are gone 
   const text = await bench(world, "--from", now, "--compare", before);
   assert.match(text.stdout, /bare net\.Server, two processors +x 2\.00 +x 1\.00/);
   const missed = await bench(world, "--from", now, "--markdown");
-  assert.equal(missed.code, 1);
+  assert.equal(missed.code, 3);
   assert.match(
     missed.stdout,
     /\| hello +\| broker, one processor, P50 to bare koffi server .*\| at most 1\.6 +\| [\d.]+ +\| \*\*missed\*\*/,
   );
+});
+
+test("a run that crashes does not exit as one that misses a target", async (t) => {
+  const world = await createWorld(t);
+  const broken = join(world.root, "broken.json");
+  writeFileSync(broken, "{");
+  for (const from of [broken, join(world.root, "absent.json")]) {
+    const { code, stderr } = await bench(world, "--from", from);
+    assert.equal(code, 1, stderr);
+  }
 });
 
 test("an interrupted run takes its broker, its backends and its directory along", async (t) => {

@@ -138,7 +138,7 @@ test("a comparison has each figure's ratio to the earlier one, and that of the r
 test("the exit status tells a missed target, a benchmark that broke, and neither when nothing is judged", () => {
   const document = (met: boolean, smoke = false): object => ({ smoke, benchmarks: [{ targets: [{ met }] }] });
   assert.equal(exitStatus(document(true), { judging: true }), 0);
-  assert.equal(exitStatus(document(false), { judging: true }), 1);
+  assert.equal(exitStatus(document(false), { judging: true }), 3);
   assert.equal(exitStatus(document(false), { judging: false }), 0);
   assert.equal(exitStatus(document(false, true), { judging: true }), 0);
   assert.equal(exitStatus({ smoke: true, benchmarks: [{ error: "broke" }] }, { judging: false }), 2);
