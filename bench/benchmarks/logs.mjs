@@ -1,11 +1,12 @@
 // A backend that writes 400 MB/s into its log: how long others wait for the broker meanwhile, and what is left on the disk.
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { program, startServer } from "../frame/children.mjs";
 import { HEALTHZ, timeReply } from "../lean/healthz.mjs";
 import { encodeHello, sayHello } from "../lean/hello.mjs";
 import { socketAddress } from "../lean/libc.mjs";
+import { logBytes } from "../lean/log-bytes.mjs";
 import { openWorld, VERSION } from "../stage/world.mjs";
 
 const WRITER = "bench-writer";
@@ -52,21 +53,17 @@ export default {
     while (!existsSync(report.path)) {
       measured.busy.push(await timeReply(world.endpoint, HEALTHZ));
       measured.bare.push(await timeReply(bare, HEALTHZ));
-      measured.during.push(logMiB(world));
+      measured.during.push(logMiB(world.env));
       await sleep(PAUSE_MS);
     }
     await sleep(AFTER_MS);
-    measured.after.push(logMiB(world));
+    measured.after.push(logMiB(world.env));
     const { bytes, ms } = JSON.parse(readFileSync(report.path, "utf8"));
     measured.rate.push(bytes / ms / 1000);
     return measured;
   },
 };
 
-function logMiB({ env }) {
-  const directory = join(env.XDG_STATE_HOME, "running-process/logs");
-  const sizes = readdirSync(directory)
-    .filter((name) => name.startsWith(`${WRITER}-`))
-    .map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
-  return sizes.reduce((sum, size) => sum + size, 0) / MIB;
+function logMiB({ XDG_STATE_HOME }) {
+  return logBytes(XDG_STATE_HOME, WRITER) / MIB;
 }

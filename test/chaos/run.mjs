@@ -15,7 +15,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -24,6 +23,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ERROR_TABLE, isBrokerError, openServices } from "running-process-broker";
 import { openSession } from "running-process-broker/client";
+import { logBytes } from "../../bench/lean/log-bytes.mjs";
 import { FLOOD_ORDER, isHarmless, watchFlood } from "./flood.mjs";
 
 const PROTOCOL = 0xf101;
@@ -203,13 +203,7 @@ async function createWorld(count) {
     brokers: () => mine("rpb.cjs\0serve"),
     backends: () => mine("backend.mjs"),
     writers: () => mine("write-log.mjs"),
-    logBytes(service) {
-      const directory = join(state, "running-process", "logs");
-      const sizes = readdirSync(directory)
-        .filter((name) => name.startsWith(`${service}-`))
-        .map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
-      return sizes.reduce((sum, size) => sum + size, 0);
-    },
+    logBytes: (service) => logBytes(state, service),
     fillDisk() {
       if (!mounted) return false;
       try {
