@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { collectOutput } from "../../test/support/fake-process-io.mjs";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE } from "../base/errors.ts";
 import { describeFailure, exitCodeOf, failureToJson, reportFailure } from "./exit.ts";
 import { createOutput } from "./output.ts";
@@ -39,16 +40,7 @@ test("as JSON an error keeps its code, exit status, retry class and details", ()
 });
 
 test("with --json the object goes to stdout and the line to stderr all the same", () => {
-  const written = { out: "", err: "" };
-  const io = createOutput({
-    stdoutIsTerminal: false,
-    writeOut: (text) => {
-      written.out += text;
-    },
-    writeErr: (text) => {
-      written.err += text;
-    },
-  });
+  const { output: io, written } = collectOutput(createOutput);
   assert.equal(reportFailure(io, new BrokerError("SHUTTING_DOWN", "bye"), { json: true }), 75);
   assert.equal(written.err, "rpb: [SHUTTING_DOWN] bye\n");
   assert.equal(JSON.parse(written.out).error.code, "SHUTTING_DOWN");

@@ -1,23 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { collectOutput } from "../../test/support/fake-process-io.mjs";
 import { createOutput, type Output } from "./output.ts";
 
 const EVIL = "a\u001b[2Jb\nrpb: [INTERNAL] forged\r\u009b\u202e";
 
-function written(stdoutIsTerminal: boolean, write: (output: Output) => void): { out: string; err: string } {
-  const seen = { out: "", err: "" };
-  write(
-    createOutput({
-      stdoutIsTerminal,
-      writeOut: (text) => {
-        seen.out += text;
-      },
-      writeErr: (text) => {
-        seen.err += text;
-      },
-    }),
-  );
-  return seen;
+function written(terminal: boolean, write: (output: Output) => void): { out: string; err: string } {
+  const collected = collectOutput(createOutput, { terminal });
+  write(collected.output);
+  return collected.written;
 }
 
 for (const terminal of [true, false])

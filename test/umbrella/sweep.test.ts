@@ -27,21 +27,26 @@ async function sweep(world: World, script: string, endpoint: string): Promise<Sw
   return JSON.parse(stdout.slice(stdout.lastIndexOf("\n{") + 1));
 }
 
-function assertCoded({ wrong, met }: Swept): void {
+function assertCoded(t: TestContext, { wrong, met }: Swept): void {
+  t.diagnostic(
+    Object.entries(met)
+      .map(([name, count]) => `${count} in ${name}`)
+      .join(", "),
+  );
   assert.deepEqual(wrong.slice(0, 5), [], `${wrong.length} are wrong`);
   assert.ok(Object.values(met).reduce((sum, count) => sum + count, 0) > 5 * Object.keys(met).length);
 }
 
 test("verbs", async (t) => {
   const { world, broker } = await served(t);
-  assertCoded(await sweep(world, "sweep-verbs.mjs", broker.endpoint));
+  assertCoded(t, await sweep(world, "sweep-verbs.mjs", broker.endpoint));
   await stop(world, broker);
 });
 
 test("entries", async (t) => {
   const { world, broker } = await served(t);
   mkdirSync(join(world.root, "definitions"), { mode: 0o700 });
-  assertCoded(await sweep(world, "sweep-entries.mjs", broker.endpoint));
+  assertCoded(t, await sweep(world, "sweep-entries.mjs", broker.endpoint));
   await stop(world, broker);
 });
 

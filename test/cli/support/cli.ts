@@ -2,13 +2,13 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough, Readable } from "node:stream";
 import type { TestContext } from "node:test";
 import { runCompat } from "../../../src/cli/compat-program.ts";
 import { createOutput } from "../../../src/cli/output.ts";
 import type { ProcessIo } from "../../../src/cli/process-io.ts";
 import { runProgram } from "../../../src/cli/program.ts";
 import type { Env } from "../../../src/platform/ports.ts";
+import { createFakeProcessIo } from "../../support/fake-process-io.mjs";
 
 export interface CliResult {
   readonly code: number;
@@ -44,50 +44,16 @@ export function createCli(t: TestContext): Cli {
   };
   const run =
     (program: (io: ProcessIo) => Promise<number>) =>
-    (args: readonly string[], more: More = {}) =>
-      runCli(program, {
+    async (args: readonly string[], { env: added, ...more }: More = {}): Promise<CliResult> => {
+      const { io, written } = createFakeProcessIo({
+        createOutput,
         args,
-        env: { ...env, ...more.env },
-        cwd: root,
-        input: more.input ?? "",
-        terminal: more.terminal === true,
+        env: { ...env, ...added },
+        cwd: () => root,
+        ...more,
       });
+      const code = await program(io);
+      return { code, ...written };
+    };
   return { root, env, rpb: run(runProgram), compat: run(runCompat) };
-}
-
-async function runCli(
-  program: (io: ProcessIo) => Promise<number>,
-  given: { args: readonly string[]; env: Env; cwd: string; input: string; terminal: boolean },
-): Promise<CliResult> {
-  let out = "";
-  let err = "";
-  const io: ProcessIo = {
-    args: given.args,
-    env: given.env,
-    cwd: given.cwd,
-    stdin: Readable.from([given.input]),
-    stdout: new PassThrough(),
-    stdoutIsTerminal: given.terminal,
-    stderrIsTerminal: given.terminal,
-    ...createOutput({
-      stdoutIsTerminal: given.terminal,
-      writeOut: (text) => {
-        out += text;
-      },
-      writeErr: (text) => {
-        err += text;
-      },
-    }),
-    stderrIs: () => false,
-    becomeDaemon: () => {},
-    onHangup: () => ({ dispose() {} }),
-    closeUnaskedDebugger() {},
-    heap: async () => ({ keepSmall() {}, tidy() {} }),
-    onTermination: () => ({ dispose() {} }),
-    outputFault: async () => undefined,
-    endOutput: async () => {},
-    exit: () => Promise.reject(new Error("a verb ended the process")),
-  };
-  const code = await program(io);
-  return { code, out, err };
 }

@@ -1,10 +1,10 @@
 /** Every verb of both programs, in this process: `node sweep-verbs.mjs ENDPOINT`, of a broker that runs. */
-import { PassThrough, Readable } from "node:stream";
 import { ERROR_TABLE } from "../../../dist/base/errors.js";
 import { runCompat } from "../../../dist/cli/compat-program.js";
 import { createOutput } from "../../../dist/cli/output.js";
 import { runProgram } from "../../../dist/cli/program.js";
 import { workingDirectory } from "../../../dist/platform/platform.js";
+import { createFakeProcessIo } from "../../support/fake-process-io.mjs";
 import { sweep } from "./sweep.mjs";
 
 const [endpoint, root, service] = process.argv.slice(2);
@@ -12,41 +12,26 @@ const [endpoint, root, service] = process.argv.slice(2);
 process.chdir(root);
 const EXITS = new Set(Object.values(ERROR_TABLE).map(({ exit }) => exit));
 
+/** Resolves with the exit code and all that was written; throws what is not an answer in our own words. */
 async function run(program, args) {
-  let out = "";
-  let err = "";
-  const code = await program({
+  const { io, written } = createFakeProcessIo({
+    createOutput,
     args,
     env: process.env,
-    get cwd() {
-      return workingDirectory();
-    },
-    stdin: Readable.from([`name = "piped"\nbinary = "/bin/true"\n`]),
-    stdout: new PassThrough(),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    ...createOutput({
-      stdoutIsTerminal: false,
-      writeOut: (text) => {
-        out += text;
-      },
-      writeErr: (text) => {
-        err += text;
-      },
-    }),
-    heap: async () => ({ keepSmall() {}, tidy() {} }),
-    closeUnaskedDebugger() {},
-    onTermination: () => ({ dispose() {} }),
-    onHangup: () => ({ dispose() {} }),
-    endOutput: async () => {},
-    exit: () => Promise.reject(new Error("a verb ended the process")),
+    cwd: workingDirectory,
+    input: `name = "piped"\nbinary = "/bin/true"\n`,
   });
-  if (/INTERNAL|^\s+at .*:\d+:\d+/m.test(out + err)) throw new Error(`exit ${code}: ${out}${err}`);
+  const code = await program(io);
+  const said = written.out + written.err;
+  if (/INTERNAL|^\s+at .*:\d+:\d+/m.test(said)) throw new Error(`exit ${code}: ${said}`);
   if (code === 70 || (code !== 0 && code !== 1 && code !== 2 && !EXITS.has(code)))
-    throw new Error(`exit ${code}: ${out}${err}`);
-  if (code !== 0 && out + err === "") throw new Error(`exit ${code} and not a word`);
+    throw new Error(`exit ${code}: ${said}`);
+  if (code !== 0 && said === "") throw new Error(`exit ${code} and not a word`);
+  return { code, said };
 }
 
+/** A broker that ends by itself. */
+const BROKER = `serve --socket ${root}/idle.sock --idle-exit 1ms`;
 const LINES = [
   "status",
   "status --json",
@@ -81,6 +66,9 @@ const LINES = [
   "restart --instance explicit:nothing",
   "serve --max-connections 0",
   "serve --service x",
+  "serve --socket @",
+  BROKER,
+  `serve --socket ${root}/registered.sock --service ${service} --version 1.0.0 --backend-endpoint ${root}/none.sock`,
 ];
 const COMPAT_LINES = [
   "status",
@@ -91,6 +79,8 @@ const COMPAT_LINES = [
   "diagnose --output compat.tar.gz",
   "servicedef install --service inst --binary-path /bin/true",
   "--version",
+  "--serve-launch @",
+  "--serve-once @",
 ];
 
 const subjects = {};
@@ -104,5 +94,7 @@ for (const [name, program, lines] of [
     await run(program, args).catch(() => {});
     subjects[`${name} ${line}`] = { run: () => run(program, args) };
   }
+const served = await run(runProgram, BROKER.split(" "));
+if (served.code !== 0 || !/^ready /m.test(served.said)) throw new Error(`no broker ran: ${served.said}`);
 await sweep(subjects);
 process.exit();
