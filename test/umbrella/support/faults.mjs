@@ -1,11 +1,12 @@
 /**
- * Makes the n-th call of node:fs, node:os, node:child_process or process.cwd() fail, as it does when descriptors run out or a
+ * Makes the n-th call of node:fs, node:os, node:child_process, the C library or process.cwd() fail, as it does when descriptors run out or a
  * disk breaks. Bundles and modules see it alike, whichever way they import.
  */
 import childProcess from "node:child_process";
 import fs from "node:fs";
-import { createRequire, syncBuiltinESMExports } from "node:module";
+import { syncBuiltinESMExports } from "node:module";
 import os from "node:os";
+import { failLibc } from "../../support/libc-faults.mjs";
 
 let armed;
 
@@ -70,23 +71,4 @@ wrap(childProcess, "spawn");
 wrap(process, "cwd");
 syncBuiltinESMExports();
 
-// The C library's functions, as koffi gives them: they return -1, and errno says why.
-const native = createRequire(import.meta.url)(`@koromix/koffi-${process.platform}-${process.arch}`);
-const { load } = native;
-native.load = (...args) => {
-  const library = load(...args);
-  // Its own properties are read-only.
-  return Object.create(library, {
-    func: { value: (...declaration) => wrapFunction(library.func(...declaration), declaration[0]) },
-  });
-};
-
-function wrapFunction(real, declaration) {
-  const [, name] = /(\w+)\s*(?:\(|$)/.exec(declaration);
-  return (...values) => {
-    if (!fails(`libc ${name}`)) return real(...values);
-    if (name === "close") real(...values);
-    native.errno(native.os.errno[armed.errno]);
-    return -1;
-  };
-}
+failLibc((name) => (fails(`libc ${name}`) ? armed.errno : undefined));
