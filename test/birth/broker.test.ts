@@ -5,13 +5,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { hasCode } from "../../src/base/errors.ts";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
 import { fileCondition, type Launching, launchingIn, processEnd } from "../launch/support/launching.ts";
+import { descriptorsIn } from "../support/process-facts.ts";
 import { COMPAT, createWorld, RPB, type RunningBroker, type World } from "../support/world.ts";
 import { type Outer, outerDescriptors, targetOf } from "./support/outer.ts";
 
@@ -78,8 +79,7 @@ function backendPids({ world }: Birth, broker: number): number[] {
 
 /** What a process has open beside the standard streams and what its own runtime opens. */
 function sockets(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).filter((fd) => Number(fd) > 2 && targetOf(pid, fd).startsWith("socket:"))
-    .length;
+  return descriptorsIn(pid).filter(({ fd, target }) => fd > 2 && target.startsWith("socket:")).length;
 }
 
 /** A backend's listener and its end of the control channel are left, once the connection of the probe has ended. */

@@ -1,9 +1,8 @@
 /** Processes without a free descriptor. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { test } from "node:test";
-import { openFiles } from "../support/process-facts.ts";
+import { descriptorsIn, openFiles } from "../support/process-facts.ts";
 import { answerOf, brokerRoundTrip, createHanding, DIRECT, type Handing, PROTOCOL, V1 } from "./support/handing.ts";
 
 function limitDescriptors(pid: number, limit: number): void {
@@ -12,7 +11,7 @@ function limitDescriptors(pid: number, limit: number): void {
 
 /** The limit under which a process has room for `free` more descriptors. */
 function limitFor(pid: number, free: number): number {
-  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  const taken = new Set(descriptorsIn(pid).map(({ fd }) => fd));
   let limit = 0;
   for (let left = free; left > 0 || taken.has(limit); limit++) if (!taken.has(limit)) left--;
   return limit;

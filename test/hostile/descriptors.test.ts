@@ -1,10 +1,10 @@
 /** A broker that runs out of descriptors says so, stays observable, and recovers by itself (spec: server, section 13). */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { AdminVerb } from "../../src/wire/messages.ts";
 import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { descriptorsIn } from "../support/process-facts.ts";
 import { adminReply, converse, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
 import { adminBytes, onlyWeAreConnected, refusalIn, rest, statusOf } from "./support/probing.ts";
 
@@ -87,7 +87,7 @@ async function createPressed(t: TestContext): Promise<Pressed> {
 
 /** The limit that leaves a process `count` more: it is on the numbers of descriptors, and the lowest free one is taken. */
 function numberAfter(pid: number, count: number): number {
-  const taken = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  const taken = new Set(descriptorsIn(pid).map(({ fd }) => fd));
   let number = 0;
   for (let free = 0; free < count; number++) if (!taken.has(number)) free++;
   return number;

@@ -6,9 +6,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, readlinkSync, utimesSync } from "node:fs";
+import { existsSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
+import { descriptorsIn, flagsOf, O_NONBLOCK } from "../support/process-facts.ts";
 import { converse } from "../support/raw-peer.ts";
 import { createWorld, type Finished, RPB, type RunningBroker, type World } from "../support/world.ts";
 import { createLaunching, fileCondition, launchingIn, processEnd } from "./support/launching.ts";
@@ -93,11 +94,9 @@ const rpb = (world: World, ...args: string[]): Promise<Finished> => world.run(pr
 /** Is O_NONBLOCK set on the socket on which a process accepts at `path`? */
 function acceptsNonBlocking(world: World, pid: number, path: string): boolean {
   const [inode] = world.platform.processes.listenersAt(path, pid) ?? [];
-  const fd = readdirSync(`/proc/${pid}/fd`).find(
-    (each) => readlinkSync(`/proc/${pid}/fd/${each}`) === `socket:[${inode}]`,
-  );
-  const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1];
-  return (Number.parseInt(flags ?? "", 8) & 0o4000) !== 0;
+  const listener = descriptorsIn(pid).find(({ target }) => target === `socket:[${inode}]`);
+  assert.ok(listener !== undefined, `${pid} has no listener at ${path}`);
+  return (flagsOf(listener.fd, pid) & O_NONBLOCK) !== 0;
 }
 
 for (const [what, labels] of Object.entries(KINDS)) {

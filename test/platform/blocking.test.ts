@@ -8,7 +8,7 @@ import { Deadline } from "../../src/base/clock.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Connection } from "../../src/platform/ports.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
-import { flagsOf, O_NONBLOCK } from "./support/pairs.ts";
+import { flagsOf, O_NONBLOCK } from "../support/process-facts.ts";
 
 const never = Deadline.never(createManualClock());
 const isNonBlocking = (fd: number): boolean => (flagsOf(fd) & O_NONBLOCK) !== 0;

@@ -1,18 +1,17 @@
 /** A broker at its limit of descriptors, whichever of a launch's it cannot have: it keeps none of the others. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { brokerSettles } from "../handoff/support/handing.ts";
 import { createLaunching, type Launching } from "../launch/support/launching.ts";
-import { descriptorsOf } from "../support/process-facts.ts";
+import { descriptorsIn, descriptorsOf } from "../support/process-facts.ts";
 
 /** More than a launch has open at one time. */
 const MOST = 16;
 
 /** Leaves the broker `free` numbers: the limit is one of numbers, not of how many are open. */
 function leave({ broker }: Launching, free: number): boolean {
-  const taken = new Set(readdirSync(`/proc/${broker.pid}/fd`).map(Number));
+  const taken = new Set(descriptorsIn(broker.pid).map(({ fd }) => fd));
   let limit = 0;
   for (let left = free; left > 0; limit++) if (!taken.has(limit)) left--;
   return spawnSync("prlimit", ["--pid", String(broker.pid), `--nofile=${limit}:`]).status === 0;

@@ -1,11 +1,12 @@
 /** A launch or a start that fails at any point has closed and removed what it had, and the next one goes well. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { isBrokerError } from "../../src/base/errors.ts";
 import { startBroker } from "../../src/broker/broker.ts";
 import type { Broker, BrokerOptions } from "../../src/broker/options.ts";
+import { openFiles } from "../support/process-facts.ts";
 import { sayHello } from "../support/raw-peer.ts";
 import { createWorld, type World } from "../support/world.ts";
 import { createFailpoint, type Failpoint, sweepFailures } from "./support/failpoint.ts";
@@ -38,14 +39,7 @@ async function stage(t: TestContext, errno: string): Promise<Stage> {
 /** What this process has open of the world, its locks and logs, and what it holds of its processes. */
 function held(world: World): string[] {
   return (
-    readdirSync("/proc/self/fd")
-      .map((fd) => {
-        try {
-          return readlinkSync(`/proc/self/fd/${fd}`);
-        } catch {
-          return "";
-        }
-      })
+    openFiles(process.pid)
       .filter((target) => target.startsWith(world.root) || target.startsWith("socket:") || target.includes("pidfd"))
       // Open as long as there is something to record.
       .filter((target) => !target.endsWith("lifecycle.jsonl"))

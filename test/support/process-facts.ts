@@ -43,15 +43,35 @@ export function commandLine(pid: number): string {
   }
 }
 
-/** What the descriptors of a process lead to. */
-export function openFiles(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+export interface OpenDescriptor {
+  readonly fd: number;
+  /** What it leads to: a path, or `socket:[INODE]` and the like (proc(5)). */
+  readonly target: string;
+}
+
+/** The descriptors of a process. One that is closed meanwhile is left out, such as that by which our own are listed. */
+export function descriptorsIn(pid: number): OpenDescriptor[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((name) => {
     try {
-      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+      return [{ fd: Number(name), target: readlinkSync(`/proc/${pid}/fd/${name}`) }];
     } catch {
       return [];
     }
   });
+}
+
+/** The flags of an open descriptor (proc(5), fdinfo). */
+export function flagsOf(fd: number, pid: number = process.pid): number {
+  const line = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"));
+  return Number.parseInt(line?.[1] ?? "", 8);
+}
+
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
+/** What the descriptors of a process lead to. */
+export function openFiles(pid: number): string[] {
+  return descriptorsIn(pid).map(({ target }) => target);
 }
 
 /** Node's own, opened when it needs them: nothing in this package makes an eventfd or an io_uring. */

@@ -1,9 +1,9 @@
 /** Descriptors that a program is started with although they are none of its business, and who has them. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { processEnd } from "../../launch/support/launching.ts";
-import { commandLine } from "../../support/process-facts.ts";
+import { commandLine, descriptorsIn } from "../../support/process-facts.ts";
 import type { World } from "../../support/world.ts";
 
 export interface Outer {
@@ -30,11 +30,9 @@ exec "$@"`;
     shell: ["bash", "-c", script, "bash"],
     heldBy(pid) {
       const pipe = world.platform.files.read(join(directory, "pipe"), 100)?.bytes.toString().trim();
-      return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-        const target = targetOf(pid, fd);
-        const isOuter = target.startsWith(directory) || target === pipe || target.includes("/dev/ptmx");
-        return isOuter ? [`${fd} ${target}`] : [];
-      });
+      return descriptorsIn(pid)
+        .filter(({ target }) => target.startsWith(directory) || target === pipe || target.includes("/dev/ptmx"))
+        .map(({ fd, target }) => `${fd} ${target}`);
     },
     async readerEnded() {
       for (const pid of world.processes()) if (commandLine(pid).startsWith("cat ")) await processEnd(world, pid);
@@ -43,10 +41,7 @@ exec "$@"`;
   };
 }
 
-export function targetOf(pid: number, fd: number | string): string {
-  try {
-    return readlinkSync(`/proc/${pid}/fd/${fd}`);
-  } catch {
-    return "";
-  }
+/** Empty when it is not open. */
+export function targetOf(pid: number, fd: number): string {
+  return descriptorsIn(pid).find((each) => each.fd === fd)?.target ?? "";
 }

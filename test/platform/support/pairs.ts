@@ -1,11 +1,10 @@
 /** Connected pairs, clocks that stand still, and descriptors as the kernel counts them. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { TestContext } from "node:test";
 import { Deadline } from "../../../src/base/clock.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
 import type { Connection, Platform } from "../../../src/platform/ports.ts";
 import { createManualClock } from "../../../src/testing/manual-clock.ts";
-import { OF_THE_EVENT_LOOP } from "../../support/process-facts.ts";
+import { descriptorsIn, OF_THE_EVENT_LOOP } from "../../support/process-facts.ts";
 import { PROJECT } from "../../support/world.ts";
 
 export interface Pair {
@@ -33,16 +32,8 @@ export async function createPair(t: TestContext): Promise<Pair> {
  * `openedSince`: other tests of the same process may have something that is just being closed.
  */
 export function openNow(): ReadonlySet<string> {
-  const open = readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      const target = readlinkSync(`/proc/self/fd/${fd}`);
-      return isOfTheRuntime(target) ? [] : [`${fd} ${target}`];
-    } catch {
-      // The one that the listing itself took.
-      return [];
-    }
-  });
-  return new Set(open);
+  const open = descriptorsIn(process.pid).filter(({ target }) => !isOfTheRuntime(target));
+  return new Set(open.map(({ fd, target }) => `${fd} ${target}`));
 }
 
 /** What Node or the transpiler opens at a time of its own: its program, modules, the transpiler's cache, parts of an event loop. */
@@ -61,23 +52,7 @@ export function openedSince(before: ReadonlySet<string>): string[] {
 
 /** Descriptors of this process that are open on `path`. */
 export function openOn(path: string): number[] {
-  return readdirSync("/proc/self/fd")
-    .filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`) === path;
-      } catch {
-        // The one that the listing itself took.
-        return false;
-      }
-    })
-    .map(Number);
+  return descriptorsIn(process.pid)
+    .filter(({ target }) => target === path)
+    .map(({ fd }) => fd);
 }
-
-/** The flags of an open descriptor (proc(5), fdinfo). */
-export function flagsOf(fd: number): number {
-  const line = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
-  return Number.parseInt(line?.[1] ?? "", 8);
-}
-
-export const O_NONBLOCK = 0o4000;
-export const O_CLOEXEC = 0o2000000;
