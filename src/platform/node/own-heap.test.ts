@@ -27,6 +27,26 @@ test("once it is to be kept small the young generation grows no more, as it does
   assert.ok(grownYoungBytes(true) < 2 * MB);
 });
 
+/** Guards against a broker that hung in process.exit on Node 24 and 26. `rounds`: how hot the functions are at the end. */
+for (const rounds of [9, 10, 11, 12])
+  test(`a process whose heap is kept small ends while code is being compiled (${rounds} rounds)`, () => {
+    const program = `
+      import { createOwnHeap } from ${JSON.stringify(new URL("./own-heap.ts", import.meta.url).href)};
+      createOwnHeap().keepSmall();
+      const body = "s = (s * 31 + 7) | 0; if (s & 1) s += x; ".repeat(30);
+      const functions = Array.from({ length: 3000 }, (_, n) => new Function("x", "let s = " + n + "; " + body + "return s;"));
+      for (let round = 0; round < ${rounds}; round++) for (const call of functions) call(round);
+      process.exit(7);
+    `;
+    const args = ["--concurrent-sparkplug", "--import", "tsx", "--input-type=module", "--eval", program];
+    const { status, signal, stderr } = spawnSync(process.execPath, args, {
+      encoding: "utf8",
+      env: {},
+      timeout: 60_000,
+    });
+    assert.deepEqual([status, signal, stderr], [7, null, ""]);
+  });
+
 // In a process of its own, whose heap nothing else uses. V8 writes a line for each collection as it makes it, while Node
 // tells a PerformanceObserver of it some turns later: with that this test counted collections of an earlier call.
 test("garbage is collected, and without more of it there is no further collection", () => {

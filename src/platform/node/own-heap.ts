@@ -17,6 +17,12 @@ export interface OwnHeap {
 
 /** The first keeps the young generation at 1 MB, the second collects the old one when it has grown by a third. */
 const SMALL = ["--semi-space-growth-factor=1", "--optimize-for-size"];
+/**
+ * With a heap that is kept small, code that a thread of V8's own compiles may find no room and wait until the main thread
+ * collects. A main thread that is in process.exit waits for that thread, and the process never ends. Node 24 and 26 compile so
+ * by themselves; this has it done in the main thread.
+ */
+const NO_CODE_BESIDE = "--no-concurrent-sparkplug";
 /** Less is not worth a collection. */
 const WORTH_BYTES = 1024 * 1024;
 
@@ -24,7 +30,7 @@ export function createOwnHeap(): OwnHeap {
   let tidyBytes = 0;
   return {
     keepSmall() {
-      for (const flag of SMALL) setFlagsFromString(flag);
+      for (const flag of [...SMALL, NO_CODE_BESIDE]) setFlagsFromString(flag);
     },
     tidy() {
       if (getHeapStatistics().used_heap_size - tidyBytes < WORTH_BYTES) return;
