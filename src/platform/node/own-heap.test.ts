@@ -38,7 +38,7 @@ for (const rounds of [9, 10, 11, 12])
       for (let round = 0; round < ${rounds}; round++) for (const call of functions) call(round);
       process.exit(7);
     `;
-    const args = ["--concurrent-sparkplug", "--import", "tsx", "--input-type=module", "--eval", program];
+    const args = ["--import", "tsx", "--input-type=module", "--eval", program];
     const { status, signal, stderr } = spawnSync(process.execPath, args, {
       encoding: "utf8",
       env: {},

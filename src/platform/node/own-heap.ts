@@ -19,10 +19,12 @@ export interface OwnHeap {
 const SMALL = ["--semi-space-growth-factor=1", "--optimize-for-size"];
 /**
  * With a heap that is kept small, code that a thread of V8's own compiles may find no room and wait until the main thread
- * collects. A main thread that is in process.exit waits for that thread, and the process never ends. Node 24 and 26 compile so
- * by themselves; this has it done in the main thread.
+ * collects. A main thread that is in process.exit waits for that thread, and the process never ends. Node compiles so by itself
+ * from 24 on; this has it done in the main thread. Of older ones the flag is left alone: V8 11 (Node 20) was seen to crash
+ * when it was told to compile so, and then not to any more.
  */
 const NO_CODE_BESIDE = "--no-concurrent-sparkplug";
+const COMPILES_BESIDE = Number.parseInt(process.versions.node, 10) >= 24;
 /** Less is not worth a collection. */
 const WORTH_BYTES = 1024 * 1024;
 
@@ -30,7 +32,8 @@ export function createOwnHeap(): OwnHeap {
   let tidyBytes = 0;
   return {
     keepSmall() {
-      for (const flag of [...SMALL, NO_CODE_BESIDE]) setFlagsFromString(flag);
+      for (const flag of SMALL) setFlagsFromString(flag);
+      if (COMPILES_BESIDE) setFlagsFromString(NO_CODE_BESIDE);
     },
     tidy() {
       if (getHeapStatistics().used_heap_size - tidyBytes < WORTH_BYTES) return;
