@@ -7,7 +7,7 @@ import { type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { createLaunch } from "./launch.ts";
 import type { BackendKey } from "./launcher.ts";
 import type { AdoptableBackend } from "./leftovers.ts";
-import type { Bequests } from "./predecessor.ts";
+import type { Bequests } from "./received-state.ts";
 
 export interface AdoptOptions extends BackendLogReports {
   readonly platform: Platform;

@@ -11,7 +11,7 @@ import { createLauncher } from "./launcher.ts";
 import { handleLeftovers } from "./leftovers.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import type { BrokerOptions } from "./options.ts";
-import type { Bequests } from "./predecessor.ts";
+import type { Bequests } from "./received-state.ts";
 import { takeSpawnLock } from "./spawn-lock.ts";
 
 export interface SupplyOptions extends Pick<BrokerOptions, "endpoint" | "env" | "logDirectory"> {

@@ -2,12 +2,9 @@
 import type { Deadline } from "../base/clock.ts";
 import { hasCode, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import { readFrameBody } from "../exchange/frame-io.ts";
 import { type StageResult, unixTransportError } from "../model/handoff-stages.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
-import { decodeFrame } from "../wire/envelope.ts";
-import { checkAck, encodeOffer, type Offer } from "../wire/handoff.ts";
-import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
+import type { Connection } from "../platform/ports.ts";
+import { encodeOffer, type Offer } from "../wire/handoff.ts";
 
 export interface HandoffWay {
   /** The backend acknowledges before it reads, so that a client may send its first request along with the Hello. */
@@ -24,51 +21,6 @@ export interface HandoffExchange {
   send(descriptor: number, deadline: Deadline): MaybePromise<StageResult>;
   awaitAck(deadline: Deadline): MaybePromise<StageResult>;
   close(): void;
-}
-
-/** The reference's way: one connection for each handoff (spec: handoff §8). */
-export function createDialledWay(
-  platform: Pick<Platform, "clock" | "transport" | "processes">,
-  endpoint: string,
-): HandoffWay {
-  return { direct: false, open: (offer) => dialledExchange(platform, endpoint, offer) };
-}
-
-function dialledExchange(
-  platform: Pick<Platform, "clock" | "transport" | "processes">,
-  endpoint: string,
-  offer: Offer,
-): HandoffExchange {
-  let connection: Connection | undefined;
-  const bytes = offerBytes(offer);
-  return {
-    async send(descriptor, deadline) {
-      try {
-        connection = await platform.transport.connect(endpoint, deadline);
-      } catch (error) {
-        const errno = hasCode(error, "IO_FAILED") ? (error.details.errno ?? "") : "";
-        return {
-          ok: false,
-          error: unixTransportError("connect", errno),
-          detail: `failed to dial backend handoff endpoint ${endpoint}: ${reasonOf(error)}`,
-        };
-      }
-      // Whoever gets the connection gets the client: only our own user's process may.
-      if (connection.peer.uid !== platform.processes.selfUid)
-        return { ok: false, error: "permission-denied", detail: `${endpoint} is served by uid ${connection.peer.uid}` };
-      return sendOver(connection, bytes, descriptor, deadline);
-    },
-    async awaitAck(deadline) {
-      if (connection === undefined) return { ok: false, detail: "no offer was sent" };
-      try {
-        const frame = decodeFrame(await readFrameBody(connection, { maxBodyBytes: MAX_HELLO_BODY_BYTES, deadline }));
-        return checkAck(frame, offer);
-      } catch (error) {
-        return { ok: false, detail: reasonOf(error) };
-      }
-    },
-    close: () => connection?.close(),
-  };
 }
 
 /** Token and offer as one message, the same by both ways. */

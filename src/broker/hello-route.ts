@@ -5,14 +5,14 @@
 import type { Clock, Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import { checkHelloShape, PROTOCOL_VERSION } from "../model/negotiate.ts";
+import { checkHelloShape } from "../model/negotiate.ts";
 import type { RateLimiter } from "../model/rate-limit.ts";
-import { type Refusal, refuse, wireNumber } from "../model/refusal.ts";
+import { type Refusal, refuse } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, PeerCredentials } from "../platform/ports.ts";
-import { decodeMessage, encodeMessage } from "../wire/codec.ts";
+import { decodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, encodeResponse, envelopeFault } from "../wire/envelope.ts";
-import { type Frame, FrameKind, type Hello, HelloReplySchema, HelloSchema } from "../wire/messages.ts";
+import { type Frame, FrameKind, type Hello, HelloSchema } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { Activated, Activation, ActivationHow } from "./activation.ts";
 import type { Backend } from "./backend.ts";
@@ -22,6 +22,7 @@ import { createTargetFinder, type FindTarget, type Refused, type TargetFinderOpt
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { WantedBackend } from "./options.ts";
+import { encodeRefused } from "./refused-reply.ts";
 
 export interface HelloOutcome {
   /** Complete stream bytes. */
@@ -174,21 +175,4 @@ function decodeHello(frame: Frame): Hello | Refused {
     if (!isBrokerError(error)) throw error;
     return { refusal: refuse("PEER_REJECTED", "malformed Hello payload") };
   }
-}
-
-/** The reply for every refusal, also those that come before a Hello could be read. */
-export function encodeRefused(refusal: Refusal): Uint8Array {
-  return encodeMessage(HelloReplySchema, {
-    result: {
-      case: "refused",
-      value: {
-        reason: refusal.reason,
-        daemonMinProtocol: PROTOCOL_VERSION,
-        daemonMaxProtocol: PROTOCOL_VERSION,
-        code: wireNumber(refusal.code),
-        details: { ...refusal.details },
-        retryAfterMs: BigInt(refusal.retryAfterMs),
-      },
-    },
-  });
 }

@@ -3,21 +3,19 @@
  * connection only: every failure ends in a reply where the protocol has one, and in a close in any case.
  */
 import type { Deadline } from "../base/clock.ts";
-import { hasCode, isBrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import { readBody, readFrameLength } from "../exchange/frame-io.ts";
-import { type Refusal, refuse } from "../model/refusal.ts";
+import type { Refusal } from "../model/refusal.ts";
 import type { Connection } from "../platform/ports.ts";
-import { type Correlation, decodeFrame, encodeResponse, NO_CORRELATION } from "../wire/envelope.ts";
-import { MAX_FRAME_BODY_BYTES, MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
+import { type Correlation, encodeResponse } from "../wire/envelope.ts";
 import type { Frame } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { AdminOutcome } from "./admin-route.ts";
 import type { AttachOutcome } from "./attach-route.ts";
-import type { ByteQuota } from "./byte-quota.ts";
-import { encodeRefused, type HelloOutcome, type HelloRoute } from "./hello-route.ts";
+import type { HelloOutcome, HelloRoute } from "./hello-route.ts";
+import { type ReadOptions, type Request, readRequest } from "./read-request.ts";
+import { encodeRefused } from "./refused-reply.ts";
 
-export interface ServeOptions {
+export interface ServeOptions extends ReadOptions {
   readonly hello: HelloRoute;
   /** Rejects with a BrokerError for a frame that gets no reply. */
   readonly admin: (frame: Frame, connection: Connection) => Promise<AdminOutcome>;
@@ -32,10 +30,6 @@ export interface ServeOptions {
   readonly closedToHellos: () => Refusal | undefined;
   /** The identity that may talk to us. */
   readonly owner: string;
-  /** Bytes of frames above the Hello limit that may be held at one time, over all connections. */
-  readonly largeFrames: ByteQuota;
-  /** For the whole request, from accept to its last byte. */
-  readonly requestDeadline: () => Deadline;
   readonly replyDeadline: () => Deadline;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -193,69 +187,5 @@ class Conversation {
   private reply(correlation: Correlation, payloadProtocol: number, payload: Uint8Array): MaybePromise<void> {
     const bytes = encodeResponse(correlation, { payloadProtocol, payload });
     return this.connection.writeAll(bytes, this.options.replyDeadline());
-  }
-}
-
-type Request = { readonly frame: Frame } | { readonly refusal: Refusal; readonly correlation: Correlation };
-
-/** Frozen reactions to a first frame that cannot be taken (spec: server §5.1). */
-const UNREADABLE = {
-  framing: refuse("VERSION_UNSUPPORTED", "unsupported framing version"),
-  tooLarge: refuse("PEER_REJECTED", "initial Hello frame exceeds 64 KiB"),
-  incomplete: refuse("PEER_REJECTED", "incomplete Hello frame"),
-  malformed: refuse("PEER_REJECTED", "malformed broker Frame"),
-} as const;
-
-function readRequest(connection: Connection, options: ServeOptions): MaybePromise<Request> {
-  const deadline = options.requestDeadline();
-  try {
-    const length = readFrameLength(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
-    const request =
-      length instanceof Promise
-        ? length.then((known) => readFrame(connection, known, deadline, options))
-        : readFrame(connection, length, deadline, options);
-    return request instanceof Promise ? request.catch(unreadable) : request;
-  } catch (error) {
-    return unreadable(error);
-  }
-}
-
-/** Throws what gets no reply. */
-function unreadable(error: unknown): Request {
-  if (!isBrokerError(error)) throw error;
-  if (hasCode(error, "FRAMING_VERSION_UNSUPPORTED"))
-    return { refusal: UNREADABLE.framing, correlation: NO_CORRELATION };
-  if (hasCode(error, "FRAME_TOO_LARGE")) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
-  if (hasCode(error, "MESSAGE_MALFORMED")) return { refusal: UNREADABLE.malformed, correlation: NO_CORRELATION };
-  // A peer that is gone gets no reply; one that only fell silent or closed its writing side does.
-  if (hasCode(error, "IO_FAILED")) throw error;
-  return { refusal: UNREADABLE.incomplete, correlation: NO_CORRELATION };
-}
-
-function readFrame(
-  connection: Connection,
-  length: number,
-  deadline: Deadline,
-  { largeFrames }: ServeOptions,
-): MaybePromise<Request> {
-  if (length > MAX_HELLO_BODY_BYTES) return readLargeFrame(connection, length, deadline, largeFrames);
-  const body = readBody(connection, length, deadline);
-  return body instanceof Promise ? body.then((bytes) => ({ frame: decodeFrame(bytes) })) : { frame: decodeFrame(body) };
-}
-
-/** Only admin requests may be that large. */
-async function readLargeFrame(
-  connection: Connection,
-  length: number,
-  deadline: Deadline,
-  quota: ByteQuota,
-): Promise<Request> {
-  if (!quota.take(length)) return { refusal: UNREADABLE.tooLarge, correlation: NO_CORRELATION };
-  try {
-    const frame = decodeFrame(await readBody(connection, length, deadline));
-    if (frame.payloadProtocol === PAYLOAD_PROTOCOL.admin) return { frame };
-    return { refusal: UNREADABLE.tooLarge, correlation: frame };
-  } finally {
-    quota.giveBack(length);
   }
 }
