@@ -12,14 +12,12 @@ import { type Refusal, refuse } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import { createSpawnBudget } from "../model/spawn-budget.ts";
 import type { Connection } from "../platform/ports.ts";
-import type { Backend, Crash, LaunchedBackend, LaunchRegistry, SuspendedBackend } from "./backend.ts";
+import type { Backend, LaunchedBackend, LaunchRegistry, SuspendedBackend } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
+import type { ActivationHow, Crash } from "./reports.ts";
 import type { BudgetRow } from "./status.ts";
 
 export type Activated = { readonly backend: Backend; readonly how: ActivationHow } | { readonly refusal: Refusal };
-
-/** A running one was found; it was launched for this Hello; another Hello's launch was waited for. */
-export type ActivationHow = "reused" | "launched" | "joined";
 
 export interface Activation {
   /** The backend of a key, launched if need be. Never rejects for what a backend does. */

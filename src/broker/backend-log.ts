@@ -12,6 +12,7 @@ import { reasonOf } from "../base/errors.ts";
 import type { Files, LogFile } from "../platform/ports.ts";
 import { createLogLimit, type LogLimit } from "../store/log-limit.ts";
 import type { BackendKey } from "./launcher.ts";
+import type { DroppedOutput } from "./reports.ts";
 
 /** What a refusal carries of a failed launch's output. */
 const TAIL_BYTES = 4096;
@@ -39,13 +40,6 @@ export interface BackendLog {
   close(): void;
   /** Another process looks after it from now on: closes it as it is. */
   letGo(): void;
-}
-
-/** Bytes that went beyond the limit since the last report. */
-export interface DroppedOutput {
-  readonly bytes: number;
-  /** Why there is no older file. */
-  readonly fault: string | undefined;
 }
 
 /** What a broker says of the logs of its backends. */

@@ -25,6 +25,7 @@ import { endTree, killTree } from "./kill-tree.ts";
 import type { Launch } from "./launch.ts";
 import type { BackendKey } from "./launcher.ts";
 import { createLiveness, type Liveness } from "./liveness.ts";
+import type { Crash } from "./reports.ts";
 
 /** A served backend, launched here, adopted or registered at start. */
 export interface Backend {
@@ -82,14 +83,6 @@ export interface SuspendedBackend extends BackendPast {
   readonly pid: number;
   /** Its control channel, if it has one. */
   readonly channel: SuspendedChannel | undefined;
-}
-
-/** How a backend that was running ended although nobody asked it to. */
-export interface Crash {
-  /** `status 3`, `signal SIGSEGV`; `unknown` for an adopted one. */
-  readonly exit: string;
-  /** Its last lines. */
-  readonly logTail: string;
 }
 
 /** Where a launch makes itself known while it goes on. */

@@ -15,7 +15,8 @@ import { givenPath } from "../base/given-path.ts";
 import { requireIdentity } from "../model/identity.ts";
 import { instanceId, parseInstanceId } from "../model/names.ts";
 import { givenEndpoint } from "../model/places.ts";
-import type { BrokerOptions, CloseReason, RegisteredBackend, StopOptions } from "./options.ts";
+import type { CloseReason } from "./broker-event.ts";
+import type { BrokerOptions, RegisteredBackend, StopOptions } from "./options.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
 const PATHS = ["definitionDirectory", "logDirectory", "home"] as const;

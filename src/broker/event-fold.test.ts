@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createManualClock } from "../testing/manual-clock.ts";
+import type { BrokerEvent } from "./broker-event.ts";
 import { createEventFold } from "./event-fold.ts";
-import type { BrokerEvent } from "./options.ts";
 
 function setUp() {
   const clock = createManualClock();

@@ -4,8 +4,8 @@
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import { createEventFolding, type EventFolding, type FoldingRule } from "../model/event-folding.ts";
+import type { BrokerEvent } from "./broker-event.ts";
 import { isAlike, likeness, roughLikeness } from "./lifecycle-record.ts";
-import type { BrokerEvent } from "./options.ts";
 
 export interface ToldEvent {
   readonly event: BrokerEvent;

@@ -2,7 +2,7 @@
  * The `onEvent` of an embedding program. What it throws is that program's: never a fault of the broker, which goes on with
  * what it was doing.
  */
-import type { BrokerEvent } from "./options.ts";
+import type { BrokerEvent } from "./broker-event.ts";
 
 export interface EventListener {
   tell(event: BrokerEvent): void;

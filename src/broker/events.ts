@@ -7,14 +7,11 @@ import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.t
 import { shortened } from "../model/names.ts";
 import type { Refusal } from "../model/refusal.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Crash } from "./backend.ts";
-import type { DroppedOutput } from "./backend-log.ts";
-import type { HandoffReport } from "./handoff.ts";
+import type { BrokerEvent, CloseReason } from "./broker-event.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
-import type { Asker, BackendKey } from "./launcher.ts";
-import type { BrokerEvent, CloseReason, WantedBackend } from "./options.ts";
-import type { RestartReport } from "./restart.ts";
-import type { ConnectionOutcome } from "./serve-connection.ts";
+import type { BackendKey } from "./launcher.ts";
+import type { WantedBackend } from "./options.ts";
+import type { Asker, ConnectionOutcome, Crash, DroppedOutput, HandoffReport, RestartReport } from "./reports.ts";
 
 export interface BrokerEvents {
   /** `from`: it took the place of another process. */

@@ -23,6 +23,7 @@ import { encodeReadyEvent } from "../wire/handoff.ts";
 import type { Backend } from "./backend.ts";
 import type { HandoffExchange, HandoffWay } from "./handoff-way.ts";
 import type { BackendKey } from "./launcher.ts";
+import type { HandoffReport } from "./reports.ts";
 
 export interface HandoffRequest {
   readonly backend: Backend;
@@ -44,14 +45,6 @@ export interface PreparedHandoff {
   readonly blocking: boolean;
   /** For `Negotiated.server_capabilities`. */
   readonly capabilities: bigint;
-}
-
-export interface HandoffReport {
-  readonly key: BackendKey;
-  readonly connectionId: bigint;
-  readonly direct: boolean;
-  readonly outcome: HandoffOutcome<UnixStage>;
-  readonly micros: number;
 }
 
 export interface HandoffService {

@@ -14,15 +14,16 @@ import { decodeMessage } from "../wire/codec.ts";
 import { type EnvelopeFault, encodeResponse, envelopeFault } from "../wire/envelope.ts";
 import { type Frame, FrameKind, type Hello, HelloSchema } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
-import type { Activated, Activation, ActivationHow } from "./activation.ts";
+import type { Activated, Activation } from "./activation.ts";
 import type { Backend } from "./backend.ts";
 import { createGrantedEncoder } from "./granted-reply.ts";
 import type { HandoffService } from "./handoff.ts";
 import { createTargetFinder, type FindTarget, type Refused, type TargetFinderOptions } from "./hello-target.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
-import type { BackendKey, LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launcher.ts";
 import type { WantedBackend } from "./options.ts";
 import { encodeRefused } from "./refused-reply.ts";
+import type { ActivationHow, Given } from "./reports.ts";
 
 export interface HelloOutcome {
   /** Complete stream bytes. */
@@ -31,7 +32,7 @@ export interface HelloOutcome {
   readonly refusal: Refusal | undefined;
   readonly connectionId: bigint;
   /** What it got and how; undefined when it was refused. */
-  readonly given: { readonly key: BackendKey; readonly how: ActivationHow; readonly pid: number } | undefined;
+  readonly given: Given | undefined;
   /** Set when the connection is to be handed over, the reply with it. */
   readonly handoff: PendingHandoff | undefined;
 }

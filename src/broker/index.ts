@@ -7,4 +7,5 @@ export { type Instance, instanceId, parseInstanceId } from "../model/names.ts";
 export { loadPlatform } from "../platform/platform.ts";
 export type { Platform } from "../platform/ports.ts";
 export { startBroker } from "./broker.ts";
-export type { Broker, BrokerEvent, BrokerOptions, CloseReason, RegisteredBackend, StopOptions } from "./options.ts";
+export type { BrokerEvent, CloseReason } from "./broker-event.ts";
+export type { Broker, BrokerOptions, RegisteredBackend, StopOptions } from "./options.ts";

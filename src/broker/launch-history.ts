@@ -2,7 +2,8 @@
 import type { Clock } from "../base/clock.ts";
 import type { BackendEvent, BackendState } from "../model/backend-state.ts";
 import type { ExitStatus } from "../platform/ports.ts";
-import type { Asker, BackendKey } from "./launcher.ts";
+import type { BackendKey } from "./launcher.ts";
+import type { Asker } from "./reports.ts";
 
 export interface Transition {
   readonly key: BackendKey;

@@ -17,6 +17,7 @@ import { createEndpointAllocator } from "./endpoint-allocator.ts";
 import { createLaunch, type Launch } from "./launch.ts";
 import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
+import type { Asker } from "./reports.ts";
 import { type PreparedLaunch, spawnBackend } from "./spawn-backend.ts";
 
 /** What a backend is known by; everything that happens to one is counted under it. */
@@ -25,9 +26,6 @@ export interface BackendKey {
   readonly service: string;
   readonly version: string;
 }
-
-/** Whose Hello began a launch: a pid, 0 when the kernel cannot name it; `start` when no Hello did, but the broker's start. */
-export type Asker = number | "start";
 
 export interface LaunchRequest {
   readonly key: BackendKey;

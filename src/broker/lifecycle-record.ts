@@ -1,7 +1,7 @@
 /** What of a broker's diagnostics goes on record, and as which of the frozen kinds. */
 import type { EventKind, LifecycleEvent, Severity } from "../model/lifecycle-event.ts";
-import type { ActivationHow } from "./activation.ts";
-import type { BrokerEvent } from "./options.ts";
+import type { BrokerEvent } from "./broker-event.ts";
+import type { ActivationHow } from "./reports.ts";
 
 export interface RecordRow {
   readonly kind: EventKind | ((event: BrokerEvent) => EventKind);

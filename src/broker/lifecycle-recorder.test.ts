@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { BrokerError } from "../base/errors.ts";
 import { decodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
+import type { BrokerEvent } from "./broker-event.ts";
 import { createLifecycleRecorder } from "./lifecycle-recorder.ts";
-import type { BrokerEvent } from "./options.ts";
 
 function setUp() {
   const clock = createManualClock();

@@ -6,9 +6,9 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
 import { encodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import type { LifecycleLog } from "../store/lifecycle-log.ts";
+import type { BrokerEvent } from "./broker-event.ts";
 import { createEventFold, type EventFold, type ToldEvent } from "./event-fold.ts";
 import { recordRow, toLifecycleEvent } from "./lifecycle-record.ts";
-import type { BrokerEvent } from "./options.ts";
 
 export interface LifecycleRecorder {
   /** Never throws, never waits. */

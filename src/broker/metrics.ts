@@ -8,9 +8,8 @@
 import { isVersion, nameFault } from "../model/names.ts";
 import { type MetricFamily, type MetricLabel, type MetricSample, renderBound } from "../model/open-metrics.ts";
 import type { Refusal } from "../model/refusal.ts";
-import type { HandoffReport } from "./handoff.ts";
 import { HELLO_DURATION_BOUNDS_SECONDS, METRIC_PREFIX, METRICS, type MetricName } from "./metric-table.ts";
-import type { ConnectionOutcome } from "./serve-connection.ts";
+import type { ConnectionOutcome, HandoffReport } from "./reports.ts";
 
 export interface BrokerMetrics {
   /** Counts what was a Hello; other outcomes are none of ours. */

@@ -3,7 +3,8 @@
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Instance } from "../model/names.ts";
 import type { Env, Platform } from "../platform/ports.ts";
-import type { RestartReport } from "./restart.ts";
+import type { BrokerEvent, CloseReason } from "./broker-event.ts";
+import type { RestartReport } from "./reports.ts";
 import type { SuccessorCommand } from "./successor.ts";
 
 export interface BrokerOptions {
@@ -63,9 +64,6 @@ export interface RegisteredBackend {
   readonly expected?: BackendIdentity;
 }
 
-/** Why a broker ended; shown by `status` while it ends and in the last log line. */
-export type CloseReason = "requested" | "signal" | "max-connections" | "lost-endpoint" | "idle" | "replaced";
-
 export interface StopOptions {
   readonly reason: CloseReason;
   /** Also stop the backends this broker launched. Default false: they keep running. */
@@ -89,12 +87,4 @@ export interface Broker {
    * @throws BrokerError RESTART_FAILED, DEADLINE_EXCEEDED; this broker goes on then
    */
   restart(options?: { readonly timeoutMs?: number | undefined }): Promise<RestartReport>;
-}
-
-/** One thing the broker says. `level` is pino's; `type` is stable, the rest depends on it. */
-export interface BrokerEvent {
-  readonly type: string;
-  readonly level: "debug" | "info" | "warn" | "error";
-  readonly message: string;
-  readonly [field: string]: unknown;
 }

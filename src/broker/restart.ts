@@ -17,6 +17,7 @@ import type { Activation } from "./activation.ts";
 import type { SuspendedBackend } from "./backend.ts";
 import type { Connections } from "./connections.ts";
 import type { EndpointKeeper } from "./endpoint-keeper.ts";
+import type { RestartReport } from "./reports.ts";
 import type { Estate, Successor } from "./successor.ts";
 
 export interface RestartOptions {
@@ -37,17 +38,6 @@ export interface RestartOptions {
   readonly onFault: (step: string, error: unknown) => void;
   /** The same, when everything of the switch is done. */
   readonly onLeft: (report: RestartReport) => void;
-}
-
-export interface RestartReport {
-  readonly pid: number;
-  /** Of the new process's package. */
-  readonly version: string;
-  /** Backends that were handed over. */
-  readonly backends: number;
-  readonly durationMs: number;
-  /** Of that, how long nothing was accepted. */
-  readonly switchMs: number;
 }
 
 export interface Restart {

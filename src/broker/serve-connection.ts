@@ -14,6 +14,7 @@ import type { AttachOutcome } from "./attach-route.ts";
 import type { HelloOutcome, HelloRoute } from "./hello-route.ts";
 import { type ReadOptions, type Request, readRequest } from "./read-request.ts";
 import { encodeRefused } from "./refused-reply.ts";
+import type { ConnectionOutcome } from "./reports.ts";
 
 export interface ServeOptions extends ReadOptions {
   readonly hello: HelloRoute;
@@ -39,27 +40,6 @@ export interface ServeOptions extends ReadOptions {
   readonly onEnd: (connection: Connection) => void;
   readonly onOutcome: (outcome: ConnectionOutcome) => void;
 }
-
-/** How a connection ended, for events and counters. */
-export type ConnectionOutcome =
-  | { readonly type: "peer-rejected"; readonly pid: number; readonly identity: string }
-  | {
-      readonly type: "hello";
-      readonly service: string;
-      readonly version: string;
-      readonly pid: number;
-      readonly refusal: Refusal | undefined;
-      readonly connectionId: bigint;
-      /** From the complete request to its reply. */
-      readonly durationMs: number;
-      readonly requestId: bigint;
-      /** @see HelloOutcome.given */
-      readonly given: HelloOutcome["given"];
-    }
-  | { readonly type: "unreadable"; readonly pid: number; readonly refusal: Refusal }
-  | { readonly type: "admin"; readonly pid: number }
-  | { readonly type: "attach"; readonly pid: number; readonly kept: boolean }
-  | { readonly type: "dropped"; readonly error: unknown };
 
 export interface ServeHow {
   /** Nobody else is being taken in in this turn. */

@@ -3,7 +3,7 @@
 import { type LevelWithSilent, pino } from "pino";
 import { isBrokerError } from "../base/errors.ts";
 import { printable, printableJson } from "../base/printable.ts";
-import type { BrokerEvent } from "../broker/options.ts";
+import type { BrokerEvent } from "../broker/broker-event.ts";
 import type { ProcessIo } from "./process-io.ts";
 
 export const LOG_FORMATS = ["json", "pretty"] as const;

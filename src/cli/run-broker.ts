@@ -1,9 +1,10 @@
 /** One broker in the foreground: from start to the last log line. Shared by `rpb serve` and the compat binary. */
 import { BrokerError, ERROR_TABLE } from "../base/errors.ts";
 import { startBroker } from "../broker/broker.ts";
+import type { BrokerEvent, CloseReason } from "../broker/broker-event.ts";
 import { createEventFold } from "../broker/event-fold.ts";
 import { recordRow } from "../broker/lifecycle-record.ts";
-import type { Broker, BrokerEvent, BrokerOptions, CloseReason } from "../broker/options.ts";
+import type { Broker, BrokerOptions } from "../broker/options.ts";
 import type { SuccessorCommand } from "../broker/successor.ts";
 import { SUCCESSION_FD_VARIABLE } from "../model/launch-environment.ts";
 import type { Env, Platform } from "../platform/ports.ts";
