@@ -15,7 +15,6 @@ import type { Connection } from "../platform/ports.ts";
 import type { Backend, LaunchedBackend, LaunchRegistry, SuspendedBackend } from "./backend.ts";
 import type { BackendKey, LaunchRequest } from "./launcher.ts";
 import type { ActivationHow, Crash } from "./reports.ts";
-import type { BudgetRow } from "./status.ts";
 
 export type Activated = { readonly backend: Backend; readonly how: ActivationHow } | { readonly refusal: Refusal };
 
@@ -65,6 +64,16 @@ export interface Activation {
    * Resolves when nothing is left of what was ended.
    */
   stop(what: "launching" | "all"): Promise<void>;
+}
+
+/** Launches of a key within its current window. */
+export interface BudgetRow {
+  readonly key: BackendKey;
+  readonly attemptsUsed: number;
+  readonly remaining: number;
+  readonly inFlight: boolean;
+  /** Set when nothing remains. */
+  readonly retryAfterMs: number | undefined;
 }
 
 export interface ActivationOptions {

@@ -9,8 +9,9 @@ import { MAX_FRAME_BODY_BYTES, MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 import { formatProtocol, PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { Backend } from "./backend.ts";
 import type { HealthRecord } from "./backend-health.ts";
+import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import type { BackendKey } from "./launcher.ts";
-import { type BrokerSnapshot, backendState } from "./status.ts";
+import { backendState } from "./status.ts";
 
 /** What every body begins with. */
 export function bodyHead(command: string, { nowUnixMs }: Pick<BrokerSnapshot, "nowUnixMs">): object {

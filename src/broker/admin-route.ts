@@ -14,10 +14,11 @@ import {
 } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { renderBackendHealth, renderConfig, renderDump, renderInstances } from "./admin-bodies.ts";
+import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import type { DiagnoseResult } from "./diagnose.ts";
 import { exitOfRelease, type ReleaseReport, renderReleaseJson, renderReleaseText } from "./release-handles.ts";
 import type { RestartReport } from "./reports.ts";
-import { type BrokerSnapshot, renderStatusJson, renderStatusText } from "./status.ts";
+import { renderStatusJson, renderStatusText } from "./status.ts";
 
 /** Where answers come from. */
 export interface AdminSources {

@@ -26,6 +26,7 @@ import { takeAttach } from "./attach-route.ts";
 import { createBackendHealth } from "./backend-health.ts";
 import { adoptLeftovers, createSupply, type SupplyOptions } from "./backend-supply.ts";
 import type { CloseReason } from "./broker-event.ts";
+import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import { createByteQuota } from "./byte-quota.ts";
 import { checkBrokerOptions, checkRestartOptions, checkStopOptions } from "./check-options.ts";
 import type { BrokerAddress } from "./claim-endpoint.ts";
@@ -49,7 +50,6 @@ import { createRestart, type Restart } from "./restart.ts";
 import type { ServeOptions } from "./serve-connection.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { brokerAddress, recordDirectories, removeEmptyFallbacks } from "./socket-places.ts";
-import type { BrokerSnapshot } from "./status.ts";
 import { launchSuccessor } from "./successor.ts";
 import { sweepEndpoints } from "./sweep-endpoints.ts";
 

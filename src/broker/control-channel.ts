@@ -8,7 +8,7 @@
  *                                        client: what is not acknowledged was not read by anybody
  *   anything else                        an acknowledgement may be on its way, and the connection with it in use
  */
-import type { Deadline, Timer } from "../base/clock.ts";
+import type { Deadline } from "../base/clock.ts";
 import { acquire } from "../base/disposal-stack.ts";
 import { hasCode, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
@@ -19,12 +19,13 @@ import { decodeControlMessage } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { createFrameDecoder } from "../wire/frame-decoder.ts";
 import { frameTruncated, truncationContext } from "../wire/framing.ts";
-import { checkAck, type Offer } from "../wire/handoff.ts";
+import type { Offer } from "../wire/handoff.ts";
 import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { type ControlMemory, type ControlRequests, createControlRequests } from "./control-requests.ts";
 import { type AckUrgency, type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-way.ts";
+import { createPendingAcks, type PendingAcks } from "./pending-acks.ts";
 
 export interface ControlChannel {
   /** Calls back once when the channel has ended, at once when it has: the backend is dying or about to end, or broke the protocol. */
@@ -69,20 +70,8 @@ export function createControlChannel(
   });
 }
 
-/**
- * For acknowledgements that nobody waits for. Without it the broker is woken by each, just when the backend is about to
- * answer the client, and on a busy machine takes the processor from it.
- */
-const ACK_LEISURE_MS = 1;
 /** Several acknowledgements. */
 const READ_BYTES = 1024;
-
-interface Waiting {
-  readonly offer: Offer;
-  readonly urgency: AckUrgency;
-  readonly deadline: Deadline;
-  settle(result: StageResult): void;
-}
 
 class BackendControl implements ControlChannel {
   readonly control: ControlRequests;
@@ -90,20 +79,16 @@ class BackendControl implements ControlChannel {
   private closedBy: string | undefined;
   /** The last offer in the queue for sending; undefined when none is. */
   private sending: Promise<unknown> | undefined;
-  /** In the order in which they were offered. */
-  private readonly waiting = new Map<bigint, Waiting>();
-  private patience: Timer | undefined;
+  private readonly acks: PendingAcks;
   private readonly decoder = createFrameDecoder({ maxBodyBytes: MAX_HELLO_BODY_BYTES });
   private readonly watch: ReadableWatch;
-  /** Set while acknowledgements are left lying. */
-  private leisure: Timer | undefined;
   private ended = false;
   private suspending = false;
   private suspended: { readonly over: Promise<void>; end(): void } | undefined;
   private readonly endCallbacks: (() => void)[] = [];
 
   constructor(
-    private readonly platform: Pick<Platform, "clock">,
+    platform: Pick<Platform, "clock">,
     private readonly connection: Connection,
     memory: ChannelMemory | undefined,
   ) {
@@ -118,6 +103,9 @@ class BackendControl implements ControlChannel {
       sendRest: (bytes, deadline) => void this.inTurn(() => this.sendRest(bytes, deadline)),
     });
     this.watch = connection.watchReadable(() => this.receive());
+    this.acks = createPendingAcks(platform.clock, this.watch, () => {
+      if (this.closedBy !== undefined) this.shut();
+    });
   }
 
   way(): HandoffWay | undefined {
@@ -136,7 +124,7 @@ class BackendControl implements ControlChannel {
   close(): void {
     this.closedBy ??= "the broker closed the control channel";
     this.control.end(this.closedBy);
-    if (this.waiting.size === 0) this.shut();
+    if (this.acks.none) this.shut();
   }
 
   async suspend(): Promise<SuspendedChannel | undefined> {
@@ -149,8 +137,7 @@ class BackendControl implements ControlChannel {
       end = resolve;
     });
     this.suspended = { over, end };
-    this.leisure?.cancel();
-    this.leisure = undefined;
+    this.acks.readAtOnce();
     this.watch.pause();
     const { capabilities, decoder, control } = this;
     const unfinished = decoder.takeRest();
@@ -180,7 +167,7 @@ class BackendControl implements ControlChannel {
     let acknowledged: Promise<StageResult> | undefined;
     const bytes = offerBytes(offer);
     const sent = (result: StageResult): StageResult => {
-      if (!result.ok) this.waiting.get(offer.correlationId)?.settle(result);
+      if (!result.ok) this.acks.settle(offer.correlationId, result);
       return result;
     };
     return {
@@ -188,11 +175,11 @@ class BackendControl implements ControlChannel {
         const result = this.inTurn(() => this.send(bytes, descriptor, deadline));
         if (!(result instanceof Promise) && !result.ok) return result;
         // An acknowledgement is read in a later turn at the earliest, and the client waits for the offer, not for this.
-        acknowledged = this.register(offer, urgency, deadline);
+        acknowledged = this.acks.wait(offer, urgency, deadline);
         return result instanceof Promise ? result.then(sent) : result;
       },
       awaitAck: () => acknowledged ?? { ok: false, detail: "no offer was sent" },
-      close: () => this.waiting.get(offer.correlationId)?.settle({ ok: false, detail: "the handoff was given up" }),
+      close: () => this.acks.settle(offer.correlationId, { ok: false, detail: "the handoff was given up" }),
     };
   }
 
@@ -228,51 +215,6 @@ class BackendControl implements ControlChannel {
     return result;
   }
 
-  private register(offer: Offer, urgency: AckUrgency, deadline: Deadline): Promise<StageResult> {
-    return new Promise((resolve) => {
-      const settle = (result: StageResult): void => {
-        this.waiting.delete(offer.correlationId);
-        resolve(result);
-        if (this.closedBy !== undefined && this.waiting.size === 0) this.shut();
-      };
-      this.waiting.set(offer.correlationId, { offer, urgency, deadline, settle });
-      this.patience ??= this.expireAt(deadline);
-      if (urgency === "at-once") this.receiveAtOnce();
-      else this.receiveAtLeisure();
-    });
-  }
-
-  /** One timer for all, on the oldest, which is not moved for each of them: all have the same time. */
-  private expireAt(deadline: Deadline): Timer {
-    return deadline.arm(() => this.expire(), { weak: true });
-  }
-
-  private expire(): void {
-    this.patience = undefined;
-    for (const { deadline, settle } of [...this.waiting.values()]) {
-      if (deadline.passed()) settle({ ok: false, detail: "the backend did not acknowledge in time" });
-      else if (this.patience === undefined) this.patience = this.expireAt(deadline);
-    }
-  }
-
-  private receiveAtLeisure(): void {
-    if (this.leisure !== undefined || this.isAnybodyWaiting()) return;
-    this.watch.pause();
-    this.leisure = this.platform.clock.schedule(ACK_LEISURE_MS, () => this.receiveAtOnce());
-  }
-
-  private receiveAtOnce(): void {
-    if (this.leisure === undefined) return;
-    this.leisure.cancel();
-    this.leisure = undefined;
-    this.watch.resume();
-  }
-
-  private isAnybodyWaiting(): boolean {
-    for (const { urgency } of this.waiting.values()) if (urgency === "at-once") return true;
-    return false;
-  }
-
   private receive(): void {
     try {
       const chunk = this.connection.readNow(READ_BYTES);
@@ -296,10 +238,7 @@ class BackendControl implements ControlChannel {
       this.control.take(message);
       return;
     }
-    const waiting = this.waiting.get(frame.requestId);
-    // Too late, and everything is undone already: such a connection is dead in the backend's hands.
-    if (waiting === undefined) return;
-    waiting.settle(checkAck(frame, waiting.offer));
+    this.acks.acknowledged(frame);
   }
 
   /** `outcome`: for everything that waits. */
@@ -307,14 +246,13 @@ class BackendControl implements ControlChannel {
     this.closedBy ??= outcome.detail;
     this.shut();
     this.control.end(this.closedBy);
-    for (const { settle } of [...this.waiting.values()]) settle(outcome);
+    this.acks.settleAll(outcome);
     this.ended = true;
     for (const callback of this.endCallbacks.splice(0)) callback();
   }
 
   private shut(): void {
-    this.leisure?.cancel();
-    this.patience?.cancel();
+    this.acks.close();
     this.connection.close();
   }
 }

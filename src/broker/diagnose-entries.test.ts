@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRedactor } from "../model/redaction.ts";
 import { renderConfig, renderDump } from "./admin-bodies.ts";
+import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import { bundleEntries, MAX_ENTRY_BYTES } from "./diagnose-entries.ts";
-import { type BrokerSnapshot, renderStatusJson } from "./status.ts";
+import { renderStatusJson } from "./status.ts";
 
 const REDACTOR = createRedactor({ home: "", env: {}, stableHash: (text) => text });
 const SYSTEM = {

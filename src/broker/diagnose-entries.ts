@@ -16,7 +16,8 @@ import {
   MANIFEST_FIELDS,
   STATUS_FIELDS,
 } from "./archive-fields.ts";
-import { type BrokerSnapshot, backendState, renderStatusJson } from "./status.ts";
+import type { BrokerSnapshot } from "./broker-snapshot.ts";
+import { backendState, renderStatusJson } from "./status.ts";
 
 /** What the snapshot of a broker does not know. */
 export interface SystemFacts {

@@ -8,8 +8,8 @@ import { hash16, manifestDirectory, type PlaceInputs } from "../model/places.ts"
 import { createRedactor, SECRET_WORDS } from "../model/redaction.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import { bodyHead, REDACTIONS } from "./admin-bodies.ts";
+import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import { type BundleEntry, bundleEntries, type SystemFacts } from "./diagnose-entries.ts";
-import type { BrokerSnapshot } from "./status.ts";
 
 export interface DiagnoseOptions {
   readonly platform: Pick<Platform, "files" | "host">;

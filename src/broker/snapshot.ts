@@ -7,9 +7,9 @@ import type { Platform } from "../platform/ports.ts";
 import { readLifecycleEvents } from "../store/lifecycle-reader.ts";
 import type { Activation } from "./activation.ts";
 import type { BackendHealth } from "./backend-health.ts";
+import type { BrokerSnapshot, EventRow } from "./broker-snapshot.ts";
 import type { LifecycleRecorder } from "./lifecycle-recorder.ts";
 import type { BrokerMetrics } from "./metrics.ts";
-import type { BrokerSnapshot, EventRow } from "./status.ts";
 
 export interface SnapshotSources
   extends Pick<

@@ -2,9 +2,9 @@
 import { posix } from "node:path";
 import { isBrokerError } from "../base/errors.ts";
 import { type AdminSources, answerAdmin } from "../broker/admin-route.ts";
+import type { BrokerSnapshot } from "../broker/broker-snapshot.ts";
 import { diagnose } from "../broker/diagnose.ts";
 import { createBrokerMetrics } from "../broker/metrics.ts";
-import type { BrokerSnapshot } from "../broker/status.ts";
 import type { AdminQuery } from "../exchange/admin-client.ts";
 import { definitionDirectory, manifestDirectory, type PlaceInputs } from "../model/places.ts";
 import type { Files, Platform } from "../platform/ports.ts";
