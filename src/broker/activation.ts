@@ -6,6 +6,7 @@ import { type Clock, sleep, type Timer } from "../base/clock.ts";
 import { runAll } from "../base/disposal-stack.ts";
 import { type BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import { type BackendKey, compareKeys, keyText, sameKey } from "../model/backend-key.ts";
 import { meansSameLaunch } from "../model/launch-means.ts";
 import { type CrashRow, createRecovery, STABLE_MS } from "../model/recovery.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
@@ -13,7 +14,7 @@ import type { ServiceDefinition } from "../model/service-definition.ts";
 import { createSpawnBudget } from "../model/spawn-budget.ts";
 import type { Connection } from "../platform/ports.ts";
 import type { Backend, LaunchedBackend, LaunchRegistry, SuspendedBackend } from "./backend.ts";
-import type { BackendKey, LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launcher.ts";
 import type { ActivationHow, Crash } from "./reports.ts";
 
 export type Activated = { readonly backend: Backend; readonly how: ActivationHow } | { readonly refusal: Refusal };
@@ -184,10 +185,10 @@ class SingleFlight implements Activation {
     return this.budget
       .rows(this.options.clock.monotonicMs())
       .map(({ key, attemptsUsed, remaining, retryAfterMs }) => ({
-        key: parseKeyText(key),
+        key,
         attemptsUsed,
         remaining,
-        inFlight: this.flights.has(key),
+        inFlight: this.flights.has(keyText(key)),
         retryAfterMs,
       }))
       .sort((a, b) => compareKeys(a.key, b.key));
@@ -214,7 +215,7 @@ class SingleFlight implements Activation {
 
   adopt(key: BackendKey, work: (registry: LaunchRegistry) => Promise<void>): void {
     const id = keyText(key);
-    const done = work(this.registry(id))
+    const done = work(this.registry(key))
       // What could not be looked at is not taken over; the Hellos that wait launch.
       .catch(() => {})
       .finally(() => this.adoptions.delete(id));
@@ -250,14 +251,14 @@ class SingleFlight implements Activation {
   }
 
   private launch(id: string, request: LaunchRequest): Promise<Activated> {
-    const refusal = this.admit(id);
+    const refusal = this.admit(request.key);
     if (refusal !== undefined) return Promise.resolve({ refusal });
-    const result = this.fly(id, request).finally(() => this.flights.delete(id));
+    const result = this.fly(request).finally(() => this.flights.delete(id));
     this.flights.set(id, { result, joined: 0 });
     return result;
   }
 
-  private admit(id: string): Refusal | undefined {
+  private admit(key: BackendKey): Refusal | undefined {
     if (this.stopping) return SHUTTING_DOWN;
     if (this.options.bringUp === undefined)
       return refuse("BACKEND_SPAWN_FAILED", "backend is not registered", { retryAfterMs: SPAWN_RETRY_MS });
@@ -266,38 +267,40 @@ class SingleFlight implements Activation {
         retryAfterMs: SPAWN_RETRY_MS,
       });
     const nowMs = this.options.clock.monotonicMs();
-    const retryAfterMs = this.recovery.refusedMs(id, nowMs) || this.budget.begin(id, nowMs);
+    const retryAfterMs = this.recovery.refusedMs(key, nowMs) || this.budget.begin(key, nowMs);
     if (retryAfterMs === 0) return undefined;
-    const crash = this.recovery.last(id, nowMs);
+    const crash = this.recovery.last(key, nowMs);
     const details: Record<string, string> =
       crash === undefined ? {} : { crashes: String(crash.crashes), exit: crash.exit, log_tail: crash.logTail };
     return refuse("RATE_LIMITED", "backend spawn budget exhausted", { retryAfterMs, details });
   }
 
-  private async fly(id: string, request: LaunchRequest): Promise<Activated> {
+  private async fly(request: LaunchRequest): Promise<Activated> {
     const bringUp = this.options.bringUp as NonNullable<ActivationOptions["bringUp"]>;
     const { clock } = this.options;
-    const delayMs = this.recovery.delayMs(id, clock.monotonicMs());
+    const { key } = request;
+    const delayMs = this.recovery.delayMs(key, clock.monotonicMs());
     if (delayMs > 0) await sleep(clock, delayMs);
     if (this.stopping) return { refusal: SHUTTING_DOWN };
     // One that would go on if it were still wanted is not: this launch takes its place.
-    for (const old of this.draining()) if (keyText(old.key) === id) old.supersede();
+    for (const old of this.draining()) if (sameKey(old.key, key)) old.supersede();
     try {
-      const backend = await bringUp(request, this.registry(id));
-      this.budget.succeeded(id);
+      const backend = await bringUp(request, this.registry(key));
+      this.budget.succeeded(key);
       return { backend, how: "launched" };
     } catch (error) {
       // Cut short by our own end: the next broker launches it.
       if (this.stopping) return { refusal: SHUTTING_DOWN };
       if (hasCode(error, "RATE_LIMITED")) {
-        this.budget.undo(id);
+        this.budget.undo(key);
         return { refusal: refuse("RATE_LIMITED", reasonOf(error), { retryAfterMs: SPAWN_RETRY_MS }) };
       }
       return { refusal: spawnRefusal(error) };
     }
   }
 
-  private registry(id: string): LaunchRegistry {
+  private registry(key: BackendKey): LaunchRegistry {
+    const id = keyText(key);
     const { clock } = this.options;
     let stable = false;
     let settling: { readonly published: LaunchedBackend; readonly timer: Timer } | undefined;
@@ -322,7 +325,7 @@ class SingleFlight implements Activation {
           settling = undefined;
           if (this.running.get(id) !== published) return;
           stable = true;
-          this.recovery.forget(id);
+          this.recovery.forget(key);
         };
         settling?.timer.cancel();
         settling = { published, timer: clock.schedule(STABLE_MS, settle, { weak: true }) };
@@ -332,13 +335,13 @@ class SingleFlight implements Activation {
         unsettle(gone);
         this.dropIfCurrent(id, gone);
         // It did nothing wrong, so what comes next is no repetition.
-        if (why === "replaced" || why === "idle") this.recovery.forget(id);
+        if (why === "replaced" || why === "idle") this.recovery.forget(key);
       },
       crashed: (backend, crash) => {
         if (stable && crash.exit === "status 0") return;
         const nowMs = clock.monotonicMs();
-        const crashes = this.recovery.crashed(id, nowMs, { ...crash, atUnixMs: Math.round(clock.wallMs()) });
-        this.options.onCrash?.(backend, crash, crashes, this.recovery.delayMs(id, nowMs));
+        const crashes = this.recovery.crashed(key, nowMs, { ...crash, atUnixMs: Math.round(clock.wallMs()) });
+        this.options.onCrash?.(backend, crash, crashes, this.recovery.delayMs(key, nowMs));
       },
     };
   }
@@ -364,37 +367,6 @@ class SingleFlight implements Activation {
 /** Does it have an identity yet, and still? */
 function isKnown({ state }: LaunchedBackend): boolean {
   return state === "running" || state === "draining";
-}
-
-/** Those of Hellos are the same objects again and again. */
-const keyTexts = new WeakMap<BackendKey, string>();
-
-function keyText(key: BackendKey): string {
-  const known = keyTexts.get(key);
-  if (known !== undefined) return known;
-  const text = `${key.instanceId} ${key.service} ${key.version}`;
-  keyTexts.set(key, text);
-  return text;
-}
-
-/** Its inverse: no part holds a blank. */
-function parseKeyText(text: string): BackendKey {
-  const [instanceId = "", service = "", version = ""] = text.split(" ");
-  return { instanceId, service, version };
-}
-
-function compareKeys(a: BackendKey, b: BackendKey): number {
-  return a.service < b.service
-    ? -1
-    : a.service > b.service
-      ? 1
-      : a.version < b.version
-        ? -1
-        : a.version > b.version
-          ? 1
-          : a.instanceId < b.instanceId
-            ? -1
-            : 1;
 }
 
 /** Whatever failed on the way up: the frozen prefix, the reason, and the backend's last words. */

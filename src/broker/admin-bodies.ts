@@ -2,6 +2,8 @@
  * Bodies of the JSON verbs other than `status` (spec: admin §3). Frozen keys first, ours behind them; rows are sorted by
  * service and version. Pure.
  */
+
+import { type BackendKey, sameKey } from "../model/backend-key.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW, SPAWN_WINDOW_MS } from "../model/spawn-budget.ts";
 import { ENVELOPE_VERSION } from "../wire/envelope.ts";
 import { FRAMING_VERSION } from "../wire/framing.ts";
@@ -10,7 +12,6 @@ import { formatProtocol, PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import type { Backend } from "./backend.ts";
 import type { HealthRecord } from "./backend-health.ts";
 import type { BrokerSnapshot } from "./broker-snapshot.ts";
-import type { BackendKey } from "./launcher.ts";
 import { backendState } from "./status.ts";
 
 /** What every body begins with. */
@@ -113,10 +114,6 @@ function lastError(record: HealthRecord | undefined): Pick<HealthRow, "last_erro
 
 function recordOf(snapshot: BrokerSnapshot, key: BackendKey): HealthRecord | undefined {
   return snapshot.health.find((record) => sameKey(record.key, key));
-}
-
-function sameKey(a: BackendKey, b: BackendKey): boolean {
-  return a.instanceId === b.instanceId && a.service === b.service && a.version === b.version;
 }
 
 export function renderConfig(snapshot: BrokerSnapshot): object {

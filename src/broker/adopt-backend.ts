@@ -1,11 +1,11 @@
 /** A running backend of an earlier broker as one of ours: found process, its log and endpoint go on under this broker. */
 import { posix } from "node:path";
 import { acquire, type DisposalStack } from "../base/disposal-stack.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import type { Platform } from "../platform/ports.ts";
 import { type BackendOptions, type LaunchedBackend, takeOver } from "./backend.ts";
 import { type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { createLaunch } from "./launch.ts";
-import type { BackendKey } from "./launcher.ts";
 import type { AdoptableBackend } from "./leftovers.ts";
 import type { Bequests } from "./received-state.ts";
 

@@ -1,6 +1,7 @@
 /** What is said of backends and their definitions. */
 import type { Clock } from "../base/clock.ts";
 import { isBrokerError, reasonOf } from "../base/errors.ts";
+import type { BackendKey, WantedBackend } from "../model/backend-key.ts";
 import type { LeftoverEvidence, LeftoverVerdict } from "../model/classify-leftover.ts";
 import type { DefinitionDifference } from "../model/definition-differences.ts";
 import type { Refusal } from "../model/refusal.ts";
@@ -8,8 +9,6 @@ import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { BrokerEvent } from "./broker-event.ts";
 import { keyName } from "./key-name.ts";
 import { createLaunchHistory, type Transition } from "./launch-history.ts";
-import type { BackendKey } from "./launcher.ts";
-import type { WantedBackend } from "./options.ts";
 import type { Asker, Crash, DroppedOutput } from "./reports.ts";
 
 export interface BackendEvents {

@@ -5,9 +5,9 @@
 
 import type { Clock } from "../base/clock.ts";
 import { type BrokerErrorCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { BackendEvent } from "../model/backend-state.ts";
 import type { ExitStatus } from "../platform/ports.ts";
-import type { BackendKey } from "./launcher.ts";
 
 export interface HealthRecord {
   readonly key: BackendKey;
@@ -32,7 +32,7 @@ const MAX_ERROR_CHARS = 1024;
 export function createBackendHealth(clock: Pick<Clock, "wallMs">): BackendHealth {
   const records = new Map<string, HealthRecord>();
   const note = (key: BackendKey, changes: Partial<HealthRecord>): void => {
-    const id = idOf(key);
+    const id = keyText(key);
     const known = records.get(id) ?? {
       key,
       lastError: undefined,
@@ -66,7 +66,7 @@ export function createBackendHealth(clock: Pick<Clock, "wallMs">): BackendHealth
         }),
       });
     },
-    get: (key) => records.get(idOf(key)),
+    get: (key) => records.get(keyText(key)),
     records: () => [...records.values()],
   };
 }
@@ -85,8 +85,4 @@ function faultOf(event: BackendEvent, exit: ExitStatus | undefined): string | un
     default:
       return undefined;
   }
-}
-
-function idOf({ instanceId, service, version }: BackendKey): string {
-  return `${instanceId} ${service} ${version}`;
 }

@@ -9,9 +9,9 @@ import { posix } from "node:path";
 import type { Clock, Timer } from "../base/clock.ts";
 import { acquire } from "../base/disposal-stack.ts";
 import { reasonOf } from "../base/errors.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import type { Files, LogFile } from "../platform/ports.ts";
 import { createLogLimit, type LogLimit } from "../store/log-limit.ts";
-import type { BackendKey } from "./launcher.ts";
 import type { DroppedOutput } from "./reports.ts";
 
 /** What a refusal carries of a failed launch's output. */

@@ -3,6 +3,7 @@ import type { Timer } from "../base/clock.ts";
 import { acquire, runAll } from "../base/disposal-stack.ts";
 import { BrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import {
   type BackendEffect,
   type BackendEvent,
@@ -23,7 +24,6 @@ import type { HandoffWay } from "./handoff-way.ts";
 import { watchIdle } from "./idle-watch.ts";
 import { endTree, killTree } from "./kill-tree.ts";
 import type { Launch } from "./launch.ts";
-import type { BackendKey } from "./launcher.ts";
 import { createLiveness, type Liveness } from "./liveness.ts";
 import type { Crash } from "./reports.ts";
 

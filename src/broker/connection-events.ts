@@ -1,10 +1,10 @@
 /** What is said of connections and handoffs: there is one for each Hello. */
 import { reasonOf } from "../base/errors.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import { FALLBACK_REASONS, type FallbackReason } from "../model/handoff-policy.ts";
 import { shortened } from "../model/names.ts";
 import type { BrokerEvent } from "./broker-event.ts";
 import { keyName } from "./key-name.ts";
-import type { BackendKey } from "./launcher.ts";
 import type { ConnectionOutcome, HandoffReport } from "./reports.ts";
 
 export interface ConnectionEvents {

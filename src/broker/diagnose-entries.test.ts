@@ -102,7 +102,7 @@ test("texts that may quote a backend, a definition or a peer are in no entry, no
   const shot = snapshot({
     backends: [backend as unknown as BrokerSnapshot["backends"][number]],
     draining: [backend as unknown as BrokerSnapshot["backends"][number]],
-    crashes: [{ key: "shared svc 1.0.0", crashes: 2, exit: "status 7", logTail: HIDDEN, atUnixMs: 1 }],
+    crashes: [{ key: KEY, crashes: 2, exit: "status 7", logTail: HIDDEN, atUnixMs: 1 }],
     health: [{ key: KEY, lastError: HIDDEN, lastErrorCode: "PROCESS_EXITED", lastErrorUnixMs: 1, lastHelloUnixMs: 0 }],
     events: () =>
       ["hello-refused", "backend-launch-failed", "backend-launching", "handoff-fallback", "of-a-later-version"].map(
@@ -113,7 +113,10 @@ test("texts that may quote a backend, a definition or a peer are in no entry, no
   for (const { path } of entries) assert.ok(!content(entries, path).includes(HIDDEN), path);
   // What is ours is there.
   assert.equal(JSON.parse(content(entries, "process/backends.json")).backends[0].last_error, "PROCESS_EXITED");
-  assert.equal(JSON.parse(content(entries, "admin/status.json")).crashes[0].last_exit, "status 7");
+  const { broker_instance, service_name, service_version, last_exit } = JSON.parse(
+    content(entries, "admin/status.json"),
+  ).crashes[0];
+  assert.deepEqual([broker_instance, service_name, service_version, last_exit], [...Object.values(KEY), "status 7"]);
   assert.equal(JSON.parse(content(entries, "admin/dump.json")).recent_lifecycle_events[4].extra.code, "PROCESS_EXITED");
 });
 

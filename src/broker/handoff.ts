@@ -13,6 +13,7 @@
 import { type Clock, Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
 import { ACK_DEADLINE_MS, createAckRegistry } from "../model/ack-registry.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import { createHandoffPolicy, type FallbackReason } from "../model/handoff-policy.ts";
 import { type HandoffOutcome, runHandoff, UNIX_HANDOFF, type UnixStage } from "../model/handoff-stages.ts";
 import { createHandoffTokenStore, type HandoffToken } from "../model/handoff-tokens.ts";
@@ -22,7 +23,6 @@ import { CAPABILITY, hasCapability } from "../wire/capabilities.ts";
 import { encodeReadyEvent } from "../wire/handoff.ts";
 import type { Backend } from "./backend.ts";
 import type { HandoffExchange, HandoffWay } from "./handoff-way.ts";
-import type { BackendKey } from "./launcher.ts";
 import type { HandoffReport } from "./reports.ts";
 
 export interface HandoffRequest {

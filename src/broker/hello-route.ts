@@ -5,6 +5,7 @@
 import type { Clock, Deadline } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { WantedBackend } from "../model/backend-key.ts";
 import { checkHelloShape } from "../model/negotiate.ts";
 import type { RateLimiter } from "../model/rate-limit.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
@@ -21,7 +22,6 @@ import type { HandoffService } from "./handoff.ts";
 import { createTargetFinder, type FindTarget, type Refused, type TargetFinderOptions } from "./hello-target.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
 import type { LaunchRequest } from "./launcher.ts";
-import type { WantedBackend } from "./options.ts";
 import { encodeRefused } from "./refused-reply.ts";
 import type { ActivationHow, Given } from "./reports.ts";
 

@@ -1,11 +1,11 @@
 /** What a Hello's service and version stand for: the definition's word on them, without looking for a backend. */
 import { hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import { type Instance, instanceId } from "../model/names.ts";
 import { checkVersionPolicy } from "../model/negotiate.ts";
 import { type Refusal, refuse } from "../model/refusal.ts";
 import { instanceOf, type ServiceDefinition } from "../model/service-definition.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
-import type { BackendKey } from "./launcher.ts";
 
 export interface Target {
   readonly key: BackendKey;

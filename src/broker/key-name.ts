@@ -1,4 +1,4 @@
-import type { BackendKey } from "./launcher.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 
 /** A backend in messages. */
 export function keyName(key: BackendKey): string {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { BackendKey } from "../model/backend-key.ts";
 import { refuse } from "../model/refusal.ts";
 import { createServiceDefinition } from "../model/service-definition.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import type { Activated } from "./activation.ts";
 import type { Backend } from "./backend.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
-import type { BackendKey, LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launcher.ts";
 
 const KEY: BackendKey = { instanceId: "private:demo", service: "demo", version: "1.0.0" };
 const REQUEST: LaunchRequest = {

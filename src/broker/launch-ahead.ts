@@ -1,8 +1,9 @@
 /** Backends that are launched while the Hello that wants them is still on its way. */
 import type { Clock } from "../base/clock.ts";
+import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { Refusal } from "../model/refusal.ts";
 import type { Activation } from "./activation.ts";
-import type { BackendKey, LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launcher.ts";
 
 export interface LaunchAhead {
   /** Resolves once it runs, or with why it does not. */
@@ -21,7 +22,7 @@ export function createLaunchAhead(clock: Clock, activation: Pick<Activation, "ac
   const begun = new Map<string, Promise<Refusal | undefined>>();
   return {
     begin(request) {
-      const name = nameOf(request.key);
+      const name = keyText(request.key);
       const outcome = Promise.resolve(activation.activate(request)).then((activated) => {
         if ("refusal" in activated) {
           clock.schedule(REMEMBERED_MS, () => begun.delete(name), { weak: true });
@@ -35,14 +36,10 @@ export function createLaunchAhead(clock: Clock, activation: Pick<Activation, "ac
     },
     outcome(key) {
       if (begun.size === 0) return undefined;
-      const name = nameOf(key);
+      const name = keyText(key);
       const outcome = begun.get(name);
       begun.delete(name);
       return outcome;
     },
   };
-}
-
-function nameOf({ instanceId, service, version }: BackendKey): string {
-  return `${instanceId} ${service} ${version}`;
 }

@@ -1,8 +1,8 @@
 /** Why each launch began and what became of the one before, in words for events. */
 import type { Clock } from "../base/clock.ts";
+import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { BackendEvent, BackendState } from "../model/backend-state.ts";
 import type { ExitStatus } from "../platform/ports.ts";
-import type { BackendKey } from "./launcher.ts";
 import type { Asker } from "./reports.ts";
 
 export interface Transition {
@@ -40,8 +40,8 @@ const NEVER = "no backend of this version has run under this broker";
 
 export function createLaunchHistory(clock: Clock): LaunchHistory {
   const pasts = new Map<string, Past>();
-  const pastOf = ({ instanceId, service, version }: BackendKey): Past => {
-    const name = `${instanceId} ${service} ${version}`;
+  const pastOf = (key: BackendKey): Past => {
+    const name = keyText(key);
     let past = pasts.get(name);
     if (past === undefined) {
       if (pasts.size >= MAX_KEYS) pasts.clear();

@@ -5,12 +5,12 @@
  * by its endpoint's random path in the environment, so no pid has to be trusted.
  */
 import { BrokerError } from "../base/errors.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import { type BackendManifest, decodeBackendManifest, encodeBackendManifest } from "../model/backend-manifest.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { below } from "../model/places.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Files, Platform } from "../platform/ports.ts";
-import type { BackendKey } from "./launcher.ts";
 
 const LAUNCH_SUFFIX = ".launch";
 const MANIFEST_SUFFIX = ".manifest";

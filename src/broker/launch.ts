@@ -4,6 +4,7 @@
  */
 
 import { runAll } from "../base/disposal-stack.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import { handoffAddress } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -14,7 +15,6 @@ import { createDialledWay } from "./dialled-handoff.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 import { type LaunchSearch, launchSearch } from "./kill-tree.ts";
 import { removeEndpointFiles, writeManifest } from "./launch-record.ts";
-import type { BackendKey } from "./launcher.ts";
 
 /** Not a child of ours when adopted: then its exit status stays unknown. */
 export type BackendProcess = ProcessHandle & { readonly exitStatus?: ExitStatus | undefined };

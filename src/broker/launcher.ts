@@ -6,6 +6,7 @@ import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import { handoffAddress } from "../model/exec-settings.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -19,13 +20,6 @@ import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
 import type { Asker } from "./reports.ts";
 import { type PreparedLaunch, spawnBackend } from "./spawn-backend.ts";
-
-/** What a backend is known by; everything that happens to one is counted under it. */
-export interface BackendKey {
-  readonly instanceId: string;
-  readonly service: string;
-  readonly version: string;
-}
 
 export interface LaunchRequest {
   readonly key: BackendKey;

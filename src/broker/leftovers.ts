@@ -6,13 +6,13 @@
 import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { hasCode } from "../base/errors.ts";
 import { verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
+import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { BackendManifest } from "../model/backend-manifest.ts";
 import { classifyLeftover, type LeftoverEvidence, type LeftoverVerdict } from "../model/classify-leftover.ts";
 import { below } from "../model/places.ts";
 import type { Platform, ProcessHandle } from "../platform/ports.ts";
 import { endTree, launchSearch } from "./kill-tree.ts";
 import { type FoundRecord, findRecords, removeEndpointFiles, withoutDeleted } from "./launch-record.ts";
-import type { BackendKey } from "./launcher.ts";
 import { SPAWN_LOCK_SUFFIX } from "./spawn-lock.ts";
 
 /** A live process of ours; the receiver owns the handle. */
@@ -46,8 +46,7 @@ export function handleLeftovers(
   let reaped = 0;
   for (const record of at.directories.flatMap((directory) => findRecords(platform.files, directory))) {
     if (record.kind === "ready" && record.brokerEndpoint === at.brokerEndpoint) {
-      const { instanceId, service, version } = record.manifest;
-      const id = `${instanceId} ${service} ${version}`;
+      const id = keyText(record.manifest);
       groups.set(id, [...(groups.get(id) ?? []), record]);
       continue;
     }

@@ -1,5 +1,6 @@
 /** What a broker is started with, and what it says while it runs. */
 
+import type { WantedBackend } from "../model/backend-key.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Instance } from "../model/names.ts";
 import type { Env, Platform } from "../platform/ports.ts";
@@ -47,11 +48,6 @@ export interface BrokerOptions {
    * uncaught exception of the process.
    */
   readonly onEvent?: (event: BrokerEvent) => void;
-}
-
-export interface WantedBackend {
-  readonly service: string;
-  readonly version: string;
 }
 
 export interface RegisteredBackend {

@@ -7,6 +7,7 @@ import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { discoverBackend, verifyBackend, verifyProcess } from "../exchange/verify-backend.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import type { BackendState } from "../model/backend-state.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { checkVersion, instanceId } from "../model/names.ts";
@@ -18,7 +19,6 @@ import type { Backend } from "./backend.ts";
 import { createDialledWay } from "./dialled-handoff.ts";
 import { type EndpointSocket, watchEndpointSocket } from "./endpoint-socket.ts";
 import type { HandoffWay } from "./handoff-way.ts";
-import type { BackendKey } from "./launcher.ts";
 import { createLiveness } from "./liveness.ts";
 import type { RegisteredBackend } from "./options.ts";
 

@@ -4,9 +4,9 @@
  */
 import { type Clock, Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
+import type { BackendKey } from "../model/backend-key.ts";
 import type { Activation } from "./activation.ts";
 import type { ReleaseOutcome } from "./control-requests.ts";
-import type { BackendKey } from "./launcher.ts";
 
 export interface ReleaseRow extends ReleaseOutcome {
   readonly key: BackendKey;

@@ -1,7 +1,8 @@
 /** What parts of the broker report of their work; `events.ts` makes what is said of it. */
+
+import type { BackendKey } from "../model/backend-key.ts";
 import type { HandoffOutcome, UnixStage } from "../model/handoff-stages.ts";
 import type { Refusal } from "../model/refusal.ts";
-import type { BackendKey } from "./launcher.ts";
 
 /** Whose Hello began a launch: a pid, 0 when the kernel cannot name it; `start` when no Hello did, but the broker's start. */
 export type Asker = number | "start";

@@ -25,18 +25,15 @@ export function renderStatusJson(snapshot: BrokerSnapshot): object {
       adopted: backend.adopted === true,
     })),
     draining: snapshot.draining.map(backendRow),
-    crashes: snapshot.crashes.map((row) => {
-      const [instance, service, version] = row.key.split(" ");
-      return {
-        broker_instance: instance,
-        service_name: service,
-        service_version: version,
-        crashes: row.crashes,
-        last_exit: row.exit,
-        last_log_lines: row.logTail,
-        last_unix_ms: row.atUnixMs,
-      };
-    }),
+    crashes: snapshot.crashes.map((row) => ({
+      broker_instance: row.key.instanceId,
+      service_name: row.key.service,
+      service_version: row.key.version,
+      crashes: row.crashes,
+      last_exit: row.exit,
+      last_log_lines: row.logTail,
+      last_unix_ms: row.atUnixMs,
+    })),
     endpoint: snapshot.endpoint,
     launching: snapshot.launching,
     shutting_down: snapshot.shuttingDown,

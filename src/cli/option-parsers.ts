@@ -2,7 +2,7 @@
 import { posix } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { isBrokerError } from "../base/errors.ts";
-import type { WantedBackend } from "../broker/options.ts";
+import type { WantedBackend } from "../model/backend-key.ts";
 import { checkName, checkVersion, parseInstanceId } from "../model/names.ts";
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;

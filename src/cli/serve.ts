@@ -1,8 +1,9 @@
 /** `rpb serve`: a broker in the foreground. */
 import { type Command, Option } from "commander";
 import { BrokerError, reasonOf } from "../base/errors.ts";
-import type { BrokerOptions, RegisteredBackend, WantedBackend } from "../broker/options.ts";
+import type { BrokerOptions, RegisteredBackend } from "../broker/options.ts";
 import { BROKER_LOG_BYTES, brokerLogPath } from "../client/start-command.ts";
+import type { WantedBackend } from "../model/backend-key.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { decodeIdentitySidecar } from "../model/identity-sidecar.ts";
 import { type Instance, parseInstanceId } from "../model/names.ts";

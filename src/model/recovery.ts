@@ -5,6 +5,7 @@
  * launched for ever. Nothing lasts: a backend that stays up, and the end of the window, clear it. What happened last is
  * kept for people, as long as it counts.
  */
+import { type BackendKey, keyText } from "./backend-key.ts";
 import { makeRoom } from "./make-room.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW, SPAWN_WINDOW_MS } from "./spawn-budget.ts";
 
@@ -24,24 +25,26 @@ export interface CrashFacts {
 }
 
 export interface CrashRow extends CrashFacts {
-  readonly key: string;
+  readonly key: BackendKey;
   readonly crashes: number;
 }
 
 export interface Recovery {
   /** Returns how often it has crashed in this window. */
-  crashed(key: string, nowMs: number, facts: CrashFacts): number;
+  crashed(key: BackendKey, nowMs: number, facts: CrashFacts): number;
   /** How long the next launch has to wait. */
-  delayMs(key: string, nowMs: number): number;
+  delayMs(key: BackendKey, nowMs: number): number;
   /** 0 when there may be a launch, else milliseconds until there may be (at least 1). */
-  refusedMs(key: string, nowMs: number): number;
+  refusedMs(key: BackendKey, nowMs: number): number;
   /** It is up and stays up, or something else is launched now. */
-  forget(key: string): void;
-  last(key: string, nowMs: number): CrashRow | undefined;
+  forget(key: BackendKey): void;
+  last(key: BackendKey, nowMs: number): CrashRow | undefined;
+  /** Sorted by the keys' texts. */
   rows(nowMs: number): readonly CrashRow[];
 }
 
 interface Window {
+  readonly key: BackendKey;
   readonly startedMs: number;
   crashedMs: number;
   crashes: number;
@@ -50,22 +53,23 @@ interface Window {
 
 export function createRecovery(): Recovery {
   const windows = new Map<string, Window>();
-  const current = (key: string, nowMs: number): Window | undefined => {
-    const window = windows.get(key);
+  const current = (id: string, nowMs: number): Window | undefined => {
+    const window = windows.get(id);
     if (window === undefined || nowMs - window.startedMs < SPAWN_WINDOW_MS) return window;
-    windows.delete(key);
+    windows.delete(id);
     return undefined;
   };
-  const last: Recovery["last"] = (key, nowMs) => {
-    const window = current(key, nowMs);
-    return window && { key, crashes: window.crashes, ...window.facts };
+  const rowOf = (id: string, nowMs: number): CrashRow | undefined => {
+    const window = current(id, nowMs);
+    return window && { key: window.key, crashes: window.crashes, ...window.facts };
   };
   return {
     crashed(key, nowMs, facts) {
-      const window = current(key, nowMs);
+      const id = keyText(key);
+      const window = current(id, nowMs);
       if (window === undefined) {
         makeRoom(windows, { nowMs, windowMs: SPAWN_WINDOW_MS, maxKeys: RECOVERY_KEYS });
-        windows.set(key, { startedMs: nowMs, crashedMs: nowMs, crashes: 1, facts });
+        windows.set(id, { key, startedMs: nowMs, crashedMs: nowMs, crashes: 1, facts });
         return 1;
       }
       window.crashes++;
@@ -74,17 +78,17 @@ export function createRecovery(): Recovery {
       return window.crashes;
     },
     delayMs(key, nowMs) {
-      const window = current(key, nowMs);
+      const window = current(keyText(key), nowMs);
       if (window === undefined || window.crashes < 2) return 0;
       return Math.max(0, Math.ceil(window.crashedMs + CRASH_BACKOFF_MS - nowMs));
     },
     refusedMs(key, nowMs) {
-      const window = current(key, nowMs);
+      const window = current(keyText(key), nowMs);
       if (window === undefined || window.crashes < SPAWN_ATTEMPTS_PER_WINDOW) return 0;
       return Math.max(1, Math.ceil(window.startedMs + SPAWN_WINDOW_MS - nowMs));
     },
-    forget: (key) => void windows.delete(key),
-    last,
-    rows: (nowMs) => [...windows.keys()].sort().flatMap((key) => last(key, nowMs) ?? []),
+    forget: (key) => void windows.delete(keyText(key)),
+    last: (key, nowMs) => rowOf(keyText(key), nowMs),
+    rows: (nowMs) => [...windows.keys()].sort().flatMap((id) => rowOf(id, nowMs) ?? []),
   };
 }
