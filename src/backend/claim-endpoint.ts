@@ -14,6 +14,7 @@
 import { Deadline } from "../base/clock.ts";
 import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import { sameFile } from "../model/file-identity.ts";
 import { givenEndpoint } from "../model/places.ts";
 import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
 import {
@@ -148,8 +149,7 @@ function hold<L>(
 }
 
 function removeOwn(files: Platform["files"], path: string, bound: FileFacts | undefined): void {
-  const now = bound && files.facts(path);
-  if (now && now.ino === bound.ino && now.dev === bound.dev) files.remove(path);
+  if (bound !== undefined && sameFile(files.facts(path), bound)) files.remove(path);
 }
 
 function lockPath(address: BackendAddress): string {

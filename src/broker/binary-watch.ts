@@ -6,8 +6,8 @@
  */
 import { posix } from "node:path";
 import type { Timer } from "../base/clock.ts";
+import { sameStamp } from "../model/file-identity.ts";
 import type { FileFacts, Platform } from "../platform/ports.ts";
-import { sameStamp } from "../store/file-stamp.ts";
 
 export interface WatchedBinary {
   /** Where the definition says it is; may lead through links. */

@@ -1,8 +1,9 @@
 /** Which file a definition means for one version, and whether it may be run (spec: launch §1, steps 2-6). */
 import { posix } from "node:path";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import type { FileStamp } from "../model/file-identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../model/service-definition.ts";
-import type { FileStamp, Files } from "../platform/ports.ts";
+import type { Files } from "../platform/ports.ts";
 
 export interface Binary {
   /** Canonical path. */

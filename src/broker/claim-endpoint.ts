@@ -7,8 +7,9 @@ import { posix } from "node:path";
 import { acquireAsync, runAll } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { findListener } from "../exchange/find-listener.ts";
+import { type FileIdentity, sameFile } from "../model/file-identity.ts";
 import { nameLink } from "../model/places.ts";
-import type { FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
+import type { FileLock, Listener, Platform } from "../platform/ports.ts";
 import { takePrivateLock } from "../store/private-lock.ts";
 
 export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport">;
@@ -19,7 +20,7 @@ export interface EndpointClaim {
   /** One whose file a cleaner has removed is taken anew by `refreshLock`. */
   readonly lock: FileLock;
   /** The socket file that was bound; undefined when it was gone at once. */
-  readonly bound: SocketFile | undefined;
+  readonly bound: FileIdentity | undefined;
   /** Is the socket file at the path still the one that was bound? @throws BrokerError IO_FAILED when it cannot be known */
   isCurrent(): boolean;
   /** Makes the link with the broker's name again, should it be gone. Never throws. */
@@ -34,8 +35,6 @@ export interface EndpointClaim {
   /** Closes our descriptors only: another process has taken over. Never throws. */
   letGo(): void;
 }
-
-export type SocketFile = Pick<FileFacts, "dev" | "ino">;
 
 /** Where a broker listens. */
 export interface BrokerAddress {
@@ -83,7 +82,7 @@ function listen(platform: ClaimPorts, path: string): Listener {
 export function inheritEndpoint(
   platform: ClaimPorts,
   address: BrokerAddress,
-  inherited: { readonly listener: Listener; readonly lock: FileLock; readonly bound: SocketFile },
+  inherited: { readonly listener: Listener; readonly lock: FileLock; readonly bound: FileIdentity },
 ): EndpointClaim {
   inherited.lock.describe(`${platform.processes.selfPid}\n`);
   return createClaim(platform, address, inherited);
@@ -155,10 +154,6 @@ function createClaim(
 
 function linkOf({ path, bareName }: BrokerAddress): ReturnType<typeof nameLink> {
   return bareName === undefined ? undefined : nameLink(path, bareName);
-}
-
-function sameFile(a: SocketFile | undefined, b: SocketFile | undefined): boolean {
-  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
 }
 
 function occupied(path: string): BrokerError {

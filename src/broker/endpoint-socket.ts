@@ -1,6 +1,7 @@
 /** The socket file at a backend's endpoint: once it is deleted or replaced, no client can reach the backend, alive or not. */
 import { posix } from "node:path";
-import type { ChangeCounter, FileFacts, Files } from "../platform/ports.ts";
+import { type FileIdentity, sameFile } from "../model/file-identity.ts";
+import type { ChangeCounter, Files } from "../platform/ports.ts";
 
 export interface EndpointSocket {
   /** Is the file the one that was there at the beginning? Sees it without connecting, and cheaply: every Hello asks. */
@@ -14,7 +15,7 @@ export function watchEndpointSocket(files: Files, path: string): EndpointSocket 
 
 class WatchedSocket implements EndpointSocket {
   private readonly changes: ChangeCounter;
-  private readonly socket: FileFacts | undefined;
+  private readonly socket: FileIdentity | undefined;
   /** What `changes` counted when the file was last found to be the same. */
   private seenAt = Number.NaN;
 
@@ -29,8 +30,7 @@ class WatchedSocket implements EndpointSocket {
   isSame(): boolean {
     const changes = this.changes.value();
     if (changes === this.seenAt) return true;
-    const now = this.facts();
-    const same = now !== undefined && now.ino === this.socket?.ino && now.dev === this.socket.dev;
+    const same = sameFile(this.facts(), this.socket);
     if (same) this.seenAt = changes;
     return same;
   }
@@ -39,7 +39,7 @@ class WatchedSocket implements EndpointSocket {
     this.changes.close();
   }
 
-  private facts(): FileFacts | undefined {
+  private facts(): FileIdentity | undefined {
     try {
       return this.files.facts(this.path);
     } catch {

@@ -8,10 +8,10 @@ import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { BackendKey } from "../model/backend-key.ts";
 import { handoffAddress } from "../model/exec-settings.ts";
+import { sameStamp } from "../model/file-identity.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Env, Platform, SpawnedProcess } from "../platform/ports.ts";
-import { sameStamp } from "../store/file-stamp.ts";
 import { type BackendLog, type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
@@ -148,7 +148,7 @@ async function hashOf(platform: Pick<Platform, "files" | "processes">, path: str
 /** The file that was checked, the one that was run and the one that was hashed must be the same. */
 function checkUnchanged(platform: Pick<Platform, "files">, binary: Binary): void {
   const now = platform.files.facts(binary.path);
-  if (now !== undefined && sameStamp(now, binary.stamp)) return;
+  if (sameStamp(now, binary.stamp)) return;
   throw new BrokerError(
     "IDENTITY_MISMATCH",
     `backend binary ${JSON.stringify(binary.path)} was changed while it was being launched`,

@@ -3,6 +3,7 @@
  * instead of failing one after the other with a start of their own. Notes from before the wait began mean nothing.
  */
 import { BrokerError, type ErrorDetails } from "../base/errors.ts";
+import { sameStamp } from "../model/file-identity.ts";
 import type { Files } from "../platform/ports.ts";
 
 export interface StartFailureNote {
@@ -18,11 +19,10 @@ const MAX_NOTE_BYTES = 64 * 1024;
 /** Remembers which note is there now. */
 export function createStartFailureNote(files: Files, endpoint: string): StartFailureNote {
   const path = `${endpoint}.start.failed`;
-  const seen = stampOf(files, path);
+  const seen = files.facts(path);
   return {
     since() {
-      const now = stampOf(files, path);
-      return now === undefined || now === seen ? undefined : readNote(files, path);
+      return sameStamp(files.facts(path), seen) ? undefined : readNote(files, path);
     },
     leave(error) {
       attempt(() =>
@@ -30,14 +30,9 @@ export function createStartFailureNote(files: Files, endpoint: string): StartFai
       );
     },
     clear() {
-      if (stampOf(files, path) !== undefined) attempt(() => files.remove(path));
+      if (files.facts(path) !== undefined) attempt(() => files.remove(path));
     },
   };
-}
-
-function stampOf(files: Files, path: string): string | undefined {
-  const facts = files.facts(path);
-  return facts && `${facts.ino}:${facts.mtimeNs}`;
 }
 
 function readNote(files: Files, path: string): BrokerError | undefined {

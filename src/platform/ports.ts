@@ -8,6 +8,7 @@
 import type { Socket } from "node:net";
 import type { Clock, Deadline } from "../base/clock.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { FileStamp } from "../model/file-identity.ts";
 
 export interface Platform {
   readonly clock: Clock;
@@ -319,13 +320,6 @@ export interface Processes extends OwnProcess {
 }
 
 // ---------------------------------------------------------------------------------------------------- files
-
-export interface FileStamp {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly mtimeNs: bigint;
-  readonly size: bigint;
-}
 
 export type FileKind = "file" | "directory" | "socket" | "link" | "other";
 

@@ -5,6 +5,7 @@
  */
 import { posix } from "node:path";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { type FileStamp, sameStamp } from "../model/file-identity.ts";
 import { checkName, nameFault } from "../model/names.ts";
 import {
   DEFINITION_SUFFIX,
@@ -12,9 +13,8 @@ import {
   encodeServiceDefinition,
   type ServiceDefinition,
 } from "../model/service-definition.ts";
-import type { ChangeCounter, FileStamp, Files } from "../platform/ports.ts";
+import type { ChangeCounter, Files } from "../platform/ports.ts";
 import { MAX_DEFINITION_BYTES } from "../wire/limits.ts";
-import { sameStamp } from "./file-stamp.ts";
 
 export interface DefinitionStore {
   readonly directory: string;

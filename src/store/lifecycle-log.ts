@@ -7,6 +7,7 @@
  */
 import { posix } from "node:path";
 import { BrokerError, isBrokerError } from "../base/errors.ts";
+import { sameFile } from "../model/file-identity.ts";
 import type { FileFacts, OpenFile, Platform } from "../platform/ports.ts";
 
 export const LIFECYCLE_FILE = "lifecycle.jsonl";
@@ -69,7 +70,7 @@ class SharedLog implements LifecycleLog {
   private current(): OpenFile {
     const { files } = this.options.platform;
     const there = files.facts(this.path);
-    if (this.file !== undefined && !isSame(there, this.file.facts)) this.close();
+    if (this.file !== undefined && !sameFile(there, this.file.facts)) this.close();
     if (this.file !== undefined && there !== undefined && Number(there.size) > this.maxBytes) {
       this.rotate(there);
       this.close();
@@ -90,7 +91,7 @@ class SharedLog implements LifecycleLog {
       // Somebody else is at it.
       if (lock === undefined) return;
       try {
-        if (isSame(files.facts(this.path), large)) files.rename(this.path, `${this.path}.1`);
+        if (sameFile(files.facts(this.path), large)) files.rename(this.path, `${this.path}.1`);
       } finally {
         lock.release();
       }
@@ -98,10 +99,6 @@ class SharedLog implements LifecycleLog {
       if (!isBrokerError(error) || Number(large.size) > HARD_LIMIT * this.maxBytes) throw error;
     }
   }
-}
-
-function isSame(a: FileFacts | undefined, b: FileFacts): boolean {
-  return a !== undefined && a.ino === b.ino && a.dev === b.dev;
 }
 
 function noRoom(path: string, written: number, wanted: number): BrokerError {

@@ -3,6 +3,7 @@
  * of the file; only a writer that fills the file and its older one between two looks outruns its reader.
  */
 import { MAX_NOTE_BYTES, readDroppedNote } from "../model/dropped-note.ts";
+import { sameFile, sameStamp } from "../model/file-identity.ts";
 import type { FileFacts, Files, OpenFile } from "../platform/ports.ts";
 
 export interface LogFollower {
@@ -34,7 +35,7 @@ export function followRenamed(files: Files, path: string, mostBytes: number): Lo
     read() {
       const read = held.map(restOf);
       for (const found of openBoth(files, path)) {
-        if (held.some(({ facts }) => isSame(facts, found.facts))) found.file.close();
+        if (held.some(({ facts }) => sameFile(facts, found.facts))) found.file.close();
         else {
           held.push(found);
           read.push(restOf(found));
@@ -55,7 +56,7 @@ export function followRenamed(files: Files, path: string, mostBytes: number): Lo
 function openBoth(files: Files, path: string): Held[] {
   const current = hold(files, path);
   const older = hold(files, `${path}.1`);
-  if (current === undefined || older === undefined || !isSame(current.facts, older.facts))
+  if (current === undefined || older === undefined || !sameFile(current.facts, older.facts))
     return [older, current].filter((file) => file !== undefined);
   // Renamed in between. The new one, which has nothing that was there before the rename, is found at the next look.
   current.file.close();
@@ -81,7 +82,7 @@ export function followCopied(files: Files, path: string): LogFollower {
   /** Emptied since the last look, although what is there now does not show it. */
   const wasEmptied = (file: Held): boolean => {
     const older = lookAtOlder();
-    if (older === undefined || (olderThen !== undefined && isUnchanged(older, olderThen))) return false;
+    if (older === undefined || (olderThen !== undefined && sameStamp(older, olderThen))) return false;
     // While it is being copied, the older file begins like the current one.
     return !beginsAlike(files, `${path}.1`, file);
   };
@@ -145,7 +146,7 @@ export function followCopied(files: Files, path: string): LogFollower {
         return Buffer.concat([before, readOn(held)]);
       }
       const before: Buffer[] = [];
-      if (found !== undefined && !isSame(found.facts, held.facts)) {
+      if (found !== undefined && !sameFile(found.facts, held.facts)) {
         // Deleted and made anew by somebody else.
         before.push(rest(held));
         held.file.close();
@@ -202,12 +203,4 @@ function rest(held: Held): Buffer {
     held.position += chunk.length;
     chunks.push(chunk);
   }
-}
-
-function isUnchanged(a: FileFacts, b: FileFacts): boolean {
-  return isSame(a, b) && a.mtimeNs === b.mtimeNs && a.size === b.size;
-}
-
-function isSame(a: FileFacts, b: FileFacts): boolean {
-  return a.ino === b.ino && a.dev === b.dev;
 }

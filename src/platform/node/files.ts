@@ -14,12 +14,12 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
+import { type FileStamp, stampOf } from "../../model/file-identity.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
-import type { ChangeCounter, FileFacts, FileStamp, Files } from "../ports.ts";
+import type { ChangeCounter, FileFacts, Files } from "../ports.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { closeFd } from "./close-fd.ts";
 import type { CollapseHead } from "./collapse-log.ts";
-import { stampOf } from "./file-stamp.ts";
 import { createExecutableHasher } from "./hash-executable.ts";
 import { createLogOpener } from "./log-file.ts";
 import { factsOf, openFile } from "./open-file.ts";

@@ -6,8 +6,8 @@
  */
 import { promises } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
+import { stampText } from "../../model/file-identity.ts";
 import { fromNodeError } from "../errno.ts";
-import { stampOf } from "./file-stamp.ts";
 
 /** Large enough to be fast, small enough to give the event loop a turn while a large binary is hashed. */
 const CHUNK_BYTES = 256 * 1024;
@@ -44,10 +44,8 @@ export function createExecutableHasher(): ExecutableHasher {
     try {
       const file = await promises.open(path, "r");
       try {
-        const stamp = stampOf(await file.stat({ bigint: true }));
-        return await remembered(cache, `${algorithm}:${stamp.dev}:${stamp.ino}:${stamp.mtimeNs}:${stamp.size}`, () =>
-          hashFile(file, algorithm),
-        );
+        const content = stampText(await file.stat({ bigint: true }));
+        return await remembered(cache, `${algorithm}:${content}`, () => hashFile(file, algorithm));
       } finally {
         await file.close();
       }

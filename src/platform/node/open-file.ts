@@ -1,9 +1,9 @@
 /** Files that are read or appended to over a while, and what is true of any file. */
 import { type BigIntStats, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { stampOf } from "../../model/file-identity.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, FileKind, OpenFile } from "../ports.ts";
 import { closeFd } from "./close-fd.ts";
-import { stampOf } from "./file-stamp.ts";
 import { checkOwn } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 

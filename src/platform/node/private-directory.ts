@@ -13,6 +13,7 @@
 import { chmodSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
+import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
 import { isFallbackDirectory } from "../../model/places.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, Files } from "../ports.ts";
@@ -46,7 +47,7 @@ export function createPrivateDirectories(files: Pick<Files, "facts" | "realpath"
 class VerifiedDirectories implements PrivateDirectories {
   private readonly uid = process.geteuid?.();
   /** Directories whose ancestors were checked, by path: every Hello asks for the same one. */
-  private readonly verified = new Map<string, Pick<FileFacts, "dev" | "ino"> & { readonly leaf: string }>();
+  private readonly verified = new Map<string, FileIdentity & { readonly leaf: string }>();
   /** Directories that were found good to connect in. */
   private readonly connectable = new Set<string>();
 
@@ -77,7 +78,7 @@ class VerifiedDirectories implements PrivateDirectories {
     if (facts === undefined) return false;
     this.checkPrivate(leaf, facts);
     // Whoever swaps an ancestor makes another directory appear here; while it is the same one, its ancestors are.
-    if (known?.ino !== facts.ino || known.dev !== facts.dev) {
+    if (!sameFile(known, facts)) {
       this.checkAncestors(leaf, (child, below) => this.checkOwn(child, below));
       if (this.verified.size >= MAX_VERIFIED) this.verified.clear();
       this.verified.set(path, { leaf, dev: facts.dev, ino: facts.ino });
