@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { type BrokerErrorCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { BackendEvent } from "../model/backend-state.ts";
-import type { ExitStatus } from "../platform/ports.ts";
+import { type ExitStatus, howItEnded } from "../model/exit-status.ts";
 
 export interface HealthRecord {
   readonly key: BackendKey;
@@ -77,7 +77,7 @@ function faultOf(event: BackendEvent, exit: ExitStatus | undefined): string | un
     case "exited":
       if (exit === undefined) return "backend process ended";
       if (exit.signal !== null) return `backend was ended by ${exit.signal}`;
-      return exit.code === 0 ? undefined : `backend exited with status ${exit.code}`;
+      return exit.code === 0 ? undefined : `backend exited ${howItEnded(exit)}`;
     case "not-serving":
       return "backend did not serve its endpoint any more";
     case "stop-timeout":

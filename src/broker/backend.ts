@@ -12,6 +12,7 @@ import {
   stepBackend,
   UNBORN,
 } from "../model/backend-state.ts";
+import { exitText } from "../model/exit-status.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, Platform, ProcessHandle } from "../platform/ports.ts";
@@ -416,12 +417,8 @@ class BackendRunner implements LaunchedBackend {
   }
 
   private crash(): Crash {
-    const status = this.options.launch.process.exitStatus;
-    return {
-      exit:
-        status === undefined ? "unknown" : status.signal === null ? `status ${status.code}` : `signal ${status.signal}`,
-      logTail: this.options.launch.log.tail(),
-    };
+    const { process, log } = this.options.launch;
+    return { exit: process.exitStatus ? exitText(process.exitStatus) : "unknown", logTail: log.tail() };
   }
 
   private killTree(): void {

@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { BackendEvent, BackendState } from "../model/backend-state.ts";
-import type { ExitStatus } from "../platform/ports.ts";
+import { type ExitStatus, howItEnded } from "../model/exit-status.ts";
 import type { Asker } from "./reports.ts";
 
 export interface Transition {
@@ -122,13 +122,10 @@ function describe({ event, from, exit }: Transition, past: Past, clock: Clock): 
     case "stop-timeout":
       past.ending += " and did not in time";
       return "did not end in time and was killed";
-    case "exited":
-      if (from === "draining") return `ended ${howItEnded(exit)} after ${past.ending}`;
-      return exit?.code === 0 ? "ended by itself with status 0" : `crashed ${howItEnded(exit)}`;
+    case "exited": {
+      const how = exit === undefined ? "in an unknown way" : howItEnded(exit);
+      if (from === "draining") return `ended ${how} after ${past.ending}`;
+      return exit?.code === 0 ? `ended by itself ${how}` : `crashed ${how}`;
+    }
   }
-}
-
-function howItEnded(exit: ExitStatus | undefined): string {
-  if (exit === undefined) return "in an unknown way";
-  return exit.signal === null ? `with status ${exit.code}` : `by signal ${exit.signal}`;
 }

@@ -6,9 +6,10 @@
 import { runAll } from "../base/disposal-stack.ts";
 import type { BackendKey } from "../model/backend-key.ts";
 import { handoffAddress } from "../model/exec-settings.ts";
+import type { ExitStatus } from "../model/exit-status.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { ExitStatus, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../platform/ports.ts";
 import type { BackendLog } from "./backend-log.ts";
 import { type ControlSlot, createControlSlot, type InitialChannel } from "./control-slot.ts";
 import { createDialledWay } from "./dialled-handoff.ts";

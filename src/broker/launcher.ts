@@ -8,6 +8,7 @@ import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { BackendKey } from "../model/backend-key.ts";
 import { handoffAddress } from "../model/exec-settings.ts";
+import { exitText } from "../model/exit-status.ts";
 import { sameStamp } from "../model/file-identity.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
@@ -159,9 +160,7 @@ function checkUnchanged(platform: Pick<Platform, "files">, binary: Binary): void
 /** What a client needs to see: how the process ended and what it said last. */
 function withContext(error: unknown, child: SpawnedProcess, log: BackendLog): unknown {
   if (!isBrokerError(error)) return error;
-  const status = child.exitStatus;
-  const ended =
-    status === undefined ? undefined : status.signal !== null ? `signal ${status.signal}` : `status ${status.code}`;
+  const ended = child.exitStatus && exitText(child.exitStatus);
   const what =
     ended === undefined || hasCode(error, "IDENTITY_MISMATCH", "SPAWN_FAILED")
       ? reasonOf(error)

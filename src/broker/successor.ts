@@ -2,6 +2,7 @@
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { exitText } from "../model/exit-status.ts";
 import { SUCCESSION_FD_VARIABLE } from "../model/launch-environment.ts";
 import type { Connection, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { encodeMessage } from "../wire/codec.ts";
@@ -203,7 +204,7 @@ class Child implements Successor {
 function brokeOff(doing: string, { exitStatus }: SpawnedProcess): BrokerError {
   if (exitStatus === undefined)
     return new BrokerError("RESTART_FAILED", `the new process closed its channel while ${doing}; its log says why`);
-  const exit = exitStatus.signal === null ? `status ${exitStatus.code}` : `signal ${exitStatus.signal}`;
+  const exit = exitText(exitStatus);
   return new BrokerError("RESTART_FAILED", `the new process ended with ${exit} while ${doing}; its log says why`, {
     details: { exit },
   });

@@ -6,6 +6,7 @@ import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
+import { exitText } from "../model/exit-status.ts";
 import { readyLine } from "../model/ready-line.ts";
 import type { LogFile, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { BROKER_LOG_BYTES, type BrokerStart } from "./start-command.ts";
@@ -98,7 +99,7 @@ function exitOf(child: SpawnedProcess, deadline: Deadline): Promise<void> {
 function describeExit(child: SpawnedProcess): string {
   const { exitStatus } = child;
   if (exitStatus === undefined) return "it closed its output but did not exit";
-  return exitStatus.signal === null ? `exit status ${exitStatus.code}` : `signal ${exitStatus.signal}`;
+  return exitStatus.signal === null ? `exit ${exitText(exitStatus)}` : exitText(exitStatus);
 }
 
 function failed(what: string, child: SpawnedProcess): BrokerError {

@@ -8,6 +8,7 @@
 import type { Socket } from "node:net";
 import type { Clock, Deadline } from "../base/clock.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { ExitStatus } from "../model/exit-status.ts";
 import type { FileStamp } from "../model/file-identity.ts";
 
 export interface Platform {
@@ -238,11 +239,6 @@ export interface SpawnOptions {
    * Descriptors the child gets as 3, 4, …; borrowed. Everything else of ours is closed in the child.
    */
   readonly inherit?: readonly number[];
-}
-
-export interface ExitStatus {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
 }
 
 /** A child in a session of its own. It is reaped by us and outlives us. */
