@@ -3,9 +3,10 @@ import { posix } from "node:path";
 import { acquire, type DisposalStack } from "../base/disposal-stack.ts";
 import type { BackendKey } from "../model/backend-key.ts";
 import type { Platform } from "../platform/ports.ts";
-import { type BackendOptions, type LaunchedBackend, takeOver } from "./backend.ts";
+import type { BackendOptions, LaunchedBackend } from "./backend.ts";
 import { type BackendLogReports, openBackendLog } from "./backend-log.ts";
-import { createLaunch } from "./launch.ts";
+import { createBackendResources } from "./backend-resources.ts";
+import { takeOver } from "./bring-up.ts";
 import type { AdoptableBackend } from "./leftovers.ts";
 import type { Bequests } from "./received-state.ts";
 
@@ -43,7 +44,7 @@ function adopt(options: AdoptOptions, found: AdoptableBackend, held: DisposalSta
     }),
   );
   if (log.fault !== undefined) options.onLogFault(key, log.path, log.fault);
-  const launch = createLaunch({
+  const resources = createBackendResources({
     platform,
     adopted: true,
     key,
@@ -53,12 +54,17 @@ function adopt(options: AdoptOptions, found: AdoptableBackend, held: DisposalSta
     log,
     control: bequest?.channel,
     brokerEndpoint: options.brokerEndpoint,
-    ready: async () => identity,
     onRecordFault: (error) => options.onRecordFault(key, error),
-    onCleanedUp: () => {},
   });
   return takeOver(
-    { platform, key, definition, launch, registry: options.registry, onTransition: options.onTransition(process.pid) },
+    {
+      platform,
+      key,
+      definition,
+      resources,
+      registry: options.registry,
+      onTransition: options.onTransition(process.pid),
+    },
     // What is on its way out is given to nobody, whatever it answers.
     { identity, drain: drain || bequest?.past.terminated === true, past: bequest?.past },
   );

@@ -2,11 +2,12 @@
 import type { Platform } from "../platform/ports.ts";
 import { type Activation, createActivation } from "./activation.ts";
 import { adoptBackend } from "./adopt-backend.ts";
-import { type BackendOptions, bringUp } from "./backend.ts";
+import type { BackendOptions } from "./backend.ts";
 import type { BackendHealth } from "./backend-health.ts";
 import type { BackendLogReports } from "./backend-log.ts";
+import type { BackendProcess } from "./backend-resources.ts";
+import { bringUp } from "./bring-up.ts";
 import type { BrokerEvents } from "./events.ts";
-import type { BackendProcess } from "./launch.ts";
 import { createLauncher } from "./launcher.ts";
 import { handleLeftovers } from "./leftovers.ts";
 import type { BrokerMetrics } from "./metrics.ts";
@@ -48,10 +49,10 @@ export function createSupply(options: SupplyOptions): Activation {
       let pid: number | undefined;
       try {
         events.launching(key, request.askedBy ?? 0);
-        const launch = await launcher.launch(request);
-        pid = launch.process.pid;
-        const onTransition = followBackend(options, launch.process);
-        const backend = await bringUp({ platform, key, definition, launch, registry, onTransition });
+        const { resources, ready } = await launcher.launch(request);
+        pid = resources.process.pid;
+        const onTransition = followBackend(options, resources.process);
+        const backend = await bringUp({ platform, key, definition, resources, registry, onTransition }, ready);
         metrics.spawn(key, "ready");
         return backend;
       } catch (error) {

@@ -3,8 +3,8 @@ import test from "node:test";
 import { createManualClock } from "../testing/manual-clock.ts";
 import type { LeaseReport, QuiesceOutcome } from "./control-requests.ts";
 import type { ControlSlot } from "./control-slot.ts";
+import type { DrainedBackend } from "./drain-backend.ts";
 import { createDrain } from "./drain-backend.ts";
-import type { Launch } from "./launch.ts";
 
 function reportOf(requests: number | undefined): LeaseReport | undefined {
   return requests === undefined
@@ -35,7 +35,7 @@ function setUp(init: { answers?: QuiesceOutcome[]; connections?: number | undefi
     control,
     connections: () => state.connections,
     closeEndpoint: () => seen.push("closed"),
-  } as unknown as Launch;
+  } as unknown as DrainedBackend;
   const drain = createDrain(clock, launch, {
     refused: () => seen.push("refused"),
     drained: () => seen.push("drained"),

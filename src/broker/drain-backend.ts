@@ -5,8 +5,8 @@
  * and when no connection is left it may be sent SIGTERM: nobody can have come in between.
  */
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
+import type { BackendResources } from "./backend-resources.ts";
 import { isInUse } from "./idle-watch.ts";
-import type { Launch } from "./launch.ts";
 
 /** From the last Hello that may have got the endpoint to its being closed; a client of the reference does not ask again. */
 const DIAL_MS = 500;
@@ -14,6 +14,9 @@ const DIAL_MS = 500;
 const LOOK_MS = { first: 20, most: 2_000 };
 /** Between two questions to a backend that is to go and still has work. */
 const ASK_AGAIN_MS = 5_000;
+
+/** What there is of the backend to drain. */
+export type DrainedBackend = Pick<BackendResources, "control" | "closeEndpoint" | "connections" | "process">;
 
 export interface DrainOutcomes {
   refused(): void;
@@ -28,24 +31,24 @@ export interface Drain {
 }
 
 /** Does not keep the process alive. */
-export function createDrain(clock: Clock, launch: Launch, outcomes: DrainOutcomes): Drain {
+export function createDrain(clock: Clock, backend: DrainedBackend, outcomes: DrainOutcomes): Drain {
   let timer: Timer | undefined;
   let closed = false;
   const begin = async (): Promise<void> => {
     timer?.cancel();
     // It judges for itself whether anybody uses it; there is no deadline, and nobody who waits for an answer.
-    const answer = await launch.control.quiesce(Deadline.never(clock), "idle-timeout");
+    const answer = await backend.control.quiesce(Deadline.never(clock), "idle-timeout");
     if (closed || answer === "quiesced") return;
     if (answer === "refused") return outcomes.refused();
     const close = (): void => {
-      launch.closeEndpoint();
+      backend.closeEndpoint();
       look(LOOK_MS.first);
     };
     timer = clock.schedule(DIAL_MS, close, { weak: true });
   };
   const look = (nextMs: number): void => {
     if (closed) return;
-    if (!isInUse({ control: launch.control, connections: launch.connections })) return outcomes.drained();
+    if (!isInUse({ control: backend.control, connections: backend.connections })) return outcomes.drained();
     timer = clock.schedule(nextMs, () => look(Math.min(nextMs * 2, LOOK_MS.most)), { weak: true });
   };
   let asking = false;
@@ -61,9 +64,9 @@ export function createDrain(clock: Clock, launch: Launch, outcomes: DrainOutcome
     again() {
       asking = true;
       timer = clock.schedule(ASK_AGAIN_MS, ask, { weak: true });
-      unsubscribe ??= launch.control.onLeaseChange(ask);
+      unsubscribe ??= backend.control.onLeaseChange(ask);
       // Clients that remember the endpoint would keep it in use for ever.
-      closing ??= clock.schedule(DIAL_MS, () => launch.closeEndpoint(), { weak: true });
+      closing ??= clock.schedule(DIAL_MS, () => backend.closeEndpoint(), { weak: true });
     },
     close() {
       closed = true;

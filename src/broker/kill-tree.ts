@@ -42,3 +42,8 @@ export function killTree(
 export function endTree(...tree: Parameters<typeof killTree>): void {
   for (const descendant of killTree(...tree)) descendant.close();
 }
+
+/** Resolves when the process has ended. */
+export function exitOf(process: Pick<ProcessHandle, "onExit">): Promise<void> {
+  return new Promise((resolve) => process.onExit(resolve));
+}

@@ -14,9 +14,9 @@ import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Env, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, type BackendLogReports, openBackendLog } from "./backend-log.ts";
+import { type BackendResources, createBackendResources } from "./backend-resources.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
-import { createLaunch, type Launch } from "./launch.ts";
 import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
 import { awaitReadiness } from "./readiness.ts";
 import type { Asker } from "./reports.ts";
@@ -31,9 +31,17 @@ export interface LaunchRequest {
   readonly askedBy?: Asker;
 }
 
+/** A process that has been started and may come up. */
+export interface StartedLaunch {
+  /** The caller's from now on. */
+  readonly resources: BackendResources;
+  /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
+  readonly ready: (signal: AbortSignal) => Promise<BackendIdentity>;
+}
+
 export interface Launcher {
   /** @throws BrokerError SPAWN_FAILED and others, with the frozen text of the step; nothing is left behind */
-  launch(request: LaunchRequest): Promise<Launch>;
+  launch(request: LaunchRequest): Promise<StartedLaunch>;
 }
 
 export interface LauncherOptions extends BackendLogReports {
@@ -77,7 +85,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
         const startedAtMs = Math.round(platform.clock.wallMs());
         const deadline = Deadline.after(platform.clock, definition.exec.readyTimeoutMs);
         const { child, control } = await spawnBackend(options, request, { binary, endpoint, log, held });
-        return createLaunch({
+        const resources = createBackendResources({
           platform,
           adopted: false,
           key,
@@ -87,10 +95,13 @@ export function createLauncher(options: LauncherOptions): Launcher {
           log,
           control,
           brokerEndpoint: options.brokerEndpoint,
-          ready: (signal) => ready(platform, { request, binary, endpoint, child, log, startedAtMs, deadline, signal }),
           onRecordFault: (error) => options.onRecordFault(key, error),
           onCleanedUp: () => allocator.release(endpoint.path),
         });
+        return {
+          resources,
+          ready: (signal) => ready(platform, { request, binary, endpoint, child, log, startedAtMs, deadline, signal }),
+        };
       });
     },
   };

@@ -4,7 +4,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
-import { bringUp, type LaunchedBackend } from "../../src/broker/backend.ts";
+import type { LaunchedBackend } from "../../src/broker/backend.ts";
+import { bringUp } from "../../src/broker/bring-up.ts";
 import type { LeaseReport } from "../../src/broker/control-requests.ts";
 import { createLauncher } from "../../src/broker/launcher.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
@@ -47,15 +48,18 @@ async function launch(t: TestContext, binary = "control-obeys.mjs"): Promise<Lau
     onLogDropped: () => {},
     onRecordFault: () => {},
   });
-  const started = await launcher.launch({ key, definition, traceparent: "", tracestate: "" });
-  const running = await bringUp({
-    platform,
-    key,
-    definition,
-    launch: started,
-    registry: { started: () => {}, publish: () => {}, unpublish: () => {}, crashed: () => {} },
-    onTransition: () => {},
-  });
+  const { resources, ready } = await launcher.launch({ key, definition, traceparent: "", tracestate: "" });
+  const running = await bringUp(
+    {
+      platform,
+      key,
+      definition,
+      resources,
+      registry: { started: () => {}, publish: () => {}, unpublish: () => {}, crashed: () => {} },
+      onTransition: () => {},
+    },
+    ready,
+  );
   backend = running;
   const clients: RawClient[] = [];
   t.after(() => {

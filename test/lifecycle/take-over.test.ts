@@ -7,9 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
-import { type LaunchedBackend, type LaunchRegistry, takeOver } from "../../src/broker/backend.ts";
+import type { LaunchedBackend, LaunchRegistry } from "../../src/broker/backend.ts";
 import { openBackendLog } from "../../src/broker/backend-log.ts";
-import { createLaunch } from "../../src/broker/launch.ts";
+import { createBackendResources } from "../../src/broker/backend-resources.ts";
+import { takeOver } from "../../src/broker/bring-up.ts";
 import { createServiceDefinition } from "../../src/model/service-definition.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { ProcessHandle } from "../../src/platform/ports.ts";
@@ -51,7 +52,7 @@ async function setUp(t: TestContext) {
     unpublish: (_, why) => happened.push(`unpublish ${why}`),
     crashed: (_, { exit }) => happened.push(`crashed ${exit}`),
   };
-  const launch = createLaunch({
+  const resources = createBackendResources({
     platform,
     adopted: true,
     key: KEY,
@@ -61,12 +62,10 @@ async function setUp(t: TestContext) {
     log,
     control: undefined,
     brokerEndpoint: join(directory, "broker.sock"),
-    ready: async () => identity,
     onRecordFault: (error) => faults.push(error),
-    onCleanedUp: () => {},
   });
   const backend: LaunchedBackend = takeOver(
-    { platform, key: KEY, definition, launch, registry, onTransition: () => {} },
+    { platform, key: KEY, definition, resources, registry, onTransition: () => {} },
     { identity, drain: false },
   );
   const alive = setInterval(() => {}, 1000);

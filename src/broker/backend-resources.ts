@@ -20,7 +20,7 @@ import { removeEndpointFiles, writeManifest } from "./launch-record.ts";
 /** Not a child of ours when adopted: then its exit status stays unknown. */
 export type BackendProcess = ProcessHandle & { readonly exitStatus?: ExitStatus | undefined };
 
-export interface Launch {
+export interface BackendResources {
   readonly adopted: boolean;
   readonly endpoint: BackendEndpoint;
   readonly process: BackendProcess;
@@ -31,8 +31,6 @@ export interface Launch {
   handoffWay(): HandoffWay | undefined;
   /** Empty for a daemon that was given no control channel, and for an adopted one until it attaches. */
   readonly control: ControlSlot;
-  /** Resolves with the verified identity. @throws BrokerError; nothing is cleaned up by it */
-  ready(signal: AbortSignal): Promise<BackendIdentity>;
   /** Writes down, for the next broker, that it runs, and whether it takes new clients. */
   record(identity: BackendIdentity, retired: boolean): void;
   /** Nobody can come to its endpoint any more; connections that are open or waiting stay. */
@@ -46,7 +44,7 @@ export interface Launch {
   cleanUp(): void;
 }
 
-export interface LaunchParts {
+export interface ResourceParts {
   readonly platform: Platform;
   readonly adopted: boolean;
   readonly key: BackendKey;
@@ -56,15 +54,14 @@ export interface LaunchParts {
   readonly log: BackendLog;
   readonly control: InitialChannel | undefined;
   readonly brokerEndpoint: string;
-  readonly ready: Launch["ready"];
   /** It could not be recorded: a later broker will not find it. */
   readonly onRecordFault: (error: unknown) => void;
-  /** Everything is removed. */
-  readonly onCleanedUp: () => void;
+  /** Everything is removed. Default: nothing follows from it. */
+  readonly onCleanedUp?: () => void;
 }
 
 /** Takes over process, log and channel, unless it throws. */
-export function createLaunch(parts: LaunchParts): Launch {
+export function createBackendResources(parts: ResourceParts): BackendResources {
   const { platform, adopted, endpoint, process, log, definition } = parts;
   const { files, processes } = platform;
   const control = createControlSlot(platform, parts.control);
@@ -79,7 +76,6 @@ export function createLaunch(parts: LaunchParts): Launch {
     search: launchSearch(endpoint.path, adopted ? undefined : process.pid),
     handoffWay: () => dialled ?? control.way(),
     control,
-    ready: parts.ready,
     record(identity, retired) {
       try {
         writeManifest(platform, { ...parts, identity, retired, logPath: log.path, isAlive: () => process.isAlive() });
@@ -102,7 +98,7 @@ export function createLaunch(parts: LaunchParts): Launch {
         () => log.close(),
         () => removeEndpointFiles(files, endpoint.path),
         () => process.close(),
-        () => parts.onCleanedUp(),
+        () => parts.onCleanedUp?.(),
       ]);
     },
   };
