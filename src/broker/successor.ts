@@ -2,6 +2,7 @@
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync, during } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../base/errors.ts";
+import { isPeerGone } from "../base/peer-errno.ts";
 import { exitText } from "../model/exit-status.ts";
 import { SUCCESSION_FD_VARIABLE } from "../model/launch-environment.ts";
 import type { Connection, Platform, SpawnedProcess } from "../platform/ports.ts";
@@ -56,8 +57,6 @@ export interface Successor {
 const SUCCESSION_FD = 3;
 const SEND_MS = 5_000;
 const EXIT_MS = 1_000;
-/** What send(2) says when the other end is closed. */
-const GONE = ["EPIPE", "ECONNRESET"];
 
 /** @throws BrokerError RESTART_FAILED */
 export async function launchSuccessor(
@@ -120,7 +119,7 @@ class Child implements Successor {
       await channel.send({ case: "complete", value: { backends: backends.length } }, { deadline });
     } catch (error) {
       // When it has died, what it wrote before says more.
-      if (!hasCode(error, "IO_FAILED") || !GONE.includes(error.details.errno ?? "")) throw error;
+      if (!isPeerGone(error)) throw error;
     }
     const message = await this.expect(deadline, "taking over");
     if (message.case !== "received") unexpected(message, "received");

@@ -8,6 +8,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import type { BrokerError } from "../base/errors.ts";
+import { isPeerGone } from "../base/peer-errno.ts";
 import { nodeErrno, systemCallFailed } from "../base/system-error.ts";
 import {
   closeUnaskedDebugger,
@@ -110,7 +111,7 @@ function watchOutput(): () => Promise<BrokerError | undefined> {
   let fault: BrokerError | undefined;
   process.stdout.on("error", (error) => {
     const errno = nodeErrno(error);
-    if (errno === undefined || errno === "EPIPE") return;
+    if (errno === undefined || isPeerGone(error)) return;
     fault ??= systemCallFailed({ syscall: "write", errno, path: "standard output" }, error);
   });
   return () => flush(process.stdout).then(() => fault);

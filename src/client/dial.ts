@@ -1,5 +1,6 @@
 /** Connecting to a local socket that must belong to the current user. */
-import { BrokerError, hasCode } from "../base/errors.ts";
+import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { vacancyOf } from "../base/peer-errno.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
 import type { TimeBox } from "./time-box.ts";
 
@@ -7,9 +8,6 @@ export type DialPorts = Pick<Platform, "transport" | "processes">;
 
 /** A connect on a full backlog is tried in steps of this length, so that an abort does not leave one behind for long. */
 const STEP_MS = 100;
-
-/** Nobody serves there: no file, a file nobody listens on, or somebody who stopped between the two. */
-const NOBODY = ["ENOENT", "ENOTDIR", "ECONNREFUSED", "ECONNRESET"];
 
 /**
  * `who` is the other end in messages: "broker" or "backend".
@@ -30,9 +28,9 @@ export async function dial(
     );
     return checkPeer(platform, connection, options);
   } catch (error) {
-    if (!hasCode(error, "IO_FAILED") || !NOBODY.includes(error.details.errno ?? "")) throw error;
-    const why =
-      error.details.errno === "ENOENT" || error.details.errno === "ENOTDIR" ? "nothing is at" : "nobody listens on";
+    const vacancy = vacancyOf(error);
+    if (vacancy === undefined || !isBrokerError(error)) throw error;
+    const why = vacancy === "no-file" ? "nothing is at" : "nobody listens on";
     throw new BrokerError(options.unavailable, `no ${who} is running: ${why} ${path}`, {
       details: { ...error.details, path },
       cause: error,

@@ -4,7 +4,8 @@
  *
  * A reply to a Hello that the broker could not or would not read has request id 0; only a refusal can be that.
  */
-import { BrokerError, hasCode } from "../base/errors.ts";
+import { BrokerError } from "../base/errors.ts";
+import { closedByPeer } from "../base/peer-errno.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import type { Connection } from "../platform/ports.ts";
 import { hasCapability } from "../wire/capabilities.ts";
@@ -110,7 +111,7 @@ async function exchange(connection: Connection, hello: Buffer, deadline: TimeBox
     await send(connection, hello, deadline);
     return await readFrameBody(connection, { maxBodyBytes: MAX_FRAME_BODY_BYTES, deadline });
   } catch (error) {
-    if (!isClosed(error)) throw error;
+    if (!closedByPeer(error)) throw error;
     throw new BrokerError("CONNECTION_CLOSED", "the broker closed the connection before it answered the Hello", {
       cause: error,
     });
@@ -122,15 +123,8 @@ async function send(connection: Connection, hello: Buffer, deadline: TimeBox["de
   try {
     await connection.writeAll(hello, deadline);
   } catch (error) {
-    if (!isClosed(error)) throw error;
+    if (!closedByPeer(error)) throw error;
   }
-}
-
-function isClosed(error: unknown): boolean {
-  return (
-    hasCode(error, "FRAME_TRUNCATED") ||
-    (hasCode(error, "IO_FAILED") && ["EPIPE", "ECONNRESET"].includes(error.details.errno ?? ""))
-  );
 }
 
 function decodeReply(body: Buffer): HelloReply {

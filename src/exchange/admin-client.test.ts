@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../base/clock.ts";
 import { type BrokerErrorCode, hasCode } from "../base/errors.ts";
+import { systemCallFailed } from "../base/system-error.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { type Correlation, decodeFrame, encodeRequest, encodeResponse } from "../wire/envelope.ts";
@@ -107,6 +108,29 @@ test("nothing at the path, and a socket nobody listens on, are no broker", async
     (error) =>
       hasCode(error, "BROKER_UNAVAILABLE") && error.details.errno === "ECONNREFUSED" && /stale/.test(error.message),
   );
+});
+
+test("a path below a file, a file that is no socket, and a listener that ended with our connection in its queue, are no broker", async (t) => {
+  const platform = await loadPlatform();
+  const directory = mkdtempSync(join(tmpdir(), "ac-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "file");
+  writeFileSync(file, "");
+  // Linux queues a connection at once; where accept(2) makes it, this is what connect(2) says.
+  const connectReset = async (path: string): Promise<never> => {
+    throw systemCallFailed({ syscall: "connect", errno: "ECONNRESET", path });
+  };
+  const resetting = { ...platform, transport: { ...platform.transport, connect: connectReset } };
+  for (const [ports, path, errno, why] of [
+    [platform, join(file, "below"), "ENOTDIR", /: nothing is at /],
+    [platform, file, "ECONNREFUSED", /: its socket is stale: /],
+    [resetting, file, "ECONNRESET", /: its socket is stale: /],
+  ] as const)
+    await assert.rejects(
+      adminRequest(ports, path, { verb: AdminVerb.HEALTHZ }),
+      (error) => hasCode(error, "BROKER_UNAVAILABLE") && error.details.errno === errno && why.test(error.message),
+      errno,
+    );
 });
 
 test("a listener of another user is told nothing", async (t) => {

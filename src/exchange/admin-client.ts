@@ -3,7 +3,8 @@
  * nothing; a broker that is not there is BROKER_UNAVAILABLE.
  */
 import { Deadline } from "../base/clock.ts";
-import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
+import { BrokerError, isBrokerError } from "../base/errors.ts";
+import { closedByPeer, vacancyOf } from "../base/peer-errno.ts";
 import type { Connection, Env, Platform, ProcessHandle } from "../platform/ports.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
@@ -91,9 +92,9 @@ async function dial(platform: Pick<Platform, "transport">, endpoint: string, dea
   try {
     return await platform.transport.connect(endpoint, deadline);
   } catch (error) {
-    if (!hasCode(error, "IO_FAILED") || !["ENOENT", "ECONNREFUSED", "ENOTDIR"].includes(error.details.errno ?? ""))
-      throw error;
-    const why = error.details.errno === "ECONNREFUSED" ? "its socket is stale: nobody listens on" : "nothing is at";
+    const vacancy = vacancyOf(error);
+    if (vacancy === undefined || !isBrokerError(error)) throw error;
+    const why = vacancy === "no-file" ? "nothing is at" : "its socket is stale: nobody listens on";
     throw new BrokerError("BROKER_UNAVAILABLE", `no broker is running: ${why} ${endpoint}`, {
       details: { ...error.details, path: endpoint },
       cause: error,
@@ -150,10 +151,7 @@ async function roundTrip(
         details: { path: endpoint },
         cause: error,
       });
-    const closed =
-      error.code === "FRAME_TRUNCATED" ||
-      (error.code === "IO_FAILED" && ["EPIPE", "ECONNRESET"].includes(error.details.errno ?? ""));
-    if (closed)
+    if (closedByPeer(error))
       throw new BrokerError("CONNECTION_CLOSED", `the broker on ${endpoint} closed the connection before it answered`, {
         details: { path: endpoint },
         cause: error,

@@ -3,7 +3,10 @@
  * either does its work or says in words which file failed and how. Never with a stack.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -159,4 +162,26 @@ test("a reader that has seen enough is none", async (t) => {
   const head = `"$@" | head -n 1; exit "\${PIPESTATUS[0]}"`;
   const ran = await world.run("bash", ["-c", head, "bash", process.execPath, RPB, "--help"]);
   assert.deepEqual([ran.code, ran.stderr], [0, ""]);
+});
+
+// EPIPE alone was known: on a TCP connection that the reader had reset, the answer was a failure.
+test("a reader that has reset its TCP connection is none either", async (t) => {
+  const { world } = await worldWithService(t);
+  const server = createServer({ pauseOnConnect: true }).listen(0, "127.0.0.1");
+  t.after(() => server.close());
+  await once(server, "listening");
+  const reader = connect((server.address() as { port: number }).port, "127.0.0.1");
+  const [output] = (await once(server, "connection")) as [Socket];
+  t.after(() => output.destroy());
+  reader.resetAndDestroy();
+  await once(reader, "close");
+  for (const args of [["--help"], ["service", "list"]]) {
+    const child = world.track(
+      spawn(process.execPath, [RPB, ...args], { env: world.env, stdio: ["ignore", output, "pipe"] }),
+    );
+    let stderr = "";
+    child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+    const [code] = await once(child, "close");
+    assert.deepEqual([code, stderr], [0, ""], args.join(" "));
+  }
 });

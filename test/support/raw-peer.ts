@@ -1,6 +1,7 @@
 /** A peer without any of our client code: bytes in, bytes out. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { isPeerGone } from "../../src/base/peer-errno.ts";
 import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { decodeFrame, encodeRequest } from "../../src/wire/envelope.ts";
 import { createFrameDecoder } from "../../src/wire/frame-decoder.ts";
@@ -26,7 +27,7 @@ export function converse(path: string, bytes: Uint8Array, options: { end?: boole
     socket.on("close", () => resolve(Buffer.concat(chunks)));
     socket.on("error", (error: NodeJS.ErrnoException) => {
       // The broker may close while we still write; what it said before counts.
-      if (error.code !== "EPIPE" && error.code !== "ECONNRESET") reject(error);
+      if (!isPeerGone(error)) reject(error);
     });
     socket.write(bytes);
     if (options.end) socket.end();

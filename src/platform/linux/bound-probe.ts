@@ -10,6 +10,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
+import { isNoFile } from "../../base/peer-errno.ts";
 import { AF_UNIX, close, connect, lastErrno, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, socket } from "./libc.ts";
 import { listenOn } from "./listener.ts";
 import { socketAddress } from "./socket-address.ts";
@@ -23,9 +24,7 @@ type Method = (typeof METHODS)[number];
 /** What connect(2) of a socket of this type says: an errno, or undefined when it connects or cannot be tried. */
 export type AskBound = (path: string, type: Method) => string | undefined;
 
-/** connect(2): there is no file, so nothing can be bound to it. */
-const NO_FILE = ["ENOENT", "ENOTDIR"];
-/** connect(2): nothing is bound to the file, says a kernel whose method holds. */
+/** connect(2): nothing is bound to the file, says a kernel whose method holds. No other errno does: files are removed for it. */
 const REFUSED = "ECONNREFUSED";
 
 /**
@@ -37,13 +36,13 @@ export function createBoundProbe(ask: AskBound = askKernel): (path: string) => b
   return (path) => {
     const first = typeof method === "number" ? method : METHODS[0];
     const said = ask(path, first);
-    if (said !== undefined && NO_FILE.includes(said)) return false;
+    if (said !== undefined && isNoFile(said)) return false;
     if (said !== REFUSED) return true;
     method ??= findMethod(ask, path);
     if (method === undefined || method === "none") return true;
     if (method === first) return false;
     const now = ask(path, method);
-    return now !== REFUSED && (now === undefined || !NO_FILE.includes(now));
+    return now !== REFUSED && (now === undefined || !isNoFile(now));
   };
 }
 
