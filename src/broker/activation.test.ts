@@ -4,7 +4,7 @@ import { createServiceDefinition } from "../model/service-definition.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { type Activated, createActivation } from "./activation.ts";
 import type { LaunchedBackend, LaunchRegistry } from "./backend.ts";
-import type { LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launch-request.ts";
 
 const REQUEST: LaunchRequest = {
   key: { instanceId: "private:svc", service: "svc", version: "1.0.0" },

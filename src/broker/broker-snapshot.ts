@@ -1,7 +1,7 @@
 /** What a broker knows about itself at one moment. */
 import type { MetricFamily } from "../model/open-metrics.ts";
 import type { CrashRow } from "../model/recovery.ts";
-import type { BudgetRow } from "./activation.ts";
+import type { BudgetRow } from "./admission.ts";
 import type { Backend } from "./backend.ts";
 import type { HealthRecord } from "./backend-health.ts";
 

@@ -21,7 +21,7 @@ import { createGrantedEncoder } from "./granted-reply.ts";
 import type { HandoffService } from "./handoff.ts";
 import { createTargetFinder, type FindTarget, type Refused, type TargetFinderOptions } from "./hello-target.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
-import type { LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launch-request.ts";
 import { encodeRefused } from "./refused-reply.ts";
 import type { ActivationHow, Given } from "./reports.ts";
 

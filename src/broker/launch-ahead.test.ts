@@ -7,7 +7,7 @@ import { createManualClock } from "../testing/manual-clock.ts";
 import type { Activated } from "./activation.ts";
 import type { Backend } from "./backend.ts";
 import { createLaunchAhead, type LaunchAhead } from "./launch-ahead.ts";
-import type { LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launch-request.ts";
 
 const KEY: BackendKey = { instanceId: "private:demo", service: "demo", version: "1.0.0" };
 const REQUEST: LaunchRequest = {

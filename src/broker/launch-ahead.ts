@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { type BackendKey, keyText } from "../model/backend-key.ts";
 import type { Refusal } from "../model/refusal.ts";
 import type { Activation } from "./activation.ts";
-import type { LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launch-request.ts";
 
 export interface LaunchAhead {
   /** Resolves once it runs, or with why it does not. */

@@ -11,25 +11,15 @@ import { handoffAddress } from "../model/exec-settings.ts";
 import { exitText } from "../model/exit-status.ts";
 import { sameStamp } from "../model/file-identity.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
-import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Env, Platform, SpawnedProcess } from "../platform/ports.ts";
 import { type BackendLog, type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { type BackendResources, createBackendResources } from "./backend-resources.ts";
 import { type Binary, resolveBinary } from "./binary.ts";
 import { createEndpointAllocator } from "./endpoint-allocator.ts";
 import { removeEndpointFiles, writeLaunchRecord } from "./launch-record.ts";
+import type { LaunchRequest } from "./launch-request.ts";
 import { awaitReadiness } from "./readiness.ts";
-import type { Asker } from "./reports.ts";
 import { type PreparedLaunch, spawnBackend } from "./spawn-backend.ts";
-
-export interface LaunchRequest {
-  readonly key: BackendKey;
-  readonly definition: ServiceDefinition;
-  readonly traceparent: string;
-  readonly tracestate: string;
-  /** Who began it. For events only; absent is 0. */
-  readonly askedBy?: Asker;
-}
 
 /** A process that has been started and may come up. */
 export interface StartedLaunch {

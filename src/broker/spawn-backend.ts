@@ -11,7 +11,7 @@ import type { BackendLog } from "./backend-log.ts";
 import type { Binary } from "./binary.ts";
 import type { InitialChannel } from "./control-slot.ts";
 import { endTree, launchSearch } from "./kill-tree.ts";
-import type { LaunchRequest } from "./launcher.ts";
+import type { LaunchRequest } from "./launch-request.ts";
 
 /** First descriptor a child gets beyond the standard three. */
 const FIRST_INHERITED_FD = 3;
