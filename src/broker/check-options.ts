@@ -16,7 +16,8 @@ import { requireIdentity } from "../model/identity.ts";
 import { instanceId, parseInstanceId } from "../model/names.ts";
 import { givenEndpoint } from "../model/places.ts";
 import type { CloseReason } from "./broker-event.ts";
-import type { BrokerOptions, RegisteredBackend, StopOptions } from "./options.ts";
+import type { BrokerOptions, StopOptions } from "./options.ts";
+import type { RegisteredBackend } from "./registered-backend.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
 const PATHS = ["definitionDirectory", "logDirectory", "home"] as const;

@@ -17,16 +17,23 @@ import type { BackendKey } from "../model/backend-key.ts";
 import { createHandoffPolicy, type FallbackReason } from "../model/handoff-policy.ts";
 import { type HandoffOutcome, runHandoff, UNIX_HANDOFF, type UnixStage } from "../model/handoff-stages.ts";
 import { createHandoffTokenStore, type HandoffToken } from "../model/handoff-tokens.ts";
+import type { BackendIdentity } from "../model/identity.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
 import type { Connection, Platform } from "../platform/ports.ts";
 import { CAPABILITY, hasCapability } from "../wire/capabilities.ts";
 import { encodeReadyEvent } from "../wire/handoff.ts";
-import type { Backend } from "./backend.ts";
 import type { HandoffExchange, HandoffWay } from "./handoff-way.ts";
 import type { HandoffReport } from "./reports.ts";
 
+/** The backend that a connection goes to. */
+export interface HandoffTarget {
+  readonly key: BackendKey;
+  readonly identity: BackendIdentity;
+  handoffWay(): HandoffWay | undefined;
+}
+
 export interface HandoffRequest {
-  readonly backend: Backend;
+  readonly backend: HandoffTarget;
   /** What it is run by at this moment. */
   readonly definition: Pick<ServiceDefinition, "exec" | "handoff">;
   readonly clientCapabilities: bigint;
@@ -35,7 +42,7 @@ export interface HandoffRequest {
 
 /** A handoff that will be attempted; its token and bits go into the reply. */
 export interface PreparedHandoff {
-  readonly backend: Backend;
+  readonly backend: HandoffTarget;
   readonly way: HandoffWay;
   readonly token: HandoffToken;
   readonly correlationId: bigint;

@@ -8,4 +8,5 @@ export { loadPlatform } from "../platform/platform.ts";
 export type { Platform } from "../platform/ports.ts";
 export { startBroker } from "./broker.ts";
 export type { BrokerEvent, CloseReason } from "./broker-event.ts";
-export type { Broker, BrokerOptions, RegisteredBackend, StopOptions } from "./options.ts";
+export type { Broker, BrokerOptions, StopOptions } from "./options.ts";
+export type { RegisteredBackend } from "./registered-backend.ts";

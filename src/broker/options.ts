@@ -1,10 +1,10 @@
 /** What a broker is started with, and what it says while it runs. */
 
 import type { WantedBackend } from "../model/backend-key.ts";
-import type { BackendIdentity } from "../model/identity.ts";
 import type { Instance } from "../model/names.ts";
 import type { Env, Platform } from "../platform/ports.ts";
 import type { BrokerEvent, CloseReason } from "./broker-event.ts";
+import type { RegisteredBackend } from "./registered-backend.ts";
 import type { RestartReport } from "./reports.ts";
 import type { SuccessorCommand } from "./successor.ts";
 
@@ -48,16 +48,6 @@ export interface BrokerOptions {
    * uncaught exception of the process.
    */
   readonly onEvent?: (event: BrokerEvent) => void;
-}
-
-export interface RegisteredBackend {
-  readonly service: string;
-  readonly version: string;
-  readonly endpoint: string;
-  /** Socket on which the backend takes client connections over. Default: none, clients reconnect. */
-  readonly handoffEndpoint?: string;
-  /** Default: what the backend answers to a probe, once the kernel confirms it. */
-  readonly expected?: BackendIdentity;
 }
 
 export interface StopOptions {

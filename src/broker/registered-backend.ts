@@ -20,7 +20,17 @@ import { createDialledWay } from "./dialled-handoff.ts";
 import { type EndpointSocket, watchEndpointSocket } from "./endpoint-socket.ts";
 import type { HandoffWay } from "./handoff-way.ts";
 import { createLiveness } from "./liveness.ts";
-import type { RegisteredBackend } from "./options.ts";
+
+/** One that something else started, as it is named at the broker's start. */
+export interface RegisteredBackend {
+  readonly service: string;
+  readonly version: string;
+  readonly endpoint: string;
+  /** Socket on which the backend takes client connections over. Default: none, clients reconnect. */
+  readonly handoffEndpoint?: string;
+  /** Default: what the backend answers to a probe, once the kernel confirms it. */
+  readonly expected?: BackendIdentity;
+}
 
 /** The caller closes it: a watch on its socket's directory and a handle on its process. */
 export interface RegisteredServing extends Backend {

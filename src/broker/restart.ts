@@ -15,17 +15,26 @@ import type { Connection } from "../platform/ports.ts";
 import type { Frame } from "../wire/messages.ts";
 import type { Activation } from "./activation.ts";
 import type { SuspendedBackend } from "./backend.ts";
-import type { Connections } from "./connections.ts";
 import type { EndpointKeeper } from "./endpoint-keeper.ts";
 import type { RestartReport } from "./reports.ts";
 import type { Estate, Successor } from "./successor.ts";
+
+/** The requests that this broker has read and not answered. */
+export interface OpenRequests {
+  /** It waits for others to be answered, and is not to be waited for. */
+  markWaiting(connection: Connection): void;
+  /** Resolves when none is being answered. */
+  quiet(): Promise<void>;
+  /** Has one been answered for longer than that? */
+  hasLongWork(ms: number): boolean;
+}
 
 export interface RestartOptions {
   readonly clock: Clock;
   /** @throws BrokerError RESTART_FAILED */
   readonly launch: () => Promise<Successor>;
   readonly keeper: EndpointKeeper;
-  readonly connections: Connections;
+  readonly connections: OpenRequests;
   readonly activation: Activation;
   readonly counts: () => Pick<Estate, "accepted" | "lastConnectionId">;
   readonly onBegin: () => void;

@@ -1,7 +1,8 @@
 /** `rpb serve`: a broker in the foreground. */
 import { type Command, Option } from "commander";
 import { BrokerError, reasonOf } from "../base/errors.ts";
-import type { BrokerOptions, RegisteredBackend } from "../broker/options.ts";
+import type { BrokerOptions } from "../broker/options.ts";
+import type { RegisteredBackend } from "../broker/registered-backend.ts";
 import { BROKER_LOG_BYTES, brokerLogPath } from "../client/start-command.ts";
 import type { WantedBackend } from "../model/backend-key.ts";
 import type { BackendIdentity } from "../model/identity.ts";
