@@ -1,9 +1,11 @@
 /**
  * Runs all test files, those of one directory in one process (test-directory.mjs) and three directories at a
  * time, because each of them waits for processes it has started, with a temporary directory of its own, and then looks whether something was left: a process that knows that directory, or
- * a file in it. Arguments narrow the run to files whose path contains one of them; those with dashes go to `node`.
+ * a file in it. What was left is named and ended or removed, also after SIGINT and SIGTERM, which end the run. Arguments
+ * narrow the run to files whose path contains one of them; those with dashes go to `node`.
  */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -26,7 +28,7 @@ const temporary = mkdtempSync("/tmp/t");
 // Some tests become another user, who must be able to pass through.
 chmodSync(temporary, 0o711);
 const started = performance.now();
-const { status } = spawnSync(
+const tests = spawn(
   process.execPath,
   ["--import", "tsx", "--test", "--test-concurrency=3", "--test-timeout=900000", ...flags, ...entriesFor(files)],
   {
@@ -34,12 +36,15 @@ const { status } = spawnSync(
     env: { ...process.env, TMPDIR: temporary },
   },
 );
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => tests.kill(signal));
+const [status] = await once(tests, "exit");
 
 // The transpiler's cache, which spares half of the processor time, goes to where all temporary files go.
 const files_left = readdirSync(temporary).filter((name) => name !== "entries" && !/^tsx-\d+$/.test(name));
 const processes_left = readdirSync("/proc").filter(
   (pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && environmentOf(pid).includes(temporary),
 );
+for (const pid of processes_left) end(Number(pid));
 rmSync(temporary, { recursive: true, force: true });
 for (const name of files_left) console.error(`left behind: ${join(temporary, name)}`);
 for (const pid of processes_left) console.error(`left behind: process ${pid}`);
@@ -62,6 +67,14 @@ function entriesFor(testFiles) {
     );
     return entry;
   });
+}
+
+function end(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended meanwhile.
+  }
 }
 
 function environmentOf(pid) {
