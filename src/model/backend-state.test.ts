@@ -99,6 +99,13 @@ test("a backend that drains can still be stopped with a deadline, and forgets it
     if (from === "draining" && to === "absent") assert.ok(effects.includes("disarm-stop-deadline"));
 });
 
+test("what has drained is told to end, and what does not end in its time is killed with all that it started", () => {
+  for (const wanted of [true, false]) {
+    assert.deepEqual(stepBackend({ state: "draining", wanted }, "drained").effects, ["terminate"]);
+    assert.deepEqual(stepBackend({ state: "draining", wanted }, "stop-timeout").effects, ["kill-tree"]);
+  }
+});
+
 test("a process may end, and an operator may want it gone, at any time", () => {
   for (const state of STATES)
     for (const event of ["exited", "stop"] as const) assert.notEqual(BACKEND_TABLE[state][event], "bug");

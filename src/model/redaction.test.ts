@@ -19,6 +19,15 @@ test("values of secret variables go wherever they stand; short ones would be coi
   assert.equal(text("short /usr/bin:/bin"), "short /usr/bin:/bin");
 });
 
+test("of a secret that is the beginning of another one, nothing of the other one stays", () => {
+  const nested = createRedactor({
+    home: "",
+    env: { OLD_TOKEN: "abcdef", NEW_TOKEN: "abcdef-and-more" },
+    stableHash: (identity) => identity,
+  });
+  assert.equal(nested.text("got abcdef-and-more, had abcdef"), "got [redacted], had [redacted]");
+});
+
 test("what is assigned to a secret's name goes, in every spelling", () => {
   assert.equal(text("TOKEN=abc next"), "TOKEN=[redacted] next");
   assert.equal(text('{"api_key": "a b", "n": 1}'), '{"api_key": [redacted], "n": 1}');

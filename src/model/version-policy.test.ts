@@ -42,6 +42,12 @@ describe("the allow-list", () => {
     }
   });
 
+  test("of one version lets through no other", () => {
+    const policy = { minVersion: "", allowList: ["1.11.20"] };
+    assert.equal(judgeVersion("1.11.20", policy), "allowed");
+    assert.equal(judgeVersion("1.11.21", policy), "not-listed");
+  });
+
   test("does not override the floor, which is judged first", () => {
     assert.equal(judgeVersion("1.0.0", { minVersion: "1.1.0", allowList: ["1.0.0"] }), "below-floor");
     assert.equal(judgeVersion("1.0.0", { minVersion: "1.1.0", allowList: ["2.0.0"] }), "below-floor");

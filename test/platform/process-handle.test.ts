@@ -1,6 +1,6 @@
 /** A backend that has just died must not be given to the next client, whatever the event loop has got round to. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -47,6 +47,25 @@ test("the end of watched processes is seen in the same turn, before anybody is t
   for (const handle of handles) handle.close();
   await exits;
   assert.deepEqual(openedSince(before), []);
+});
+
+test("a handle that was closed signals nothing, although its descriptor's number stands for another process by now", async (t) => {
+  const [first, bystander] = [1, 2].map(() => spawn("sleep", ["1000"], { stdio: "ignore" })) as [
+    ChildProcess,
+    ChildProcess,
+  ];
+  t.after(() => {
+    for (const child of [first, bystander]) child.kill("SIGKILL");
+  });
+  await Promise.all([once(first, "spawn"), once(bystander, "spawn")]);
+  const closed = processes.open(Number(first.pid));
+  closed?.close();
+  // The lowest number that is free: the one that was just closed.
+  const other = processes.open(Number(bystander.pid));
+  t.after(() => other?.close());
+  assert.equal(closed?.signal("SIGKILL"), false);
+  assert.equal(closed?.isAlive(), false);
+  assert.equal(other?.signal("SIGCONT"), true);
 });
 
 /** Without a turn of the event loop. The kernel shows a zombie a moment before it tells those who hold a pidfd. */
