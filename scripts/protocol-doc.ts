@@ -25,7 +25,9 @@ import {
   PAYLOAD_PROTOCOL,
   REGISTERED_CONSUMERS,
 } from "../src/wire/payload-protocol.ts";
+import { PRIVATE_CAPABILITY_BITS, PRIVATE_NUMBERS } from "../src/wire/private-numbers.ts";
 import { ErrorCodeSchema } from "../test/support/descriptors.ts";
+import { frozenSchema } from "./frozen-schema.ts";
 
 const COMMAND = "node --import tsx scripts/protocol-doc.ts";
 
@@ -40,6 +42,8 @@ const CAPABILITY_ABOUT: Readonly<Record<CapabilityName, string>> = {
   handlePassing: "client: takes its connection over when it was handed to the backend; broker: will hand it over",
   handoffDirect:
     "ours: the client keeps the connection without a ready event and may send behind its Hello; only together with bit 0",
+  handoffReply:
+    "ours, a backend's announcement only: writes an offer's `client_reply` to the client, which direct mode needs",
 };
 
 /** Vectors shown in the worked example, with what they are. */
@@ -57,11 +61,12 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
   "docs/protocol.md": {
     "frame-header": frameHeader,
     limits: limitTable,
+    "private-numbers": privateNumbers,
     "payload-protocols": payloadProtocols,
     capabilities,
     refusals,
     "by-hand": byHand,
-    announce: () => fenced(hexLines(encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect))),
+    announce: () => fenced(hexLines(encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffReply))),
     examples,
   },
   "docs/operations.md": { labels, metrics, "event-kinds": eventKinds },
@@ -118,6 +123,32 @@ function limitTable(): string {
   return table("Limit|> Value|Meaning", rows);
 }
 
+function privateNumbers(): string {
+  const { first, last } = PRIVATE_NUMBERS;
+  const numbers = frozenSchema().flatMap(({ name, kind, members }) =>
+    members
+      .filter(({ number }) => number >= first && number <= last)
+      .map((member) => [
+        `${name}, ${kind === "enum" ? "value" : "field"}`,
+        `\`${member.name}\``,
+        String(member.number),
+      ]),
+  );
+  const bits = capabilityRows()
+    .filter(([bit]) => Number(bit) >= PRIVATE_CAPABILITY_BITS.first)
+    .map(([bit = "", , name = ""]) => ["capability bit", `\`${name}\``, bit]);
+  return [
+    table("Where|First|Last", [
+      ["fields of every message, values of every enum", String(first), String(last)],
+      ["capability bits", String(PRIVATE_CAPABILITY_BITS.first), String(PRIVATE_CAPABILITY_BITS.last)],
+    ]),
+    "",
+    "Taken:",
+    "",
+    table("Where|Name|> Number", [...numbers, ...bits]),
+  ].join("\n");
+}
+
 function payloadProtocols(): string {
   const assigned = Object.entries(PAYLOAD_PROTOCOL).map(([name, protocol]): [number, string] => [
     protocol,
@@ -150,13 +181,16 @@ function consumerRanges(): string[] {
 }
 
 function capabilities(): string {
-  const rows = (Object.entries(CAPABILITY) as [CapabilityName, bigint][]).map(([name, bit]) => [
+  return table("> Bit|> Value|Name|Meaning", capabilityRows());
+}
+
+function capabilityRows(): string[][] {
+  return (Object.entries(CAPABILITY) as [CapabilityName, bigint][]).map(([name, bit]) => [
     String(bit.toString(2).length - 1),
     `0x${bit.toString(16)}`,
     /\[(.*)\]/.exec(formatCapabilities(bit))?.[1] ?? name,
     CAPABILITY_ABOUT[name],
   ]);
-  return table("> Bit|> Value|Name|Meaning", rows);
 }
 
 function refusals(): string {

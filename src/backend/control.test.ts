@@ -136,7 +136,7 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
 test("a backend says what it can do, and then how much it has", async (t) => {
   const { broker } = await setUp(t);
   const { capabilities, features } = await broker.next("announce");
-  assert.deepEqual([capabilities, features], [1n | (1n << 32n), 3n]);
+  assert.deepEqual([capabilities, features], [1n | (1n << 33n), 3n]);
   const { requests, connections, held, begun } = await broker.next("leases");
   assert.deepEqual([requests, connections, held, begun], [0, 0, 0, 0n]);
 });
@@ -381,7 +381,7 @@ test("a backend whose broker is gone attaches to the next one, and is its as soo
   const next = await listening.next();
   const { endpoint, pid } = await next.next("attach");
   assert.deepEqual([endpoint, pid, next.connection.peer.pid], [backend.endpoint, process.pid, process.pid]);
-  assert.equal((await next.next("announce")).capabilities, 1n | (1n << 32n));
+  assert.equal((await next.next("announce")).capabilities, 1n | (1n << 33n));
   await next.send({ case: "attached", value: {} });
   const lease = backend.lease("after");
   while ((await next.next("leases")).held === 0);

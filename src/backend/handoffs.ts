@@ -82,7 +82,7 @@ export function openHandoffs(options: HandoffsOptions): Handoffs {
     launchEnv: options.launchEnv,
     greeting: () =>
       encodeAnnounce(
-        CAPABILITY.handlePassing | CAPABILITY.handoffDirect,
+        CAPABILITY.handlePassing | CAPABILITY.handoffReply,
         hooks.onReleaseHandles === undefined ? features : features | CONTROL_FEATURE.releaseHandles,
       ),
     serve: (channel, attached) =>

@@ -44,7 +44,8 @@ export const ERROR_TABLE = {
     exit: 76,
     retry: "never",
     fix: "caller",
-    about: "No common protocol version: framing byte, envelope or protocol range differ.",
+    about:
+      "No common protocol version: framing byte, envelope or protocol range differ; or a broker of another version or make does not know an admin request.",
   },
   SERVICE_UNKNOWN: {
     wire: 2,

@@ -13,6 +13,7 @@ import {
   FrameKind,
 } from "../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
+import { MOVED_VERBS } from "../wire/private-numbers.ts";
 import { renderBackendHealth, renderConfig, renderDump, renderInstances } from "./admin-bodies.ts";
 import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import type { DiagnoseResult } from "./diagnose.ts";
@@ -57,16 +58,22 @@ export type AdminQuestion = Pick<AdminRequest, "verb" | "json" | "serviceName" |
 export async function handleAdmin(options: AdminRouteOptions, frame: Frame): Promise<AdminOutcome> {
   checkFrame(frame);
   const request = decodeMessage(AdminRequestSchema, frame.payload);
-  const reply = encodeMessage(AdminReplySchema, await answer(options, request));
-  if (request.verb !== AdminVerb.SHUTDOWN) return { reply };
-  const drainMs = request.drainDeadlineMs === 0n ? undefined : Number(request.drainDeadlineMs);
-  return { reply, afterReply: () => options.onShutdown({ drainMs, withBackends: request.withBackends }) };
+  if (request.verb === AdminVerb.SHUTDOWN) return answerShutdown(options, request);
+  return { reply: encodeMessage(AdminReplySchema, await answer(options, request)) };
 }
 
 function answer(options: AdminRouteOptions, request: AdminRequest): Promise<AdminAnswerInit> {
   if (request.verb === AdminVerb.RELEASE_HANDLES) return answerRelease(options, request);
   if (request.verb === AdminVerb.RESTART) return answerRestart(options, request);
   return answerAdmin(options, request);
+}
+
+async function answerShutdown(options: AdminRouteOptions, request: AdminRequest): Promise<AdminOutcome> {
+  const { withBackends } = request;
+  const drainMs = request.drainDeadlineMs === 0n ? undefined : Number(request.drainDeadlineMs);
+  // Without the confirmation a client could not tell this broker from one that skipped the field.
+  const reply = encodeMessage(AdminReplySchema, { ...(await answerAdmin(options, request)), withBackends });
+  return { reply, afterReply: () => options.onShutdown({ drainMs, withBackends }) };
 }
 
 function checkFrame(frame: Frame): void {
@@ -111,8 +118,15 @@ export async function answerAdmin(sources: AdminSources, request: AdminQuestion)
     case AdminVerb.SHUTDOWN:
       return text("broker shutting down\n");
     default:
-      return text("unsupported admin verb\n", 2);
+      return text(`${unsupported(request.verb)}\n`, 2);
   }
+}
+
+/** The frozen text, and for a verb of ours that has moved its number of today. */
+function unsupported(verb: number): string {
+  const moved = MOVED_VERBS.get(verb);
+  if (moved === undefined) return "unsupported admin verb";
+  return `unsupported admin verb ${verb}: ${AdminVerb[moved]} of running-process-broker is ${moved}`;
 }
 
 async function answerRelease(options: AdminRouteOptions, request: AdminRequest): Promise<AdminAnswerInit> {

@@ -13,7 +13,7 @@ import type { AckUrgency, HandoffExchange } from "./handoff-way.ts";
 
 const platform = await loadPlatform();
 const soon = (): Deadline => Deadline.after(platform.clock, 10_000);
-const DIRECT = 1n | (1n << 32n);
+const DIRECT = 1n | (1n << 33n);
 
 function offerOf(id: number): Offer {
   return { handleValue: 0n, token: Buffer.alloc(16, id), serviceName: "svc", correlationId: BigInt(id) };
@@ -63,7 +63,7 @@ async function setUp(t: TestContext): Promise<Bench> {
       backend.writeAll(encodeAck({ ...offerOf(id), accepted: true, errorDetail: "", ...more }), soon()),
     async seen(capabilities) {
       await backend.writeAll(encodeAnnounce(capabilities), soon());
-      const expected = capabilities === 0n ? undefined : (capabilities & (1n << 32n)) !== 0n;
+      const expected = capabilities === 0n ? undefined : (capabilities & (1n << 33n)) !== 0n;
       while (channel.way()?.direct !== expected) await new Promise((resolve) => setImmediate(resolve));
     },
   };

@@ -111,7 +111,7 @@ class BackendControl implements ControlChannel {
   way(): HandoffWay | undefined {
     if (this.closedBy !== undefined || !hasCapability(this.capabilities, "handlePassing")) return undefined;
     return {
-      direct: hasCapability(this.capabilities, "handoffDirect"),
+      direct: hasCapability(this.capabilities, "handoffReply"),
       open: (offer, urgency) => this.exchange(offer, urgency),
     };
   }

@@ -40,6 +40,8 @@ export interface AdminAnswer {
   /** What the command line is to exit with. */
   readonly exitCode: number;
   readonly contentType: string;
+  /** SHUTDOWN: the broker confirms `withBackends`. Absent from brokers that skip it: of an earlier version or another make. */
+  readonly withBackends?: true;
   /** Pid of the process that listens, from the kernel; whoever bound an inherited listener; 0 when unknown. */
   readonly peerPid: number;
   /** Only with `holdPeer`, and where the kernel can: that process, held. The caller closes it. */
@@ -118,7 +120,8 @@ async function exchange(
   if (frame.requestId !== REQUEST_ID)
     throw frameUnexpected("request_id", `request_id ${frame.requestId}, expected ${REQUEST_ID}`);
   const reply = decodeMessage(AdminReplySchema, frame.payload);
-  return { kind: kindOf(reply.kind), body: reply.body, exitCode: reply.exitCode, contentType: reply.contentType };
+  const { exitCode, contentType, withBackends } = reply;
+  return { kind: kindOf(reply.kind), body: reply.body, exitCode, contentType, ...(withBackends && { withBackends }) };
 }
 
 function encodeQuery(query: AdminQuery): Buffer {

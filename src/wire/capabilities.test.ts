@@ -12,6 +12,7 @@ test("direct handoff is bit 32, whatever the other bits are", () => {
   assert.equal(CAPABILITY.handoffDirect, 2n ** 32n);
   assert.ok(hasCapability(2n ** 32n + 1n, "handoffDirect"));
   assert.ok(!hasCapability(2n ** 64n - 1n - 2n ** 32n, "handoffDirect"));
+  assert.equal(formatCapabilities(2n ** 33n + 1n), "0x200000001 [HANDLE_PASSING, HANDOFF_REPLY]");
   assert.equal(formatCapabilities(2n ** 32n + 1n), "0x100000001 [HANDLE_PASSING, HANDOFF_DIRECT]");
 });
 

@@ -1,4 +1,7 @@
-/** Bits of `Hello.client_capabilities` and `Negotiated.server_capabilities`. Unknown bits are kept and never renumbered. */
+/**
+ * Bits of `Hello.client_capabilities` and `Negotiated.server_capabilities`. Unknown bits are kept and never renumbered. Ours
+ * lie in the private range (private-numbers.ts).
+ */
 export const CAPABILITY = {
   /** The peer can take part in handing over a connection. */
   handlePassing: 1n << 0n,
@@ -7,6 +10,11 @@ export const CAPABILITY = {
    * no ready event. In effect only together with `handlePassing` and a token.
    */
   handoffDirect: 1n << 32n,
+  /**
+   * Ours, only in a backend's announcement on the control channel: it writes an offer's `client_reply` to the client, which
+   * direct mode needs. Before 0.1.0 bit 32 said so, for the number that the field had then; it is not asked for any more.
+   */
+  handoffReply: 1n << 33n,
 } as const;
 
 export type CapabilityName = keyof typeof CAPABILITY;

@@ -59,6 +59,15 @@ describe("the golden vectors of a handoff", () => {
     assert.deepEqual(plain(decodeOffer(frameOf(golden))), { ...OFFER, clientReply: Buffer.alloc(0) });
   });
 
+  // Field 21 is the reference's to take: it once was the client's reply.
+  test("offer: what stands at the old number of client_reply is skipped", () => {
+    const frame = frameOf(bytesOf("derived_handoff_offer_unix_wire"));
+    for (const field of [Buffer.of(0xaa, 0x01, 2, 0x68, 0x69), Buffer.of(0xa8, 0x01, 5)]) {
+      const payload = Buffer.concat([frame.payload, field]);
+      assert.deepEqual(plain(decodeOffer({ ...frame, payload })), { ...OFFER, clientReply: Buffer.alloc(0) });
+    }
+  });
+
   test("acknowledgement: written and read", () => {
     const golden = bytesOf("derived_handoff_ack_wire");
     assert.deepEqual(encodeAck(ACK), golden);

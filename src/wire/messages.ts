@@ -12,11 +12,12 @@ export enum AdminVerb {
   CONFIG = 7,
   DIAGNOSE = 8,
   METRICS = 9,
+  /** Later versions of the reference. */
   SHUTDOWN = 21,
   /** Ours; other brokers answer exit code 2. */
-  RELEASE_HANDLES = 22,
+  RELEASE_HANDLES = 1022,
   /** Ours: a new process takes the broker's place. Other brokers answer exit code 2. */
-  RESTART = 23,
+  RESTART = 1023,
 }
 
 export enum AdminReplyKind {
@@ -35,11 +36,11 @@ export interface AdminRequest {
   outputPath: string;
   /** SHUTDOWN only: how long work in flight may go on; 0 = the broker's default. */
   drainDeadlineMs: bigint;
-  /** SHUTDOWN only: also stop the backends this broker launched. Brokers that do not know it leave them running. */
+  /** Ours, SHUTDOWN only: also stop the backends this broker launched. The reply says whether the broker knows it. */
   withBackends: boolean;
-  /** RELEASE_HANDLES only, ours: absolute path at and below which backends are to let go. */
+  /** Ours, RELEASE_HANDLES only: absolute path at and below which backends are to let go. */
   path: string;
-  /** RELEASE_HANDLES and RESTART only, ours: how long each backend, or the whole restart, may take; 0 = 5 s and 60 s. */
+  /** Ours, RELEASE_HANDLES and RESTART only: how long each backend, or the whole restart, may take; 0 = 5 s and 60 s. */
   timeoutMs: bigint;
 }
 
@@ -49,9 +50,9 @@ export const AdminRequestSchema: Schema<AdminRequest> = createSchema("AdminReque
   { number: 3, name: "serviceName", kind: "text" },
   { number: 4, name: "outputPath", kind: "text" },
   { number: 5, name: "drainDeadlineMs", kind: "uint64" },
-  { number: 21, name: "withBackends", kind: "bool" },
-  { number: 22, name: "path", kind: "text" },
-  { number: 23, name: "timeoutMs", kind: "uint64" },
+  { number: 1021, name: "withBackends", kind: "bool" },
+  { number: 1022, name: "path", kind: "text" },
+  { number: 1023, name: "timeoutMs", kind: "uint64" },
 ]);
 
 export interface AdminReply {
@@ -60,6 +61,8 @@ export interface AdminReply {
   /** Exit code the command line must use. */
   exitCode: number;
   contentType: string;
+  /** Ours, SHUTDOWN only: the broker stops its backends, too, as with_backends asked. */
+  withBackends: boolean;
 }
 
 export const AdminReplySchema: Schema<AdminReply> = createSchema("AdminReply", [
@@ -67,6 +70,7 @@ export const AdminReplySchema: Schema<AdminReply> = createSchema("AdminReply", [
   { number: 2, name: "body", kind: "text" },
   { number: 3, name: "exitCode", kind: "uint32" },
   { number: 4, name: "contentType", kind: "text" },
+  { number: 1021, name: "withBackends", kind: "bool" },
 ]);
 
 export enum ErrorCode {
@@ -93,7 +97,7 @@ export interface Hello {
   wantedVersion: string;
   /** For diagnosis only; at most 128 bytes. */
   clientVersion: string;
-  /** Bit set; see docs/protocol.md, "Capabilities". */
+  /** Bit set; see docs/protocol.md, "Capability bits". 32 to 63 are this project's private range. */
   clientCapabilities: bigint;
   /** Not used in v1. */
   authToken: Uint8Array;
@@ -259,7 +263,7 @@ export const HandoffOfferSchema: Schema<HandoffOffer> = createSchema("HandoffOff
   { number: 2, name: "token", kind: "bytes" },
   { number: 3, name: "serviceName", kind: "text" },
   { number: 4, name: "correlationId", kind: "uint64" },
-  { number: 21, name: "clientReply", kind: "bytes" },
+  { number: 1021, name: "clientReply", kind: "bytes" },
 ]);
 
 /** Backend to broker: the verdict. The broker relays an accepted one to the client. */
@@ -672,7 +676,7 @@ export const ControlMessageSchema: Schema<ControlMessage> = createSchema("Contro
 ]);
 
 export interface Announce {
-  /** Bit set of what the backend can do; the bits are those of Hello.client_capabilities. */
+  /** Bit set of what the backend can do; see docs/protocol.md, "Capability bits". */
   capabilities: bigint;
   /** Bit set of the control messages it sends and answers: 0 Leases, 1 Quiesce, 2 ReleaseHandles. */
   features: bigint;

@@ -53,6 +53,24 @@ test("a v1 client of a launched backend gets the v1 sequence over the control ch
   client.connection.close();
 });
 
+// It would write the reply from the number that client_reply had then, so nobody would answer the client.
+test("a backend of an earlier version, which announces bit 32, is handed connections as in v1", async (t) => {
+  const at = await createHanding(t);
+  at.define("svc", { plan: "accept", labels: { "exec.env.ANNOUNCE": String(DIRECT) } });
+  for (const offered of [V1, DIRECT]) {
+    const client = await at.raw("svc", offered);
+    assert.equal(client.negotiated.serverCapabilities, V1);
+    assertReady(client, await client.event());
+    assert.equal(await client.knock(), 0x5a);
+    client.connection.close();
+  }
+  const session = await at.open("svc", {
+    firstRequest: { protocol: PROTOCOL, payload: Buffer.from("one"), idempotent: true },
+  });
+  assert.equal(answerOf((await session.firstResponse) ?? Buffer.alloc(0)), "one");
+  await session.close();
+});
+
 test("a backend that announced v1 only gets no direct connection", async (t) => {
   const at = await createHanding(t);
   at.define("svc", { plan: "accept", labels: { "exec.env.ANNOUNCE": "1" } });

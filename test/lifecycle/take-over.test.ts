@@ -93,7 +93,7 @@ test("an adopted backend takes handoffs once it has opened a control channel ane
   const { ours, theirs } = platform.transport.pair();
   const other = platform.transport.adoptConnection(theirs);
   assert.ok(backend.attachControl(child.pid, ours));
-  const announced = encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffDirect);
+  const announced = encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffReply);
   await other.writeAll(announced, Deadline.after(platform.clock, 60_000));
   await until(() => backend.handoffWay() !== undefined);
   assert.equal(backend.handoffWay()?.direct, true);

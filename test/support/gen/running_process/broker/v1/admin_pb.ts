@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file running_process/broker/v1/admin.proto.
  */
 export const file_running_process_broker_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("CiVydW5uaW5nX3Byb2Nlc3MvYnJva2VyL3YxL2FkbWluLnByb3RvEhlydW5uaW5nX3Byb2Nlc3MuYnJva2VyLnYxItUBCgxBZG1pblJlcXVlc3QSMgoEdmVyYhgBIAEoDjIkLnJ1bm5pbmdfcHJvY2Vzcy5icm9rZXIudjEuQWRtaW5WZXJiEgwKBGpzb24YAiABKAgSFAoMc2VydmljZV9uYW1lGAMgASgJEhMKC291dHB1dF9wYXRoGAQgASgJEhkKEWRyYWluX2RlYWRsaW5lX21zGAUgASgEEhUKDXdpdGhfYmFja2VuZHMYFSABKAgSDAoEcGF0aBgWIAEoCRISCgp0aW1lb3V0X21zGBcgASgESgQIChAVIoIBCgpBZG1pblJlcGx5EjcKBGtpbmQYASABKA4yKS5ydW5uaW5nX3Byb2Nlc3MuYnJva2VyLnYxLkFkbWluUmVwbHlLaW5kEgwKBGJvZHkYAiABKAkSEQoJZXhpdF9jb2RlGAMgASgNEhQKDGNvbnRlbnRfdHlwZRgEIAEoCUoECAoQFSrfAgoJQWRtaW5WZXJiEhoKFkFETUlOX1ZFUkJfVU5TUEVDSUZJRUQQABIVChFBRE1JTl9WRVJCX1NUQVRVUxABEhMKD0FETUlOX1ZFUkJfRFVNUBACEh0KGUFETUlOX1ZFUkJfTElTVF9JTlNUQU5DRVMQAxIWChJBRE1JTl9WRVJCX0hFQUxUSFoQBBIVChFBRE1JTl9WRVJCX1JFQURZWhAFEh0KGUFETUlOX1ZFUkJfQkFDS0VORF9IRUFMVEgQBhIVChFBRE1JTl9WRVJCX0NPTkZJRxAHEhcKE0FETUlOX1ZFUkJfRElBR05PU0UQCBIWChJBRE1JTl9WRVJCX01FVFJJQ1MQCRIXChNBRE1JTl9WRVJCX1NIVVRET1dOEBUSHgoaQURNSU5fVkVSQl9SRUxFQVNFX0hBTkRMRVMQFhIWChJBRE1JTl9WRVJCX1JFU1RBUlQQFyIECAoQFCpuCg5BZG1pblJlcGx5S2luZBIZChVBRE1JTl9SRVBMWV9LSU5EX1RFWFQQABIZChVBRE1JTl9SRVBMWV9LSU5EX0pTT04QARIgChxBRE1JTl9SRVBMWV9LSU5EX09QRU5NRVRSSUNTEAIiBAgKEBRiBnByb3RvMw");
+  fileDesc("CiVydW5uaW5nX3Byb2Nlc3MvYnJva2VyL3YxL2FkbWluLnByb3RvEhlydW5uaW5nX3Byb2Nlc3MuYnJva2VyLnYxIugBCgxBZG1pblJlcXVlc3QSMgoEdmVyYhgBIAEoDjIkLnJ1bm5pbmdfcHJvY2Vzcy5icm9rZXIudjEuQWRtaW5WZXJiEgwKBGpzb24YAiABKAgSFAoMc2VydmljZV9uYW1lGAMgASgJEhMKC291dHB1dF9wYXRoGAQgASgJEhkKEWRyYWluX2RlYWRsaW5lX21zGAUgASgEEhYKDXdpdGhfYmFja2VuZHMY/QcgASgIEg0KBHBhdGgY/gcgASgJEhMKCnRpbWVvdXRfbXMY/wcgASgESgQIChAVSgYI6AcQ/QdKBgiACBDQDyKqAQoKQWRtaW5SZXBseRI3CgRraW5kGAEgASgOMikucnVubmluZ19wcm9jZXNzLmJyb2tlci52MS5BZG1pblJlcGx5S2luZBIMCgRib2R5GAIgASgJEhEKCWV4aXRfY29kZRgDIAEoDRIUCgxjb250ZW50X3R5cGUYBCABKAkSFgoNd2l0aF9iYWNrZW5kcxj9ByABKAhKBAgKEBVKBgjoBxD9B0oGCP4HENAPKvECCglBZG1pblZlcmISGgoWQURNSU5fVkVSQl9VTlNQRUNJRklFRBAAEhUKEUFETUlOX1ZFUkJfU1RBVFVTEAESEwoPQURNSU5fVkVSQl9EVU1QEAISHQoZQURNSU5fVkVSQl9MSVNUX0lOU1RBTkNFUxADEhYKEkFETUlOX1ZFUkJfSEVBTFRIWhAEEhUKEUFETUlOX1ZFUkJfUkVBRFlaEAUSHQoZQURNSU5fVkVSQl9CQUNLRU5EX0hFQUxUSBAGEhUKEUFETUlOX1ZFUkJfQ09ORklHEAcSFwoTQURNSU5fVkVSQl9ESUFHTk9TRRAIEhYKEkFETUlOX1ZFUkJfTUVUUklDUxAJEhcKE0FETUlOX1ZFUkJfU0hVVERPV04QFRIfChpBRE1JTl9WRVJCX1JFTEVBU0VfSEFORExFUxD+BxIXChJBRE1JTl9WRVJCX1JFU1RBUlQQ/wciBAgKEBQiBgjoBxD9ByIGCIAIEM8PKnYKDkFkbWluUmVwbHlLaW5kEhkKFUFETUlOX1JFUExZX0tJTkRfVEVYVBAAEhkKFUFETUlOX1JFUExZX0tJTkRfSlNPThABEiAKHEFETUlOX1JFUExZX0tJTkRfT1BFTk1FVFJJQ1MQAiIECAoQFCIGCOgHEM8PYgZwcm90bzM");
 
 /**
  * @generated from message running_process.broker.v1.AdminRequest
@@ -50,23 +50,23 @@ export type AdminRequest = Message<"running_process.broker.v1.AdminRequest"> & {
   drainDeadlineMs: bigint;
 
   /**
-   * SHUTDOWN only: also stop the backends this broker launched. Brokers that do not know it leave them running.
+   * Ours, SHUTDOWN only: also stop the backends this broker launched. The reply says whether the broker knows it.
    *
-   * @generated from field: bool with_backends = 21;
+   * @generated from field: bool with_backends = 1021;
    */
   withBackends: boolean;
 
   /**
-   * RELEASE_HANDLES only, ours: absolute path at and below which backends are to let go.
+   * Ours, RELEASE_HANDLES only: absolute path at and below which backends are to let go.
    *
-   * @generated from field: string path = 22;
+   * @generated from field: string path = 1022;
    */
   path: string;
 
   /**
-   * RELEASE_HANDLES and RESTART only, ours: how long each backend, or the whole restart, may take; 0 = 5 s and 60 s.
+   * Ours, RELEASE_HANDLES and RESTART only: how long each backend, or the whole restart, may take; 0 = 5 s and 60 s.
    *
-   * @generated from field: uint64 timeout_ms = 23;
+   * @generated from field: uint64 timeout_ms = 1023;
    */
   timeoutMs: bigint;
 };
@@ -103,6 +103,13 @@ export type AdminReply = Message<"running_process.broker.v1.AdminReply"> & {
    * @generated from field: string content_type = 4;
    */
   contentType: string;
+
+  /**
+   * Ours, SHUTDOWN only: the broker stops its backends, too, as with_backends asked.
+   *
+   * @generated from field: bool with_backends = 1021;
+   */
+  withBackends: boolean;
 };
 
 /**
@@ -167,6 +174,8 @@ export enum AdminVerb {
   METRICS = 9,
 
   /**
+   * Later versions of the reference.
+   *
    * @generated from enum value: ADMIN_VERB_SHUTDOWN = 21;
    */
   SHUTDOWN = 21,
@@ -174,16 +183,16 @@ export enum AdminVerb {
   /**
    * Ours; other brokers answer exit code 2.
    *
-   * @generated from enum value: ADMIN_VERB_RELEASE_HANDLES = 22;
+   * @generated from enum value: ADMIN_VERB_RELEASE_HANDLES = 1022;
    */
-  RELEASE_HANDLES = 22,
+  RELEASE_HANDLES = 1022,
 
   /**
    * Ours: a new process takes the broker's place. Other brokers answer exit code 2.
    *
-   * @generated from enum value: ADMIN_VERB_RESTART = 23;
+   * @generated from enum value: ADMIN_VERB_RESTART = 1023;
    */
-  RESTART = 23,
+  RESTART = 1023,
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file running_process/broker/v1/handoff.proto.
  */
 export const file_running_process_broker_v1_handoff: GenFile = /*@__PURE__*/
-  fileDesc("CidydW5uaW5nX3Byb2Nlc3MvYnJva2VyL3YxL2hhbmRvZmYucHJvdG8SGXJ1bm5pbmdfcHJvY2Vzcy5icm9rZXIudjEifQoMSGFuZG9mZk9mZmVyEhQKDGhhbmRsZV92YWx1ZRgBIAEoBBINCgV0b2tlbhgCIAEoDBIUCgxzZXJ2aWNlX25hbWUYAyABKAkSFgoOY29ycmVsYXRpb25faWQYBCABKAQSFAoMY2xpZW50X3JlcGx5GBUgASgMSgQIBRALImEKCkhhbmRvZmZBY2sSDQoFdG9rZW4YASABKAwSEAoIYWNjZXB0ZWQYAiABKAgSFAoMZXJyb3JfZGV0YWlsGAMgASgJEhYKDmNvcnJlbGF0aW9uX2lkGAQgASgESgQIBRALYgZwcm90bzM");
+  fileDesc("CidydW5uaW5nX3Byb2Nlc3MvYnJva2VyL3YxL2hhbmRvZmYucHJvdG8SGXJ1bm5pbmdfcHJvY2Vzcy5icm9rZXIudjEijgEKDEhhbmRvZmZPZmZlchIUCgxoYW5kbGVfdmFsdWUYASABKAQSDQoFdG9rZW4YAiABKAwSFAoMc2VydmljZV9uYW1lGAMgASgJEhYKDmNvcnJlbGF0aW9uX2lkGAQgASgEEhUKDGNsaWVudF9yZXBseRj9ByABKAxKBAgFEAtKBgjoBxD9B0oGCP4HENAPImkKCkhhbmRvZmZBY2sSDQoFdG9rZW4YASABKAwSEAoIYWNjZXB0ZWQYAiABKAgSFAoMZXJyb3JfZGV0YWlsGAMgASgJEhYKDmNvcnJlbGF0aW9uX2lkGAQgASgESgQIBRALSgYI6AcQ0A9iBnByb3RvMw");
 
 /**
  * Broker to backend: take over this client connection.
@@ -48,7 +48,7 @@ export type HandoffOffer = Message<"running_process.broker.v1.HandoffOffer"> & {
    * Ours, direct mode only: stream bytes the backend writes to the client in front of everything else. They are the
    * broker's answer to the Hello.
    *
-   * @generated from field: bytes client_reply = 21;
+   * @generated from field: bytes client_reply = 1021;
    */
   clientReply: Uint8Array;
 };

@@ -93,7 +93,7 @@ export const ControlMessageSchema: GenMessage<ControlMessage> = /*@__PURE__*/
  */
 export type Announce = Message<"running_process_broker.control.v1.Announce"> & {
   /**
-   * Bit set of what the backend can do; the bits are those of Hello.client_capabilities.
+   * Bit set of what the backend can do; see docs/protocol.md, "Capability bits".
    *
    * @generated from field: uint64 capabilities = 1;
    */
