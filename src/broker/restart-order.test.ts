@@ -36,6 +36,7 @@ function restartWith(successor: Partial<Successor>) {
     counts: () => ({ accepted: 0, lastConnectionId: 0n }),
     onBegin: () => {},
     onFailed: () => {},
+    onDeaf: (error) => assert.fail(String(error)),
     onGone: note("is gone"),
     onFault: (step) => assert.fail(step),
     onLeft: () => {},

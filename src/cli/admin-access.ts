@@ -1,6 +1,7 @@
 /** Admin requests of a verb, within its permission. */
 import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
+import { BrokerError } from "../base/errors.ts";
 import {
   type AdminAnswer,
   type AdminQuery,
@@ -50,4 +51,22 @@ export async function askAt(
   const deadline = Deadline.after(platform.clock, options.timeoutMs ?? adminTimeoutMs(context.io.env));
   platform.files.checkConnectDirectory(posix.dirname(endpoint));
   return adminRequest(platform, endpoint, query, { deadline, ...(options.holdPeer && { holdPeer: true }) });
+}
+
+/** Does the broker not know the verb? Frozen beginning of the answer of every make and version (spec: admin §2). */
+export function isUnknown({ body, exitCode }: Pick<AdminAnswer, "body" | "exitCode">): boolean {
+  return exitCode === 2 && body.startsWith("unsupported admin verb");
+}
+
+/** For a broker that answered, and does not know the request. `cannot`: what it cannot do. `cure`: what the user can do instead. */
+export function requestUnknown(
+  endpoint: string,
+  answer: Pick<AdminAnswer, "body">,
+  { cannot, cure }: { readonly cannot: string; readonly cure: string },
+): BrokerError {
+  return new BrokerError(
+    "VERSION_UNSUPPORTED",
+    `the broker on ${endpoint} cannot ${cannot} (${answer.body.trim()}): it is of another version or make; ${cure}`,
+    { details: { path: endpoint } },
+  );
 }

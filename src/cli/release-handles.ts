@@ -6,7 +6,7 @@ import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import { jsonLine } from "../base/printable.ts";
 import { adminTimeoutMs } from "../exchange/admin-client.ts";
 import { AdminVerb } from "../wire/messages.ts";
-import { askBroker } from "./admin-access.ts";
+import { askBroker, isUnknown, requestUnknown } from "./admin-access.ts";
 import { type JsonObject, parseObject, rowsOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { exitCodeOf, failureToJson, reportFailure } from "./exit.ts";
@@ -34,7 +34,8 @@ and below PATH, and waits for their answers. Starts nothing and stops nothing. E
   timed-out     it has not answered in time, and may still let go
   failed        it could not; the reason comes along
 
-Exit 0: all released or held nothing, or no broker runs; 1: one failed; 124: one timed out; 69: one is unsupported.
+Exit 0: all released or held nothing, or no broker runs; 1: one failed; 124: one timed out; 69: one is unsupported;
+76: a broker of another version or make.
 
 Examples:
   rpb release-handles ./build && rm -rf ./build
@@ -112,11 +113,14 @@ async function ask(context: CliContext, endpoint: string, path: string, options:
   // Another broker's refusal is plain text.
   const backends = parseObject(answer.body)?.backends;
   if (Array.isArray(backends)) return { endpoint, exitCode: answer.exitCode, backends: rowsOf(backends) };
-  throw new BrokerError(
-    "VERSION_UNSUPPORTED",
-    `the broker on ${endpoint} cannot ask its backends (${answer.body.trim()})`,
-    { details: { path: endpoint } },
-  );
+  if (!isUnknown(answer))
+    throw new BrokerError("OPTION_INVALID", `the broker on ${endpoint} refuses the path: ${answer.body.trim()}`, {
+      details: { path: endpoint },
+    });
+  throw requestUnknown(endpoint, answer, {
+    cannot: "ask its backends",
+    cure: "stop it with `rpb stop`, clients start one of this version",
+  });
 }
 
 function tableOf(answers: readonly Answer[]): Lines {

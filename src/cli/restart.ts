@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE, hasCode } from "../base/errors.ts";
 import { jsonLine } from "../base/printable.ts";
 import { AdminVerb } from "../wire/messages.ts";
-import { askBroker } from "./admin-access.ts";
+import { askBroker, requestUnknown } from "./admin-access.ts";
 import { isObject, parseObject, textOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { reportFailure } from "./exit.ts";
@@ -31,7 +31,8 @@ installed now. When that cannot serve, the old process goes on as if nothing had
 
 It waits for launches that are in progress. Under a service manager that watches the process, restart the service instead:
 backends outlive that, too.
-Exit 0: all were restarted; 69: nobody to restart; 70: the new process failed; 124: time was up.
+Exit 0: all were restarted; 69: nobody to restart; 70: the new process failed; 76: a broker of another version or make;
+124: time was up.
 
 Examples:
   rpb restart
@@ -94,11 +95,10 @@ async function restartOne(context: CliContext, endpoint: string, { timeout }: Re
   // The answer of a broker that does not know the verb is plain text.
   const body = answer.kind === "json" ? parseObject(answer.body) : undefined;
   if (body === undefined)
-    throw new BrokerError(
-      "VERSION_UNSUPPORTED",
-      `the broker on ${endpoint} cannot be restarted (${answer.body.trim()}); stop it instead, clients start a new one`,
-      { details: { path: endpoint } },
-    );
+    throw requestUnknown(endpoint, answer, {
+      cannot: "be restarted by this command",
+      cure: "stop it with `rpb stop`, clients start a new one. One of this package restarts on SIGHUP, too",
+    });
   if (body.error !== undefined) {
     const { code, reason } = isObject(body.error) ? body.error : {};
     throw new BrokerError(knownCode(code), typeof reason === "string" ? reason : "the broker does not say why", {

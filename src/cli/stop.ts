@@ -31,7 +31,8 @@ const POLL_MS = 20;
 const HELP = `
 Ends one broker (that of RUNNING_PROCESS_BROKER_V1_SOCKET, else the shared one) or with --all every broker of this
 user: it takes no new work, lets work in flight end, and removes its socket. Backends keep running and keep their
-connections, unless --with-backends is given. Prints what ended, or "not running"; exit 0 in both cases.
+connections, unless --with-backends is given. Prints what ended, or "not running"; exit 0 in both cases. Exit 76: a
+broker of another version or make cannot be asked to end, or has ended without the backends that were to end with it.
 
 Examples:
   rpb stop
@@ -86,6 +87,7 @@ async function stopOne(context: CliContext, endpoint: string, options: StopOptio
     });
     checkAccepted(answer, endpoint);
     await ended(platform, { endpoint, process, deadline });
+    if (options.withBackends && !answer.withBackends) throw backendsLeft(endpoint);
     return { endpoint, stopped: true, ...(process !== undefined && { pid: process.pid }) };
   } catch (error) {
     if (hasCode(error, "BROKER_UNAVAILABLE")) return { endpoint, stopped: false };
@@ -126,6 +128,15 @@ function checkAccepted(answer: AdminAnswer, endpoint: string): void {
     "VERSION_UNSUPPORTED",
     `the broker on ${endpoint} cannot be asked to end (${answer.body.trim()}); send SIGTERM to process ${answer.peerPid} instead`,
     { details: { path: endpoint, pid: answer.peerPid } },
+  );
+}
+
+/** The broker has skipped the field it was asked by: the number of an earlier version of this package differs. */
+function backendsLeft(endpoint: string): BrokerError {
+  return new BrokerError(
+    "VERSION_UNSUPPORTED",
+    `the broker on ${endpoint} has ended, but not its backends: it is of another version or make and does not know --with-backends; a broker of this version takes over those of an earlier one: start it with \`rpb serve\`, and stop it with its backends`,
+    { details: { path: endpoint } },
   );
 }
 
