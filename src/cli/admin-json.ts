@@ -3,9 +3,8 @@ import { BrokerError } from "../base/errors.ts";
 import type { AdminQuery } from "../exchange/admin-client.ts";
 import { askBroker } from "./admin-access.ts";
 import type { CliContext } from "./context.ts";
+import { type JsonObject, parseObject } from "./json.ts";
 import type { Permission } from "./permissions.ts";
-
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 export interface JsonAnswer {
   /** As it came. */
@@ -34,36 +33,4 @@ export async function askJson(
   throw new BrokerError("MESSAGE_MALFORMED", `the broker on ${endpoint} answered ${what}, which is no JSON object`, {
     details: { path: endpoint },
   });
-}
-
-/** Rows of a list in an answer; whatever is no object in it is left out. */
-export function rowsOf(value: unknown): readonly JsonObject[] {
-  return Array.isArray(value) ? value.filter(isObject) : [];
-}
-
-/**
- * A string or number of an answer as text; "?" for anything else. Not `String`: of a parsed object that has a member `toString`
- * it throws.
- */
-export function textOf(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "?";
-}
-
-/** A number of an answer; 0 for anything else. */
-export function numberOf(value: unknown): number {
-  return typeof value === "number" ? value : 0;
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Undefined for any other text. */
-export function parseObject(body: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(body);
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

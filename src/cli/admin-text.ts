@@ -1,5 +1,5 @@
 /** Answers of the admin verbs as text for people. What another implementation leaves out shows as "?". */
-import { isObject, type JsonObject, rowsOf } from "./admin-json.ts";
+import { isObject, type JsonObject, rowsOf } from "./json.ts";
 import { alignColumns, cell, formatUptime } from "./status-text.ts";
 
 type Cells = readonly string[];

@@ -3,8 +3,9 @@
 import type { Command } from "commander";
 import { printableJson } from "../base/printable.ts";
 import type { AdminQuery } from "../exchange/admin-client.ts";
-import { askJson, type JsonObject } from "./admin-json.ts";
+import { askJson } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
+import type { JsonObject } from "./json.ts";
 import { parseDuration } from "./option-parsers.ts";
 import type { Lines } from "./output.ts";
 import { PERMISSIONS, type Verb } from "./permissions.ts";

@@ -3,10 +3,11 @@
 import type { Command } from "commander";
 import { BrokerError, type BrokerErrorCode, ERROR_TABLE } from "../base/errors.ts";
 import { AdminVerb } from "../wire/messages.ts";
-import { askJson, isObject, type JsonObject } from "./admin-json.ts";
+import { askJson } from "./admin-json.ts";
 import { diagnoseText } from "./admin-text.ts";
 import { type AdminVerbOptions, addAdminOptions, printAnswer, SELECTS_ONE } from "./admin-verb.ts";
 import type { CliContext } from "./context.ts";
+import { isObject, type JsonObject } from "./json.ts";
 import { absolutePath, parseNonEmpty } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";
 import { selectBroker } from "./select-broker.ts";

@@ -5,9 +5,9 @@ import { BrokerError, type BrokerErrorCode, ERROR_TABLE, hasCode } from "../base
 import { jsonLine } from "../base/printable.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { askBroker, requestUnknown } from "./admin-access.ts";
-import { isObject, parseObject, textOf } from "./admin-json.ts";
 import type { CliContext } from "./context.ts";
 import { reportFailure } from "./exit.ts";
+import { isObject, parseObject, textOf } from "./json.ts";
 import { listBrokers } from "./list-brokers.ts";
 import { parseDuration } from "./option-parsers.ts";
 import { PERMISSIONS } from "./permissions.ts";

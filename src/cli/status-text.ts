@@ -1,7 +1,7 @@
 /** The admin STATUS body (spec: admin §3.1) as text for people. Fields that another implementation leaves out are left out here. */
 
 import { printable } from "../base/printable.ts";
-import { type JsonObject, rowsOf, textOf } from "./admin-json.ts";
+import { type JsonObject, rowsOf, textOf } from "./json.ts";
 
 export function statusLines(endpoint: string, body: JsonObject): string[] {
   const facts = [
