@@ -7,8 +7,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ERROR_TABLE, type ErrorRow } from "../src/base/errors.ts";
-import { METRIC_PREFIX, METRICS } from "../src/broker/metric-table.ts";
-import { encodeRefused } from "../src/broker/refused-reply.ts";
+import { METRIC_PREFIX, METRICS } from "../src/broker/events/metric-table.ts";
+import { encodeRefused } from "../src/broker/hello/refused-reply.ts";
 import { LABELS } from "../src/model/exec-settings.ts";
 import { EVENT_KINDS, type EventKindRow } from "../src/model/lifecycle-event.ts";
 import { refuse } from "../src/model/refusal.ts";

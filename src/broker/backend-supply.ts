@@ -1,19 +1,19 @@
 /** Where a broker's backends come from: launched for a Hello, or left running by an earlier broker at its address. */
 import type { Platform } from "../platform/ports.ts";
-import { type Activation, createActivation } from "./activation.ts";
-import { adoptBackend } from "./adopt-backend.ts";
-import type { BackendOptions } from "./backend.ts";
-import type { BackendHealth } from "./backend-health.ts";
-import type { BackendLogReports } from "./backend-log.ts";
-import type { BackendProcess } from "./backend-resources.ts";
-import { bringUp } from "./bring-up.ts";
-import type { BrokerEvents } from "./events.ts";
-import { createLauncher } from "./launcher.ts";
-import { handleLeftovers } from "./leftovers.ts";
-import type { BrokerMetrics } from "./metrics.ts";
+import { type Activation, createActivation } from "./activation/activation.ts";
+import type { BackendHealth } from "./activation/backend-health.ts";
+import type { BrokerEvents } from "./events/events.ts";
+import type { BrokerMetrics } from "./events/metrics.ts";
+import type { BackendLogReports } from "./launch/backend-log.ts";
+import type { BackendProcess } from "./launch/backend-resources.ts";
+import { createLauncher } from "./launch/launcher.ts";
+import { takeSpawnLock } from "./launch/spawn-lock.ts";
 import type { BrokerOptions } from "./options.ts";
-import type { Bequests } from "./received-state.ts";
-import { takeSpawnLock } from "./spawn-lock.ts";
+import { adoptBackend } from "./recovery/adopt-backend.ts";
+import { handleLeftovers } from "./recovery/leftovers.ts";
+import type { Bequests } from "./succession/received-state.ts";
+import type { BackendOptions } from "./supervisor/backend.ts";
+import { bringUp } from "./supervisor/bring-up.ts";
 
 export interface SupplyOptions extends Pick<BrokerOptions, "endpoint" | "env" | "logDirectory"> {
   readonly platform: Platform;

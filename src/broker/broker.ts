@@ -8,20 +8,20 @@
 import { runAll } from "../base/disposal-stack.ts";
 import { BrokerError } from "../base/errors.ts";
 import { brokerErrorFrom } from "../base/system-error.ts";
+import { type RegisteredServing, verifyRegistered } from "./activation/registered-backend.ts";
 import { adoptLeftovers } from "./backend-supply.ts";
-import type { CloseReason } from "./broker-event.ts";
 import { checkBrokerOptions, checkRestartOptions, checkStopOptions } from "./check-options.ts";
 import { type BrokerLife, BrokerParts } from "./compose.ts";
-import { ThrownByListener } from "./event-listener.ts";
+import type { CloseReason } from "./events/broker-event.ts";
+import { ThrownByListener } from "./events/event-listener.ts";
+import type { RestartReport } from "./events/reports.ts";
 import { watchBrokerIdle } from "./idle-exit.ts";
 import type { Broker, BrokerOptions, StopOptions } from "./options.ts";
 import type { Phase } from "./phase.ts";
-import { openPredecessor, type Predecessor } from "./predecessor.ts";
-import type { Bequests, Inheritance } from "./received-state.ts";
-import { type RegisteredServing, verifyRegistered } from "./registered-backend.ts";
-import type { RestartReport } from "./reports.ts";
-import { recordDirectories, removeEmptyFallbacks } from "./socket-places.ts";
-import { sweepEndpoints } from "./sweep-endpoints.ts";
+import { recordDirectories, removeEmptyFallbacks } from "./recovery/socket-places.ts";
+import { sweepEndpoints } from "./recovery/sweep-endpoints.ts";
+import { openPredecessor, type Predecessor } from "./succession/predecessor.ts";
+import type { Bequests, Inheritance } from "./succession/received-state.ts";
 
 /** Work in flight when the broker ends. */
 const DRAIN_MS = 10_000;

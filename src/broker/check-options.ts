@@ -15,9 +15,9 @@ import { givenPath } from "../base/given-path.ts";
 import { requireIdentity } from "../model/identity.ts";
 import { instanceId, parseInstanceId } from "../model/names.ts";
 import { givenEndpoint } from "../model/places.ts";
-import type { CloseReason } from "./broker-event.ts";
+import type { RegisteredBackend } from "./activation/registered-backend.ts";
+import type { CloseReason } from "./events/broker-event.ts";
 import type { BrokerOptions, StopOptions } from "./options.ts";
-import type { RegisteredBackend } from "./registered-backend.ts";
 
 const TEXTS = ["endpoint", "definitionDirectory", "definitionDirectorySource", "logDirectory"] as const;
 const PATHS = ["definitionDirectory", "logDirectory", "home"] as const;

@@ -6,7 +6,7 @@ export { type Instance, instanceId, parseInstanceId } from "../model/names.ts";
 // For other libraries, not covered by semver.
 export { loadPlatform } from "../platform/platform.ts";
 export type { Platform } from "../platform/ports.ts";
+export type { RegisteredBackend } from "./activation/registered-backend.ts";
 export { startBroker } from "./broker.ts";
-export type { BrokerEvent, CloseReason } from "./broker-event.ts";
+export type { BrokerEvent, CloseReason } from "./events/broker-event.ts";
 export type { Broker, BrokerOptions, StopOptions } from "./options.ts";
-export type { RegisteredBackend } from "./registered-backend.ts";

@@ -3,10 +3,10 @@
 import type { WantedBackend } from "../model/backend-key.ts";
 import type { Instance } from "../model/names.ts";
 import type { Env, Platform } from "../platform/ports.ts";
-import type { BrokerEvent, CloseReason } from "./broker-event.ts";
-import type { RegisteredBackend } from "./registered-backend.ts";
-import type { RestartReport } from "./reports.ts";
-import type { SuccessorCommand } from "./successor.ts";
+import type { RegisteredBackend } from "./activation/registered-backend.ts";
+import type { BrokerEvent, CloseReason } from "./events/broker-event.ts";
+import type { RestartReport } from "./events/reports.ts";
+import type { SuccessorCommand } from "./succession/successor.ts";
 
 export interface BrokerOptions {
   readonly platform: Platform;

@@ -1,6 +1,6 @@
 /** Is this process the broker right now? One that is stopping still is; one that has been replaced is not, and ends on its own. */
 import { type Refusal, refuse } from "../model/refusal.ts";
-import type { CloseReason } from "./broker-event.ts";
+import type { CloseReason } from "./events/broker-event.ts";
 
 export class Phase {
   private stoppedBy: CloseReason | undefined;

@@ -1,10 +1,10 @@
 /** From the start of a program to its exit status, whatever happens in between: the frame of `rpb` and the compat binary. */
 import type { BrokerError } from "../base/errors.ts";
 import { writeLastWords } from "../platform/platform.ts";
-import { describeFailure, exitCodeOf } from "./exit.ts";
-import { closeAllButOurs } from "./inherited-descriptors.ts";
-import { joined } from "./output.ts";
-import { createProcessIo, type ProcessIo } from "./process-io.ts";
+import { describeFailure, exitCodeOf } from "./shell/exit.ts";
+import { closeAllButOurs } from "./shell/inherited-descriptors.ts";
+import { joined } from "./shell/output.ts";
+import { createProcessIo, type ProcessIo } from "./shell/process-io.ts";
 
 export interface ProgramMain {
   /** Does this command line make the process a broker? */

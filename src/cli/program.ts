@@ -1,10 +1,10 @@
 /** The command line of `rpb` as a commander program. */
 import { Command, CommanderError } from "commander";
 import { LIBRARY_VERSION } from "../client/library.ts";
-import { type CliContext, createContext } from "./context.ts";
-import { EXIT_USAGE } from "./exit.ts";
-import type { ProcessIo } from "./process-io.ts";
-import { VERBS } from "./verbs.ts";
+import { type CliContext, createContext } from "./shell/context.ts";
+import { EXIT_USAGE } from "./shell/exit.ts";
+import type { ProcessIo } from "./shell/process-io.ts";
+import { VERBS } from "./verbs/index.ts";
 
 const INTRODUCTION = `
 A per-user broker for background daemons: it finds the running daemon of the version you

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import "./without-debugger.ts";
+import "./shell/without-debugger.ts";
 
-import { reportFailure } from "./exit.ts";
 import { runMain } from "./main.ts";
 import { isBroker, runProgram } from "./program.ts";
+import { reportFailure } from "./shell/exit.ts";
 
 void runMain({ isBroker, run: runProgram, fail: reportFailure });

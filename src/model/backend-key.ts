@@ -14,7 +14,7 @@ export interface BackendKey extends WantedBackend {
   readonly instanceId: string;
 }
 
-/** Hellos bring the same key objects again and again (broker/hello-target.ts): their text is made once. */
+/** Hellos bring the same key objects again and again (broker/hello/hello-target.ts): their text is made once. */
 const texts = new WeakMap<BackendKey, string>();
 
 /**

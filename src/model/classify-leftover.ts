@@ -1,6 +1,6 @@
 /**
  * What a starting broker does with what an earlier one left behind: a pure decision over evidence that
- * broker/leftovers.ts gathers. First case that fits:
+ * broker/recovery/leftovers.ts gathers. First case that fits:
  *
  *    1. the record cannot be read (torn, of a later version, not ours)        leave   nobody knows what it means
  *    2. it names another broker's endpoint                                    leave   that broker may be alive

@@ -1,7 +1,7 @@
 /** METRICS of a running broker: scraped, driven, scraped again (spec: server §15). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { METRICS } from "../../src/broker/metric-table.ts";
+import { METRICS } from "../../src/broker/events/metric-table.ts";
 import { answerOf, createHanding, PROTOCOL } from "../handoff/support/handing.ts";
 import { createLaunching } from "../launch/support/launching.ts";
 import { converse, negotiatedIn, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { type TestContext, test } from "node:test";
-import { verifyRegistered } from "../../src/broker/registered-backend.ts";
+import { verifyRegistered } from "../../src/broker/activation/registered-backend.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Files } from "../../src/platform/ports.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";

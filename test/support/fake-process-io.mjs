@@ -3,8 +3,8 @@
  * The process of a command line that is run inside another one: for tests, which run src, and for sweeps, which run dist.
  * JavaScript, because the latter are run by Node alone; it is checked against the interface all the same.
  *
- * @import { Output, OutputSink } from "../../src/cli/output.ts"
- * @import { ProcessIo } from "../../src/cli/process-io.ts"
+ * @import { Output, OutputSink } from "../../src/cli/shell/output.ts"
+ * @import { ProcessIo } from "../../src/cli/shell/process-io.ts"
  */
 import { PassThrough, Readable } from "node:stream";
 

@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { runCompat } from "../../../src/cli/compat-program.ts";
-import { createOutput } from "../../../src/cli/output.ts";
-import type { ProcessIo } from "../../../src/cli/process-io.ts";
+import { runCompat } from "../../../src/cli/compat/program.ts";
 import { runProgram } from "../../../src/cli/program.ts";
+import { createOutput } from "../../../src/cli/shell/output.ts";
+import type { ProcessIo } from "../../../src/cli/shell/process-io.ts";
 import type { Env } from "../../../src/platform/ports.ts";
 import { createFakeProcessIo } from "../../support/fake-process-io.mjs";
 

@@ -1,8 +1,8 @@
 /** Every verb of both programs, in this process: `node sweep-verbs.mjs ENDPOINT`, of a broker that runs. */
 import { ERROR_TABLE } from "../../../dist/base/errors.js";
-import { runCompat } from "../../../dist/cli/compat-program.js";
-import { createOutput } from "../../../dist/cli/output.js";
+import { runCompat } from "../../../dist/cli/compat/program.js";
 import { runProgram } from "../../../dist/cli/program.js";
+import { createOutput } from "../../../dist/cli/shell/output.js";
 import { workingDirectory } from "../../../dist/platform/platform.js";
 import { createFakeProcessIo } from "../../support/fake-process-io.mjs";
 import { sweep } from "./sweep.mjs";

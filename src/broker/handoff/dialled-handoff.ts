@@ -1,0 +1,53 @@
+/** The way of the reference: the broker dials the backend's handoff endpoint, once for each connection (spec: handoff §8). */
+import { hasCode, reasonOf } from "../../base/errors.ts";
+import { readFrameBody } from "../../exchange/frame-io.ts";
+import { unixTransportError } from "../../model/handoff-stages.ts";
+import type { Connection, Platform } from "../../platform/ports.ts";
+import { decodeFrame } from "../../wire/envelope.ts";
+import { checkAck, type Offer } from "../../wire/handoff.ts";
+import { MAX_HELLO_BODY_BYTES } from "../../wire/limits.ts";
+import { type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-transport.ts";
+
+export function createDialledWay(
+  platform: Pick<Platform, "clock" | "transport" | "processes">,
+  endpoint: string,
+): HandoffWay {
+  return { direct: false, open: (offer) => dialledExchange(platform, endpoint, offer) };
+}
+
+function dialledExchange(
+  platform: Pick<Platform, "clock" | "transport" | "processes">,
+  endpoint: string,
+  offer: Offer,
+): HandoffExchange {
+  let connection: Connection | undefined;
+  const bytes = offerBytes(offer);
+  return {
+    async send(descriptor, deadline) {
+      try {
+        connection = await platform.transport.connect(endpoint, deadline);
+      } catch (error) {
+        const errno = hasCode(error, "IO_FAILED") ? (error.details.errno ?? "") : "";
+        return {
+          ok: false,
+          error: unixTransportError("connect", errno),
+          detail: `failed to dial backend handoff endpoint ${endpoint}: ${reasonOf(error)}`,
+        };
+      }
+      // Whoever gets the connection gets the client: only our own user's process may.
+      if (connection.peer.uid !== platform.processes.selfUid)
+        return { ok: false, error: "permission-denied", detail: `${endpoint} is served by uid ${connection.peer.uid}` };
+      return sendOver(connection, bytes, descriptor, deadline);
+    },
+    async awaitAck(deadline) {
+      if (connection === undefined) return { ok: false, detail: "no offer was sent" };
+      try {
+        const frame = decodeFrame(await readFrameBody(connection, { maxBodyBytes: MAX_HELLO_BODY_BYTES, deadline }));
+        return checkAck(frame, offer);
+      } catch (error) {
+        return { ok: false, detail: reasonOf(error) };
+      }
+    },
+    close: () => connection?.close(),
+  };
+}
