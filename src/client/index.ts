@@ -33,5 +33,5 @@ export type {
   StartCommand,
   Timings,
 } from "./options.ts";
-export type { RequestOptions } from "./request-options.ts";
-export type { FirstRequest, Session, SessionOptions } from "./session.ts";
+export type { FirstRequest, RequestOptions } from "./request-options.ts";
+export type { Session, SessionOptions } from "./session.ts";

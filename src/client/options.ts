@@ -21,8 +21,7 @@ import { type BackendIdentity, requireIdentity } from "../model/identity.ts";
 import { checkName, checkVersion } from "../model/names.ts";
 import type { Env } from "../platform/ports.ts";
 import { MAX_CLIENT_LIB_BYTES, MAX_CLIENT_VERSION_BYTES, MAX_WANTED_VERSION_BYTES } from "../wire/limits.ts";
-import { checkRequestOptions, OF_FIRST_REQUEST } from "./request-options.ts";
-import type { FirstRequest } from "./session.ts";
+import { checkRequestOptions, type FirstRequest, OF_FIRST_REQUEST } from "./request-options.ts";
 
 /** Time for a whole call when the caller sets none. Milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 30_000;

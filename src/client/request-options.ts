@@ -27,6 +27,12 @@ export interface RequestOptions {
   readonly tracestate?: string;
 }
 
+/** A request to be sent as early as possible: along with the Hello when it is idempotent, else right after its answer. */
+export interface FirstRequest extends RequestOptions {
+  readonly protocol: number;
+  readonly payload: Uint8Array;
+}
+
 /** By what name an error speaks of each part; made once, not for each request. */
 function namesWith(prefix: string) {
   return {

@@ -3,14 +3,8 @@ import type { Clock } from "../base/clock.ts";
 import { encodeRequest } from "../wire/envelope.ts";
 import { createFrameClient, type FrameClient, type FrameClientOptions } from "./frame-client.ts";
 import type { Connected, ConnectOptions, Route } from "./options.ts";
-import type { RequestOptions } from "./request-options.ts";
+import type { FirstRequest } from "./request-options.ts";
 import type { UnconfirmedOptions } from "./unconfirmed.ts";
-
-/** A request to be sent as early as possible: along with the Hello when it is idempotent, else right after its answer. */
-export interface FirstRequest extends RequestOptions {
-  readonly protocol: number;
-  readonly payload: Uint8Array;
-}
 
 export type SessionOptions = ConnectOptions & FrameClientOptions & { readonly firstRequest?: FirstRequest };
 
