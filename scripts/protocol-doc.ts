@@ -28,6 +28,7 @@ import {
 import { PRIVATE_CAPABILITY_BITS, PRIVATE_NUMBERS } from "../src/wire/private-numbers.ts";
 import { ErrorCodeSchema } from "../test/support/descriptors.ts";
 import { frozenSchema } from "./frozen-schema.ts";
+import { type Parts, table, withParts } from "./generated-parts.ts";
 
 const COMMAND = "node --import tsx scripts/protocol-doc.ts";
 
@@ -57,7 +58,7 @@ const EXAMPLES: readonly (readonly [name: string, about: string])[] = [
   ["derived_consumer_pong_wire", 'Its response "pong"'],
 ];
 
-const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
+const PARTS: Readonly<Record<string, Parts>> = {
   "docs/protocol.md": {
     "frame-header": frameHeader,
     limits: limitTable,
@@ -75,27 +76,12 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
 for (const [name, parts] of Object.entries(PARTS)) {
   const file = fileURLToPath(new URL(`../${name}`, import.meta.url));
   const current = readFileSync(file, "utf8");
-  const wanted = withParts(name, current, parts);
+  const wanted = withParts(name, current, parts, COMMAND);
   if (current === wanted) continue;
   if (process.argv.includes("--check")) {
     console.error(`${name} is not what the code says; write it anew with: ${COMMAND}`);
     process.exitCode = 1;
   } else writeFileSync(file, wanted);
-}
-
-function withParts(name: string, text: string, parts: Readonly<Record<string, () => string>>): string {
-  const found = new Set<string>();
-  const result = text.replace(
-    /<!-- generated:([a-z-]+) -->\n[\s\S]*?<!-- \/generated -->/g,
-    (_, part: string): string => {
-      const render = parts[part];
-      if (render === undefined) throw new Error(`${name} has a part "${part}" that ${COMMAND} does not know`);
-      found.add(part);
-      return `<!-- generated:${part} -->\n${render()}\n<!-- /generated -->`;
-    },
-  );
-  for (const part of Object.keys(parts)) if (!found.has(part)) throw new Error(`${name} lacks its part "${part}"`);
-  return result;
 }
 
 // ------------------------------------------------------------------------------------------------ parts
@@ -276,17 +262,6 @@ function metrics(): string {
 }
 
 // ------------------------------------------------------------------------------------------------ forms
-
-/** `head`: column titles separated by `|`; one that begins with `> ` is aligned to the right. */
-function table(head: string, rows: readonly (readonly string[])[]): string {
-  const columns = head.split("|");
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [
-    line(columns.map((title) => title.replace(/^> /, ""))),
-    line(columns.map((title) => (title.startsWith("> ") ? "---:" : "---"))),
-    ...rows.map((cells) => line(cells.map((cell) => cell.replaceAll("|", "\\|")))),
-  ].join("\n");
-}
 
 function fenced(lines: string): string {
   return `\`\`\`\n${lines}\n\`\`\``;
