@@ -30,7 +30,8 @@ export function sourceFiles(root: string): string[] {
 
 /**
  * Imports of the files from one another, as the TypeScript compiler reads them: `import` and `export … from`, with `type` or
- * without, `import()` of a fixed name, and types such as `typeof import("./x.ts")`. Packages are left out.
+ * without, `import()` of a fixed name, and types such as `typeof import("./x.ts")`. Packages are left out. The compiler is a process
+ * that is killed at the end; now and then it writes `context canceled` to stderr then, which is no fault.
  *
  * @throws Error when tsconfig.json of the checkout leaves a file out
  */
