@@ -4,33 +4,23 @@
  *
  * Two kinds of failure are kept apart. What concerns one request (its time was up, its answer has the wrong protocol)
  * ends that request only: frames are matched by id, so the stream stays in step. What makes the stream itself doubtful
- * (a broken frame, an id nobody asked for, the end of it) ends the connection and every request on it.
- *
- * States: open, then broken for good, with the error that did it (or none, when `close` did). A handed-over connection
- * of which nothing was heard yet (unconfirmed.ts) can be replaced, while open.
+ * (a broken frame, an id nobody asked for, the end of it) ends the connection and every request on it. The states of
+ * the connection are in frame-connection.ts.
  */
 
 import type { Socket } from "node:net";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
-import { BrokerError, reasonOf } from "../base/errors.ts";
+import type { BrokerError } from "../base/errors.ts";
 import { brokerErrorFrom } from "../base/system-error.ts";
-import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
-import { createFrameDecoder } from "../wire/frame-decoder.ts";
+import { checkEnvelope, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
 import { type Frame, FrameKind } from "../wire/messages.ts";
 import { createAbortFanout } from "./abort-fanout.ts";
-import {
-  aborted,
-  afterTheEnd,
-  closedByBackend,
-  expired,
-  expiredByDefault,
-  maybeCarriedOut,
-} from "./frame-client-errors.ts";
+import { aborted, afterTheEnd, expired, expiredByDefault, maybeCarriedOut } from "./frame-client-errors.ts";
+import { FrameConnection } from "./frame-connection.ts";
 import { createPendingRequests, type PendingRequests } from "./pending-requests.ts";
 import { createRequestLimit, type RequestLimit } from "./request-limit.ts";
 import { checkRequestOptions, type RequestOptions } from "./request-options.ts";
-import { createSendQueue, type SendQueue } from "./send-queue.ts";
-import { createUnconfirmed, type Unconfirmed, type UnconfirmedOptions } from "./unconfirmed.ts";
+import type { UnconfirmedOptions } from "./unconfirmed.ts";
 
 /** A frame the backend sent on its own. */
 export interface BackendEvent {
@@ -93,18 +83,12 @@ const NOTHING_ARMED = (): void => {};
 
 class SocketFrameClient implements FrameClient {
   readonly closed: Promise<BrokerError | undefined>;
-  private decoder = createFrameDecoder();
   private readonly aborts = createAbortFanout();
   private readonly pending: PendingRequests<Waiting>;
-  private readonly queue: SendQueue;
   private readonly limit: RequestLimit;
-  private socketClosed: Promise<void> = Promise.resolve();
-  private unconfirmed: Unconfirmed | undefined;
-  private referenced = true;
+  /** Not `connection`: a session has a public property of that name (session.ts). */
+  private readonly stream: FrameConnection;
   private firstRequestSent: boolean;
-  /** Undefined while a lost connection is being replaced. */
-  private socket: Socket | undefined;
-  private state: "open" | { readonly brokenBy: BrokerError | undefined } = "open";
   private settleClosed: (fault: BrokerError | undefined) => void = () => {};
 
   constructor(
@@ -115,37 +99,17 @@ class SocketFrameClient implements FrameClient {
     this.pending = createPendingRequests(
       options.firstRequestId === undefined ? {} : { firstId: options.firstRequestId },
     );
-    this.queue = createSendQueue();
     this.limit = createRequestLimit(clock, () => this.expireOverdue());
     this.firstRequestSent = options.firstRequestSent ?? false;
-    this.unconfirmed = options.unconfirmed && createUnconfirmed(options.unconfirmed);
     this.closed = new Promise((resolve) => {
       this.settleClosed = resolve;
     });
-    this.attach(socket);
-  }
-
-  /** Speaks on `socket` from now on. What an earlier one still has to say counts no more. */
-  private attach(socket: Socket): void {
-    this.socket = socket;
-    if (!this.referenced) socket.unref();
-    const current = (): boolean => socket === this.socket;
-    this.socketClosed = new Promise((resolve) => {
-      socket.once("close", () => {
-        if (current()) this.lose(closedByBackend("the connection was closed"));
-        resolve();
-      });
-    });
-    socket.on("data", (chunk: Buffer) => {
-      if (current()) this.receive(chunk);
-    });
-    socket.once("end", () => {
-      if (current()) this.receiveEnd();
-    });
-    socket.on("error", (error: NodeJS.ErrnoException) => {
-      if (current()) this.lose(closedByBackend(`the connection failed: ${error.code ?? error.message}`, error));
-    });
-    this.queue.attach(socket);
+    const events = {
+      onFrame: (frame: Frame) => this.receive(frame),
+      onMaybeCarriedOut: (id: bigint) => this.fail(id, maybeCarriedOut(), { abandoned: false }),
+      onBroken: (fault: BrokerError | undefined) => this.end(fault),
+    };
+    this.stream = new FrameConnection(socket, events, options.unconfirmed);
   }
 
   get inFlight(): number {
@@ -159,7 +123,7 @@ class SocketFrameClient implements FrameClient {
       const period = options.timeoutMs === undefined ? this.limit.begin() : undefined;
       const id = this.pending.add({ protocol, resolve, reject, period, disarm: () => disarm() });
       const disarm = this.armLimits(id, protocol, options);
-      this.queue.push(id, () => this.encode(id, protocol, payload, options));
+      this.stream.send(id, () => this.encode(id, protocol, payload, options));
     });
   }
 
@@ -169,17 +133,13 @@ class SocketFrameClient implements FrameClient {
       if (this.firstRequestSent) this.disownFirst(protocol);
       throw aborted(protocol, options.signal);
     }
-    if (this.state !== "open") throw afterTheEnd(this.state.brokenBy);
+    const { state } = this.stream;
+    if (state.kind === "broken") throw afterTheEnd(state.error);
   }
 
   async close(): Promise<void> {
-    if (this.state === "open") {
-      this.state = { brokenBy: undefined };
-      this.failAll(new BrokerError("CONNECTION_CLOSED", "the session was closed by its owner"));
-      this.socket?.destroy();
-      this.settleClosed(undefined);
-    }
-    await this.socketClosed;
+    this.stream.break(undefined);
+    await this.stream.closed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -187,13 +147,11 @@ class SocketFrameClient implements FrameClient {
   }
 
   unref(): void {
-    this.referenced = false;
-    this.socket?.unref();
+    this.stream.unref();
   }
 
   ref(): void {
-    this.referenced = true;
-    this.socket?.ref();
+    this.stream.ref();
   }
 
   /** Given up before we knew of it, but the backend will answer it: its id must not be given to another one. */
@@ -208,7 +166,7 @@ class SocketFrameClient implements FrameClient {
     try {
       const { traceparent = "", tracestate = "" } = options;
       const bytes = encodeRequest({ payloadProtocol: protocol, payload, requestId: id, traceparent, tracestate });
-      this.unconfirmed?.keep(id, { bytes, idempotent: options.idempotent ?? false });
+      this.stream.keep(id, bytes, options.idempotent ?? false);
       const alreadySent = this.firstRequestSent;
       this.firstRequestSent = false;
       return alreadySent ? undefined : bytes;
@@ -234,7 +192,7 @@ class SocketFrameClient implements FrameClient {
   }
 
   private giveUp(id: bigint, error: BrokerError): void {
-    this.fail(id, error, { abandoned: !this.queue.withdraw(id) });
+    this.fail(id, error, { abandoned: !this.stream.withdraw(id) });
   }
 
   /** Ends the requests that are over the default limit; true while others with it wait. */
@@ -248,34 +206,7 @@ class SocketFrameClient implements FrameClient {
     return limited;
   }
 
-  private receive(chunk: Buffer): void {
-    if (this.state !== "open") return;
-    try {
-      this.decoder.push(chunk);
-      for (let body = this.decoder.next(); body !== undefined; body = this.decoder.next()) {
-        const frame = decodeFrame(body);
-        if (this.unconfirmed?.judge(frame) === "refused") {
-          this.replace(this.unconfirmed, "refused");
-          return;
-        }
-        this.unconfirmed = undefined;
-        this.handle(frame);
-      }
-    } catch (error) {
-      this.break(brokerErrorFrom(error));
-    }
-  }
-
-  private receiveEnd(): void {
-    try {
-      this.decoder.end();
-      this.lose(closedByBackend("the backend closed the connection"));
-    } catch (error) {
-      this.lose(closedByBackend(`the backend closed the connection inside a frame: ${reasonOf(error)}`, error));
-    }
-  }
-
-  private handle(frame: Frame): void {
+  private receive(frame: Frame): void {
     if (frame.kind === FrameKind.EVENT) {
       this.deliver({ protocol: frame.payloadProtocol, payload: frame.payload });
       return;
@@ -307,61 +238,19 @@ class SocketFrameClient implements FrameClient {
     const waiting = this.pending.get(id);
     if (waiting === undefined) return;
     this.pending.remove(id, options);
-    this.unconfirmed?.forget(id);
+    this.stream.forget(id);
     waiting.disarm();
     waiting.reject(error);
   }
 
-  /** The stream is over: the end of the session, or of a handed-over connection of which nothing was heard. */
-  private lose(fault: BrokerError): void {
-    if (this.state === "open" && this.unconfirmed !== undefined) this.replace(this.unconfirmed, "lost");
-    else this.break(fault);
-  }
-
-  /** Goes on with a connection of our own. */
-  private replace(handedOver: Unconfirmed, why: "refused" | "lost"): void {
-    this.unconfirmed = undefined;
-    const old = this.socket;
-    this.socket = undefined;
-    this.queue.detach();
-    this.decoder = createFrameDecoder();
-    if (why === "lost") {
-      for (const [id, { idempotent }] of handedOver.sent)
-        if (!idempotent) this.fail(id, maybeCarriedOut(), { abandoned: false });
-    }
-    handedOver.reconnect().then(
-      (socket) => {
-        if (this.state !== "open") {
-          socket.destroy();
-          return;
-        }
-        this.unconfirmed = handedOver.successor();
-        for (const [id, request] of handedOver.sent) {
-          if (this.pending.get(id) === undefined) continue;
-          this.unconfirmed?.keep(id, request);
-          socket.write(request.bytes);
-        }
-        this.attach(socket);
-      },
-      (error: unknown) => this.break(brokerErrorFrom(error)),
-    );
-    old?.destroy();
-  }
-
-  private break(fault: BrokerError): void {
-    if (this.state !== "open") return;
-    this.state = { brokenBy: fault };
-    this.socket?.destroy();
-    this.failAll(fault);
-    this.settleClosed(fault);
-  }
-
-  private failAll(error: BrokerError): void {
+  /** The connection is broken: by `fault`, or by its owner. */
+  private end(fault: BrokerError | undefined): void {
     this.limit.close();
-    this.queue.clear();
+    const error = fault ?? afterTheEnd(undefined);
     for (const waiting of this.pending.takeAll()) {
       waiting.disarm();
       waiting.reject(error);
     }
+    this.settleClosed(fault);
   }
 }
