@@ -8,8 +8,9 @@ import {
   requireObject,
 } from "../base/check-option.ts";
 import { givenPath } from "../base/given-path.ts";
+import { checkServedProtocols } from "../wire/payload-protocol.ts";
 import type { BootstrapOptions, BrokeredBackend } from "./contract.ts";
-import type { ServeOptions } from "./serve-options.ts";
+import type { BackendHandler, ServeOptions } from "./serve-options.ts";
 
 const BOOTSTRAP_TEXTS = ["endpoint", "service", "version"] as const;
 const TEXTS = [...BOOTSTRAP_TEXTS, "handoffEndpoint", "sidecarPath"] as const;
@@ -37,6 +38,15 @@ export function checkServeOptions<S>(options: ServeOptions<S>): void {
   if (options.sidecarPath !== undefined) givenPath(options.sidecarPath, "sidecarPath");
   optionalNumber("stopTimeoutMs", stopTimeoutMs, { least: 0 }, "a number of milliseconds, 0 or more");
   optionalNumber("maxInFlightPerConnection", maxInFlightPerConnection, { least: 1 }, "a number, 1 or more");
+}
+
+/** The handler of each protocol that is served. @throws BrokerError PAYLOAD_PROTOCOL_INVALID */
+export function handlersOf<S>(options: ServeOptions<S>): ReadonlyMap<number, BackendHandler<S>> {
+  const handlers = new Map<number, BackendHandler<S>>();
+  if (options.handle !== undefined) handlers.set(options.protocol, options.handle);
+  for (const [protocol, handle] of Object.entries(options.protocols ?? {})) handlers.set(Number(protocol), handle);
+  checkServedProtocols([...handlers.keys()]);
+  return handlers;
 }
 
 /** @throws BrokerError OPTION_INVALID (`details.check` names the function that is missing, or the option) */

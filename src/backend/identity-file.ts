@@ -44,3 +44,27 @@ export function removeIdentityFile(files: Files, path: string, identity: Backend
     return false;
   }
 }
+
+/** The record of this process, while it serves. */
+export interface Sidecar {
+  /** Writes the record, unless it was withdrawn before. @throws BrokerError IDENTITY_MALFORMED, IO_FAILED */
+  publish(identity: BackendIdentity): void;
+  /** Removes what was published; nothing is published afterwards. Best effort. */
+  withdraw(): void;
+}
+
+export function createSidecar(files: Files, path: string): Sidecar {
+  let published: BackendIdentity | undefined;
+  let withdrawn = false;
+  return {
+    publish(identity) {
+      if (withdrawn) return;
+      writeIdentityFile(files, path, identity);
+      published = identity;
+    },
+    withdraw() {
+      withdrawn = true;
+      if (published !== undefined) removeIdentityFile(files, path, published);
+    },
+  };
+}

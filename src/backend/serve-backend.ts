@@ -13,15 +13,14 @@ import { requireObject, requireTextMap } from "../base/check-option.ts";
 import { Deadline, type Timer } from "../base/clock.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import type { Listener } from "../platform/ports.ts";
-import { checkServedProtocols } from "../wire/payload-protocol.ts";
-import { checkServeOptions } from "./check-options.ts";
+import { checkServeOptions, handlersOf } from "./check-options.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { type ClientWire, createSocketWire } from "./client-wire.ts";
 import { type BackendConnection, type ConnectionRules, serveConnection } from "./connection.ts";
 import { createConnectionWire } from "./connection-wire.ts";
 import { startLoading } from "./contract.ts";
 import { type Handoffs, openHandoffs } from "./handoffs.ts";
-import { removeIdentityFile, writeIdentityFile } from "./identity-file.ts";
+import { createSidecar, type Sidecar } from "./identity-file.ts";
 import { identifySelf, withBlake3 } from "./self-identity.ts";
 import type {
   BackendCloseReason,
@@ -71,14 +70,6 @@ export async function serveBackend<S>(
   return new BackendServer(options, environment, handlers, claim);
 }
 
-function handlersOf<S>(options: ServeOptions<S>): ReadonlyMap<number, BackendHandler<S>> {
-  const handlers = new Map<number, BackendHandler<S>>();
-  if (options.handle !== undefined) handlers.set(options.protocol, options.handle);
-  for (const [protocol, handle] of Object.entries(options.protocols ?? {})) handlers.set(Number(protocol), handle);
-  checkServedProtocols([...handlers.keys()]);
-  return handlers;
-}
-
 class BackendServer<S> implements RunningBackend {
   readonly endpoint: string;
   readonly identity: Promise<BackendIdentity>;
@@ -90,11 +81,11 @@ class BackendServer<S> implements RunningBackend {
   private readonly loading = new AbortController();
   private readonly rules: ConnectionRules<S>;
   private readonly ledger: WorkLedger;
+  private readonly sidecar: Sidecar | undefined;
   /** A limit for what is in flight; none while the backend only quiesces. */
   private limit: { readonly deadline: Deadline; readonly timer: Timer } | undefined;
   private readonly whenDrained: (() => void)[] = [];
   private stopping: Promise<void> | undefined;
-  private published: BackendIdentity | undefined;
   private completed = false;
   private whenEmpty: () => void = () => {};
   private settle: { resolve(reason: BackendCloseReason): void; reject(error: unknown): void };
@@ -112,7 +103,9 @@ class BackendServer<S> implements RunningBackend {
     });
     const brief = identifySelf(environment.platform, claim.address);
     this.identity = brief.then((identity) => this.complete(identity));
-    this.identity.then((identity) => this.publish(identity)).catch((error: unknown) => this.report(error));
+    const { sidecarPath } = options;
+    this.sidecar = sidecarPath === undefined ? undefined : createSidecar(environment.platform.files, sidecarPath);
+    this.identity.then((identity) => this.sidecar?.publish(identity)).catch((error: unknown) => this.report(error));
     const state = startLoading(() => this.load());
     let loaded: { readonly state: S } | undefined;
     // The failure before any connection sees it: they have nothing to add.
@@ -221,7 +214,7 @@ class BackendServer<S> implements RunningBackend {
   private async shutDown(): Promise<void> {
     const { open } = this;
     this.loading.abort();
-    this.unpublish();
+    this.sidecar?.withdraw();
     const accepted = this.acceptor.close();
     this.handoffs.stopAccepting();
     this.attempt(() => this.claim.release());
@@ -284,19 +277,6 @@ class BackendServer<S> implements RunningBackend {
     const complete = await withBlake3(platform, identity);
     this.completed = true;
     return complete;
-  }
-
-  private publish(identity: BackendIdentity): void {
-    const { sidecarPath } = this.options;
-    if (sidecarPath === undefined || this.stopping !== undefined) return;
-    writeIdentityFile(this.environment.platform.files, sidecarPath, identity);
-    this.published = identity;
-  }
-
-  private unpublish(): void {
-    const { sidecarPath } = this.options;
-    if (sidecarPath !== undefined && this.published !== undefined)
-      removeIdentityFile(this.environment.platform.files, sidecarPath, this.published);
   }
 
   /** Clean-up that fails must not keep the rest from being cleaned up. */
