@@ -1,7 +1,8 @@
 /** Ended streams and unexpected answers: which fail one request, and which break the connection. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, failureOf, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
+import { failureOf } from "../../test/client/support/failure-of.ts";
+import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
 import { hasCode } from "../base/errors.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";
@@ -42,8 +43,8 @@ test("an answer with another protocol, kind, encoding or envelope fails its requ
     const failure = failureOf(client.request(PROTOCOL, bytes(check)));
     const { requestId } = await pair.nextFrame();
     pair.backend.write(frameBytes({ requestId, ...fields }));
-    const { code, check: found } = await failure;
-    assert.deepEqual([code, found], ["FRAME_UNEXPECTED", check]);
+    const { code, details } = await failure;
+    assert.deepEqual([code, details.check], ["FRAME_UNEXPECTED", check]);
   }
   const fine = client.request(PROTOCOL, bytes("fine"));
   pair.answer(await pair.nextFrame(), bytes("ok"));
@@ -56,8 +57,8 @@ test("an id that no request waits for breaks the connection", async (t) => {
     const failure = failureOf(client.request(PROTOCOL, bytes("a")));
     await pair.nextFrame();
     pair.backend.write(frameBytes({ requestId: strange }));
-    const { code, check } = await failure;
-    assert.deepEqual([code, check], ["FRAME_UNEXPECTED", "request_id"]);
+    const { code, details } = await failure;
+    assert.deepEqual([code, details.check], ["FRAME_UNEXPECTED", "request_id"]);
     assert.ok(hasCode(await client.closed, "FRAME_UNEXPECTED"));
     assert.equal((await failureOf(client.request(PROTOCOL, bytes("b")))).code, "CONNECTION_CLOSED");
   }

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { bytes, failureOf, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
+import { failureOf } from "../../test/client/support/failure-of.ts";
+import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
 import { systemClock } from "../platform/node/clock.ts";
 import { type Frame, FrameKind, PayloadEncoding } from "../wire/messages.ts";
 import { type BackendEvent, createFrameClient } from "./frame-client.ts";
@@ -121,9 +122,9 @@ test("options of the wrong type are refused before anything is counted or sent",
     ["timeoutMs", "5000"],
   ] as const)
     assert.deepEqual(
-      await failureOf(client.request(PROTOCOL, bytes("x"), { [check]: wrong })).then(({ code, check }) => [
+      await failureOf(client.request(PROTOCOL, bytes("x"), { [check]: wrong })).then(({ code, details }) => [
         code,
-        check,
+        details.check,
       ]),
       ["OPTION_INVALID", check],
     );

@@ -1,7 +1,5 @@
 /** A frame client on one end of a connection, frames as its backend writes them, and its failures. */
-import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { isBrokerError } from "../../../src/base/errors.ts";
 import { createFrameClient, type FrameClient, type FrameClientOptions } from "../../../src/client/frame-client.ts";
 import { systemClock } from "../../../src/platform/node/clock.ts";
 import { encodeMessage } from "../../../src/wire/codec.ts";
@@ -25,17 +23,4 @@ export async function setUp(
 export function frameBytes(fields: Partial<Frame>): Buffer {
   const defaults = { envelopeVersion: 1, kind: FrameKind.RESPONSE, payloadProtocol: PROTOCOL };
   return encodeFrameBytes(encodeMessage(FrameSchema, { ...defaults, ...fields }));
-}
-
-/** The rejection of a promise that must reject, with its handler attached at once. */
-export async function failureOf(
-  work: Promise<unknown>,
-): Promise<{ code: string; check: string | undefined; message: string }> {
-  try {
-    await work;
-  } catch (error) {
-    assert.ok(isBrokerError(error), String(error));
-    return { code: error.code, check: error.details.check, message: error.message };
-  }
-  assert.fail("the promise was expected to reject");
 }
