@@ -1,63 +1,12 @@
 /** A broker that dies or ends while its backends run, and the next one: nothing is launched twice, nothing is lost. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import test, { type TestContext } from "node:test";
-import {
-  type BackendManifest,
-  decodeBackendManifest,
-  encodeBackendManifest,
-} from "../../src/model/backend-manifest.ts";
-import {
-  fileCondition,
-  type Launching,
-  launchingIn,
-  logLines,
-  order,
-  processEnd,
-  startLaunchingBroker,
-} from "../launch/support/launching.ts";
+import test from "node:test";
+import { fileCondition, logLines, order, processEnd } from "../launch/support/launching.ts";
 import { openRaw } from "../support/raw-peer.ts";
-import { createWorld, RPB, type World } from "../support/world.ts";
-
-const HOST = { machineId: "", hostname: "" };
-
-/** A world in which brokers come one after the other; the last is ended with its backends. */
-async function createSuccession(t: TestContext): Promise<{ world: World; next(): Promise<Launching> }> {
-  const started: Launching[] = [];
-  t.after(() => started.at(-1)?.shutDown());
-  const world = await createWorld(t);
-  return {
-    world,
-    async next() {
-      const launching = launchingIn(world, await startLaunchingBroker(world));
-      started.push(launching);
-      return launching;
-    },
-  };
-}
-
-async function kill({ broker }: Launching): Promise<void> {
-  broker.process.kill("SIGKILL");
-  await broker.ended;
-}
-
-/** The verdict on one leftover, once it is known. */
-async function verdict(launching: Launching, endpoint: string): Promise<Record<string, unknown>> {
-  const line = await launching.broker.logged(new RegExp(`"backend-found".*${endpoint.split("/").at(-1)}`));
-  return JSON.parse(line) as Record<string, unknown>;
-}
-
-function manifestOf(backendPipe: string): BackendManifest {
-  return decodeBackendManifest(readFileSync(`${backendPipe}.manifest`));
-}
-
-function forge(backendPipe: string, change: (manifest: BackendManifest) => Partial<BackendManifest>): void {
-  const manifest = manifestOf(backendPipe);
-  writeFileSync(`${backendPipe}.manifest`, encodeBackendManifest({ ...manifest, ...change(manifest) }, HOST));
-}
+import { RPB } from "../support/world.ts";
+import { createSuccession, kill, verdict } from "./support/succession.ts";
 
 for (const [how, labels, binary] of [
   ["bound by the broker", { "exec.bind": "broker" }, "obeys.mjs"],
@@ -209,93 +158,6 @@ test("a binary that was replaced while there was no broker: the old backend drai
   client.destroy();
   await processEnd(world, pid as number);
   assert.equal((await second.negotiated("svc")).backendPipe, reply.backendPipe);
-});
-
-/** A bystander whose pid records are made to name. */
-async function bystander(world: World): Promise<number> {
-  const child = world.track(spawn("/bin/sleep", ["600"], { stdio: "ignore", env: {} }));
-  await once(child, "spawn");
-  return child.pid as number;
-}
-
-for (const [what, change, verdictIs] of [
-  ["a pid that was reused by another process", () => ({}), "reap"],
-  ["a pid that was reused, with the executable of the stranger", () => ({ kernelExe: "/usr/bin/sleep" }), "reap"],
-  ["another boot", (m: BackendManifest) => ({ identity: { ...m.identity, bootId: "another" } }), "reap"],
-  ["another broker's endpoint", () => ({ brokerEndpoint: "/run/other.sock" }), undefined],
-] as const) {
-  test(`a record with ${what}: the stranger is not touched`, async (t) => {
-    const { world, next } = await createSuccession(t);
-    world.define({ serviceName: "svc", binary: "obeys.mjs" });
-    const first = await next();
-    const { backendPipe } = await first.negotiated("svc");
-    const [pid] = first.pids("svc");
-    await kill(first);
-    process.kill(pid as number, "SIGKILL");
-    await processEnd(world, pid as number);
-    const stranger = await bystander(world);
-    forge(backendPipe, (manifest) => {
-      const identity = { ...manifest.identity, pid: stranger };
-      return { identity, ...change({ ...manifest, identity }) };
-    });
-    const second = await next();
-    if (verdictIs === undefined) {
-      await second.negotiated("svc");
-      assert.doesNotMatch(second.broker.log(), /backend-found/);
-      for (const suffix of ["", ".manifest"]) rmSync(backendPipe + suffix);
-    } else assert.equal((await verdict(second, backendPipe)).verdict, verdictIs);
-    await second.negotiated("svc");
-    await second.shutDown();
-    assert.ok(world.platform.processes.inspect(stranger), "the stranger lives");
-    assert.deepEqual(
-      second.leftovers().filter((each) => each !== `process ${stranger}`),
-      [],
-    );
-  });
-}
-
-test("a record that names a stranger's pid, start time and program, but not its identity, gets no signal", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
-  const startTime = world.platform.processes.inspect(pid as number)?.startTime as bigint;
-  await kill(first);
-  // The right process, under a program it does not run: it is not what was launched.
-  forge(backendPipe, () => ({ startTime, kernelExe: "/bin/another" }));
-  const second = await next();
-  const found = await verdict(second, backendPipe);
-  assert.deepEqual([found.verdict, found.process], ["leave", "other-program"]);
-  assert.notEqual((await second.negotiated("svc")).backendPipe, backendPipe);
-  await second.shutDown();
-  assert.ok(world.processes().includes(pid as number));
-  process.kill(pid as number, "SIGKILL");
-  await processEnd(world, pid as number);
-  for (const suffix of ["", ".manifest"]) rmSync(backendPipe + suffix);
-});
-
-test("torn and foreign records are left alone, and their backend is not adopted", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
-  await kill(first);
-  const whole = readFileSync(`${backendPipe}.manifest`);
-  writeFileSync(`${backendPipe}.manifest`, whole.subarray(0, whole.length - 7));
-  writeFileSync(join(world.runtime, "x.sock.manifest"), "not a manifest");
-  writeFileSync(join(world.runtime, "y.sock.manifest"), whole);
-  writeFileSync(join(world.runtime, ".manifest"), whole);
-  const second = await next();
-  assert.notEqual((await second.negotiated("svc")).backendPipe, backendPipe);
-  assert.doesNotMatch(second.broker.log(), /backend-found|launches-reaped/);
-  await second.shutDown();
-  assert.ok(world.processes().includes(pid as number));
-  process.kill(pid as number, "SIGKILL");
-  await processEnd(world, pid as number);
-  const names = ["x.sock.manifest", "y.sock.manifest", ".manifest"].map((name) => join(world.runtime, name));
-  for (const path of [...names, backendPipe, `${backendPipe}.manifest`]) rmSync(path);
 });
 
 test("status says that a backend was adopted", async (t) => {
