@@ -50,7 +50,7 @@ export const MUTANTS = [
     name: "a connection whose handoff was not acknowledged keeps two owners",
     text: 'if (severed) await tidy("sever", effects.sever, details);',
     replacement: "",
-    tests: ["handoff-stages.test.ts"],
+    tests: ["handoff-stages-faults.test.ts"],
   },
   {
     name: "an acknowledgement with another handoff's token counts",
@@ -104,13 +104,13 @@ export const MUTANTS = [
     name: "the old broker accepts again before a new one that failed is gone",
     text: "      await successor.end();\n      activation.resume();\n      this.stay(keeper);\n",
     replacement: "      activation.resume();\n      this.stay(keeper);\n      await successor.end();\n",
-    tests: ["restart-order.test.ts"],
+    tests: ["succession/hot-restart.test.ts"],
   },
   {
     name: "an abort is said to have ended the caller's fallback, which was not begun",
     text: 'const NO_FALLBACK = ["ABORTED", "DISABLE_ENV_INVALID"] as const;',
     replacement: 'const NO_FALLBACK = ["DISABLE_ENV_INVALID"] as const;',
-    tests: ["connect.test.ts"],
+    tests: ["client/connect-fallback.test.ts"],
   },
   {
     name: "a version that is none becomes a label of the metrics",
