@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
-import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
+import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { Deadline } from "../base/clock.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import type { Connection } from "../platform/ports.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connectable, DONE, gate, setUp } from "../../test/backend/support/control-bench.ts";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 
 const IDLE = 1;
 const MAINTENANCE = 3;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Broker, platform, setUp, soon } from "../../test/backend/support/control-bench.ts";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { decodeControlMessage } from "../wire/control.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gate, setUp, soon } from "../../test/backend/support/control-bench.ts";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { NO_SIDEBAND } from "../wire/control.ts";
 
 test("a backend says what it can do, and then how much it has", async (t) => {

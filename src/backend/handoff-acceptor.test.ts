@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { openSync } from "node:fs";
 import { type TestContext, test } from "node:test";
-import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
+import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { Deadline } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";

@@ -1,8 +1,8 @@
 /** What ends one connection: faults of handlers and of clients, and the ends of streams. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
 import { deferred, echo, start } from "../../test/backend/support/serving.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { hasCode, isBrokerError } from "../base/errors.ts";
 import { encodeMessage } from "../wire/codec.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";

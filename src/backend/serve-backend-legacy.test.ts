@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { createServer as createHttpServer, get } from "node:http";
 import type { Socket } from "node:net";
 import { test } from "node:test";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
 import { deferred, echo, platform, start } from "../../test/backend/support/serving.ts";
 import { patient } from "../../test/support/patient.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 
 test("bytes of the legacy wire hand the connection over with what was read; probes and frames keep working beside it", async (t) => {

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
 import { deferred, echo, platform, rejectsConnection, start } from "../../test/backend/support/serving.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { hasCode } from "../base/errors.ts";
 import { readIdentityFile } from "./identity-file.ts";
 

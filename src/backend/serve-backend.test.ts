@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { request, textOf } from "../../test/backend/support/raw-client.ts";
 import { deferred, echo, platform, start } from "../../test/backend/support/serving.ts";
 import { patient } from "../../test/support/patient.ts";
+import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { hasCode } from "../base/errors.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
 import { discoverBackend } from "../exchange/verify-backend.ts";

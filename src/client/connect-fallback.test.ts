@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { test } from "node:test";
 import { clientWith, stage } from "../../test/client/support/client-stage.ts";
-import { answerHello, encodeRefused, listen } from "../../test/client/support/scripted-server.ts";
+import { answerHello, encodeRefused, listen } from "../../test/support/peers/scripted-server.ts";
 import type { BrokerError } from "../base/errors.ts";
 import { systemClock } from "../platform/node/clock.ts";
 import { loadPlatform, placeInputs } from "../platform/platform.ts";

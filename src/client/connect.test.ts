@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { clientWith, stage } from "../../test/client/support/client-stage.ts";
-import { answerHello, encodeNegotiated, listen, onFirstFrame } from "../../test/client/support/scripted-server.ts";
+import { answerHello, encodeNegotiated, listen, onFirstFrame } from "../../test/support/peers/scripted-server.ts";
 import { BrokerError } from "../base/errors.ts";
 import { systemClock } from "../platform/node/clock.ts";
 import { loadPlatform, placeInputs } from "../platform/platform.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { temporaryDirectory } from "../../test/client/support/scripted-server.ts";
+import { temporaryDirectory } from "../../test/support/peers/scripted-server.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { dial } from "./dial.ts";

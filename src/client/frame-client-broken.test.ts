@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failureOf } from "../../test/client/support/failure-of.ts";
-import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
+import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/support/peers/frame-client.ts";
 import { hasCode } from "../base/errors.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";

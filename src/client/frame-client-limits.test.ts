@@ -1,9 +1,9 @@
 /** Limits of number, time and size, and abort signals: each fails its own requests, and the others go on. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type BackendPair, createBackendPair } from "../../test/client/support/backend-pair.ts";
 import { failureOf } from "../../test/client/support/failure-of.ts";
-import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
+import { type BackendPair, createBackendPair } from "../../test/support/peers/backend-pair.ts";
+import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/support/peers/frame-client.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { encodeMessage } from "../wire/codec.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";

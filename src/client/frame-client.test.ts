@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { failureOf } from "../../test/client/support/failure-of.ts";
-import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/client/support/frame-client.ts";
+import { bytes, frameBytes, PROTOCOL, setUp, text } from "../../test/support/peers/frame-client.ts";
 import { systemClock } from "../platform/node/clock.ts";
 import { type Frame, FrameKind, PayloadEncoding } from "../wire/messages.ts";
 import { type BackendEvent, createFrameClient } from "./frame-client.ts";

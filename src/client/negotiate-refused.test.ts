@@ -1,10 +1,10 @@
 /** Each refusal of a broker's, and replies that are none. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connectReal, sealedEnv } from "../../test/client/support/connect-real.ts";
 import { failureOf } from "../../test/client/support/failure-of.ts";
 import { negotiated, reply, stage } from "../../test/client/support/negotiating.ts";
-import { encodeRefused, listen, temporaryDirectory } from "../../test/client/support/scripted-server.ts";
+import { connectReal, sealedEnv } from "../../test/support/peers/connect-real.ts";
+import { encodeRefused, listen, temporaryDirectory } from "../../test/support/peers/scripted-server.ts";
 import { type BrokerErrorCode, ERROR_TABLE, type ErrorRow } from "../base/errors.ts";
 import { encodeResponse } from "../wire/envelope.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";

@@ -1,9 +1,9 @@
 /** A Hello and its answer, and which failures are tried again. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connectReal, sealedEnv } from "../../test/client/support/connect-real.ts";
 import { failureOf } from "../../test/client/support/failure-of.ts";
 import { negotiated, reply, stage } from "../../test/client/support/negotiating.ts";
+import { connectReal, sealedEnv } from "../../test/support/peers/connect-real.ts";
 import {
   answerHello,
   encodeNegotiated,
@@ -11,7 +11,7 @@ import {
   listen,
   onFirstFrame,
   temporaryDirectory,
-} from "../../test/client/support/scripted-server.ts";
+} from "../../test/support/peers/scripted-server.ts";
 import { decodeMessage } from "../wire/codec.ts";
 import { encodeResponse } from "../wire/envelope.ts";
 import { type Frame, FrameKind, HelloSchema, PayloadEncoding } from "../wire/messages.ts";

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { openedSince, openNow } from "../../test/platform/support/pairs.ts";
+import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { hasCode } from "../base/errors.ts";
 import { collapseHead } from "../platform/linux/collapse.ts";
 import { createFiles } from "../platform/node/files.ts";

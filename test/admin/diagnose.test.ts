@@ -5,10 +5,10 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSyn
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
+import { parseStrictly } from "../support/open-metrics-parser.ts";
 import { modeOf } from "../support/world.ts";
 import { askJson } from "./support/asking.ts";
-import { parseStrictly } from "./support/open-metrics-parser.ts";
 
 interface Body {
   readonly output: string;

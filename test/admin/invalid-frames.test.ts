@@ -7,9 +7,9 @@ import { encodeMessage } from "../../src/wire/codec.ts";
 import { encodeFrameBytes } from "../../src/wire/framing.ts";
 import { AdminRequestSchema, AdminVerb, type Frame, FrameSchema } from "../../src/wire/messages.ts";
 import type { Init } from "../../src/wire/schema.ts";
-import { rest } from "../hostile/support/probing.ts";
-import { createLaunching, makeFifo } from "../launch/support/launching.ts";
-import { adminReply, converse, negotiatedIn, openRaw, sayHello } from "../support/raw-peer.ts";
+import { createLaunching, makeFifo } from "../support/launching.ts";
+import { adminReply, converse, negotiatedIn, openRaw, sayHello } from "../support/peers/raw-peer.ts";
+import { rest } from "../support/probing.ts";
 import { createWorld } from "../support/world.ts";
 import { ask, requestBytes } from "./support/asking.ts";
 

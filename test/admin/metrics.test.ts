@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { METRICS } from "../../src/broker/events/metric-table.ts";
-import { answerOf, createHanding, PROTOCOL } from "../handoff/support/handing.ts";
-import { createLaunching } from "../launch/support/launching.ts";
-import { converse, negotiatedIn, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { answerOf, createHanding, PROTOCOL } from "../support/handing.ts";
+import { createLaunching } from "../support/launching.ts";
+import { converse, negotiatedIn, openRaw, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { type Scrape, scrape } from "./support/asking.ts";
 
 const FROZEN = [

@@ -4,8 +4,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { createLaunching, makeFifo } from "../launch/support/launching.ts";
-import { negotiatedIn, openRaw, sayHello } from "../support/raw-peer.ts";
+import { createLaunching, makeFifo } from "../support/launching.ts";
+import { negotiatedIn, openRaw, sayHello } from "../support/peers/raw-peer.ts";
 import { createWorld } from "../support/world.ts";
 import { ask, askJson } from "./support/asking.ts";
 

@@ -6,8 +6,8 @@ import { probeEndpoint } from "../../src/exchange/probe-endpoint.ts";
 import { discoverBackend, verifyBackend } from "../../src/exchange/verify-backend.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import { patient } from "../support/patient.ts";
+import { connectRaw, request, textOf } from "../support/peers/raw-client.ts";
 import { createPlace, scriptPath, startDaemon } from "./support/daemon.ts";
-import { connectRaw, request, textOf } from "./support/raw-client.ts";
 
 const platform = await loadPlatform();
 

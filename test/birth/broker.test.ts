@@ -11,7 +11,7 @@ import { type TestContext, test } from "node:test";
 import { hasCode } from "../../src/base/errors.ts";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { fileCondition, type Launching, launchingIn, processEnd } from "../launch/support/launching.ts";
+import { fileCondition, type Launching, launchingIn, processEnd } from "../support/launching.ts";
 import { descriptorsIn } from "../support/process-facts.ts";
 import { COMPAT, createWorld, RPB, type RunningBroker, type World } from "../support/world.ts";
 import { type Outer, outerDescriptors, targetOf } from "./support/outer.ts";

@@ -4,10 +4,10 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { parseStrictly } from "../admin/support/open-metrics-parser.ts";
-import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
+import { parseStrictly } from "../support/open-metrics-parser.ts";
 import { createWorld, type Finished, modeOf } from "../support/world.ts";
-import { rpb } from "./support/world-cli.ts";
+import { rpb } from "../support/world-cli.ts";
 
 interface Asked extends Launching {
   /** `rpb VERB …` for this broker; it must succeed. */

@@ -4,11 +4,11 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseStrictly } from "../admin/support/open-metrics-parser.ts";
-import { listen } from "../client/support/scripted-server.ts";
-import { createLaunching } from "../launch/support/launching.ts";
+import { createLaunching } from "../support/launching.ts";
+import { parseStrictly } from "../support/open-metrics-parser.ts";
+import { listen } from "../support/peers/scripted-server.ts";
+import { compat } from "../support/world-cli.ts";
 import { createCli } from "./support/cli.ts";
-import { compat } from "./support/world-cli.ts";
 
 test("asked of a live broker, each command prints the broker's body with a final newline", async (t) => {
   const launching = await createLaunching(t);

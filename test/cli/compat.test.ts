@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, readFileSync, watch } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { decodeServiceDefinition } from "../../src/model/service-definition.ts";
-import { refusedIn, sayHello } from "../support/raw-peer.ts";
+import { refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { COMPAT, createWorld, type World } from "../support/world.ts";
+import { compat, defineProgram } from "../support/world-cli.ts";
 import { createCli } from "./support/cli.ts";
-import { compat, defineProgram } from "./support/world-cli.ts";
 
 test("the plain rows of the command table", async (t) => {
   const { compat: run } = createCli(t);

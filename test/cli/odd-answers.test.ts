@@ -8,7 +8,7 @@ import { type TestContext, test } from "node:test";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { encodeResponse } from "../../src/wire/envelope.ts";
 import { AdminReplyKind, AdminReplySchema } from "../../src/wire/messages.ts";
-import { listen, onFirstFrame } from "../client/support/scripted-server.ts";
+import { listen, onFirstFrame } from "../support/peers/scripted-server.ts";
 import { type Cli, createCli } from "./support/cli.ts";
 
 /** `String` of it throws once it has been parsed. */

@@ -13,7 +13,7 @@ import { createFrameDecoder } from "../../src/wire/frame-decoder.ts";
 import { type AdminReply, AdminReplyKind, AdminReplySchema, AdminRequestSchema } from "../../src/wire/messages.ts";
 import type { Init } from "../../src/wire/schema.ts";
 import { createWorld, type World } from "../support/world.ts";
-import { rpb } from "./support/world-cli.ts";
+import { rpb } from "../support/world-cli.ts";
 
 const UNSUPPORTED: Init<AdminReply> = { body: "unsupported admin verb\n", exitCode: 2, contentType: "text/plain" };
 

@@ -16,10 +16,10 @@ import {
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
-import { fileCondition } from "../launch/support/launching.ts";
-import { converse, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { fileCondition } from "../support/launching.ts";
+import { converse, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { createWorld, RPB, type World } from "../support/world.ts";
-import { rpb } from "./support/world-cli.ts";
+import { rpb } from "../support/world-cli.ts";
 
 const LIMIT = 1024 * 1024;
 

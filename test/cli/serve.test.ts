@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { encodeIdentitySidecar } from "../../src/model/identity-sidecar.ts";
-import { refusedIn, sayHello } from "../support/raw-peer.ts";
+import { refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { createWorld, modeOf, RPB } from "../support/world.ts";
-import { defineProgram, rpb } from "./support/world-cli.ts";
+import { defineProgram, rpb } from "../support/world-cli.ts";
 
 test("serve says where it accepts, ends on SIGTERM with exit 0, and names the reason last", async (t) => {
   const world = await createWorld(t);

@@ -12,7 +12,7 @@ import { encodeLifecycleEvent, type LifecycleEvent } from "../../src/model/lifec
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { encodeResponse } from "../../src/wire/envelope.ts";
 import { AdminReplyKind, AdminReplySchema, ErrorCode } from "../../src/wire/messages.ts";
-import { encodeRefused, listen, onFirstFrame } from "../client/support/scripted-server.ts";
+import { encodeRefused, listen, onFirstFrame } from "../support/peers/scripted-server.ts";
 import { createWorld, RPB, type World } from "../support/world.ts";
 import { createCli } from "./support/cli.ts";
 

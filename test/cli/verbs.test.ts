@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { createWorld, RPB } from "../support/world.ts";
-import { defineProgram, kill, rpb } from "./support/world-cli.ts";
+import { defineProgram, kill, rpb } from "../support/world-cli.ts";
 
 test("connect starts what is missing once, status shows it, stop ends it all", async (t) => {
   const world = await createWorld(t);

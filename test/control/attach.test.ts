@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeAnnounce, encodeControl } from "../../src/wire/control.ts";
-import { answerOf, PROTOCOL } from "../handoff/support/handing.ts";
-import { launchingIn, order } from "../launch/support/launching.ts";
-import { converse } from "../support/raw-peer.ts";
+import { answerOf, PROTOCOL } from "../support/handing.ts";
+import { launchingIn, order } from "../support/launching.ts";
+import { converse } from "../support/peers/raw-peer.ts";
 import { type Controlled, createControlled, eventually } from "./support/controlled.ts";
 
 /** A session's first request over the connection on which Hello was said; its route. */

@@ -1,7 +1,7 @@
 /** What a backend may say wrong on its channel ends that channel: not the backend, not the broker, not another channel. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { launchingIn, order } from "../launch/support/launching.ts";
+import { launchingIn, order } from "../support/launching.ts";
 import { createControlled } from "./support/controlled.ts";
 
 const announce = "0106000000 08011002 2200".replaceAll(" ", "");

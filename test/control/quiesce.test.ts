@@ -9,8 +9,8 @@ import { createLauncher } from "../../src/broker/launch/launcher.ts";
 import type { LaunchedBackend } from "../../src/broker/supervisor/backend.ts";
 import { bringUp } from "../../src/broker/supervisor/bring-up.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
-import { connectRaw, type RawClient, request, textOf } from "../backend/support/raw-client.ts";
-import { processEnd } from "../launch/support/launching.ts";
+import { processEnd } from "../support/launching.ts";
+import { connectRaw, type RawClient, request, textOf } from "../support/peers/raw-client.ts";
 import { createWorld, type World } from "../support/world.ts";
 
 interface Launched {

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { rpb } from "../cli/support/world-cli.ts";
 import { createWorld } from "../support/world.ts";
+import { rpb } from "../support/world-cli.ts";
 import { type Controlled, createControlled } from "./support/controlled.ts";
 
 function tree(at: Controlled): string {

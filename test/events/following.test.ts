@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createLaunching, order } from "../launch/support/launching.ts";
+import { createLaunching, order } from "../support/launching.ts";
 import { createWorld, RPB, type World } from "../support/world.ts";
 
 interface Following {

@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { launchingIn, processEnd } from "../launch/support/launching.ts";
+import { launchingIn, processEnd } from "../support/launching.ts";
 import { createWorld, RPB, type RunningBroker } from "../support/world.ts";
 
 test("Hellos are served while events cannot be recorded, and what is missing is counted", async (t) => {

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { rpb } from "../cli/support/world-cli.ts";
-import { createLaunching, type Launching, order, processEnd } from "../launch/support/launching.ts";
+import { createLaunching, type Launching, order, processEnd } from "../support/launching.ts";
 import { createWorld, modeOf, type World } from "../support/world.ts";
+import { rpb } from "../support/world-cli.ts";
 
 type Json = Record<string, unknown> & { extra: Record<string, string> };
 

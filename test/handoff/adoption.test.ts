@@ -7,8 +7,8 @@ import { encodeResponse } from "../../src/wire/envelope.ts";
 import { encodeFrameBytes } from "../../src/wire/framing.ts";
 import { type Ack, encodeAck, encodeReadyEvent } from "../../src/wire/handoff.ts";
 import type { Frame } from "../../src/wire/messages.ts";
-import { sealedEnv } from "../client/support/connect-real.ts";
-import { encodeNegotiated, listen, onFirstFrame, temporaryDirectory } from "../client/support/scripted-server.ts";
+import { sealedEnv } from "../support/peers/connect-real.ts";
+import { encodeNegotiated, listen, onFirstFrame, temporaryDirectory } from "../support/peers/scripted-server.ts";
 
 const token = Buffer.alloc(16, 3);
 const ready: Ack = { token, accepted: true, errorDetail: "", correlationId: 9n };

@@ -11,9 +11,9 @@ import { test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { helloBytes } from "../support/raw-peer.ts";
+import { brokerRoundTrip, createHanding, DIRECT, type Handing, handingIn, V1 } from "../support/handing.ts";
+import { helloBytes } from "../support/peers/raw-peer.ts";
 import { createWorld } from "../support/world.ts";
-import { brokerRoundTrip, createHanding, DIRECT, type Handing, handingIn, V1 } from "./support/handing.ts";
 
 function define(at: Handing, service: string, labels: Record<string, string> = {}): void {
   at.world.define({

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect } from "../../src/client/index.ts";
 import { hasCode } from "../../src/index.ts";
-import { fileCondition } from "../launch/support/launching.ts";
-import { answerOf, createHanding, DIRECT, type Handing, lastHelloMs, PROTOCOL, V1 } from "./support/handing.ts";
-import { createRegistered } from "./support/registered.ts";
+import { answerOf, createHanding, DIRECT, type Handing, lastHelloMs, PROTOCOL, V1 } from "../support/handing.ts";
+import { fileCondition } from "../support/launching.ts";
+import { createRegistered } from "../support/registered.ts";
 
 const firstRequest = { protocol: PROTOCOL, payload: Buffer.from("work") };
 

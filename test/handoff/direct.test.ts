@@ -4,8 +4,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { connect } from "../../src/client/index.ts";
 import { hasCode } from "../../src/index.ts";
-import { rpb } from "../cli/support/world-cli.ts";
-import { answerOf, createHanding, DIRECT, HASHING, PROTOCOL } from "./support/handing.ts";
+import { answerOf, createHanding, DIRECT, HASHING, PROTOCOL } from "../support/handing.ts";
+import { rpb } from "../support/world-cli.ts";
 
 test("a session is handed over: its requests are answered, and the backend accepted no connection for it", async (t) => {
   const at = await createHanding(t);

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hasCode } from "../../src/index.ts";
-import { processEnd } from "../launch/support/launching.ts";
-import { answerOf, createHanding, DIRECT, type Handing, PROTOCOL } from "./support/handing.ts";
+import { answerOf, createHanding, DIRECT, type Handing, PROTOCOL } from "../support/handing.ts";
+import { processEnd } from "../support/launching.ts";
 
 const payload = Buffer.from("work");
 

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
+import { answerOf, brokerRoundTrip, createHanding, DIRECT, type Handing, PROTOCOL, V1 } from "../support/handing.ts";
 import { descriptorsIn, openFiles } from "../support/process-facts.ts";
-import { answerOf, brokerRoundTrip, createHanding, DIRECT, type Handing, PROTOCOL, V1 } from "./support/handing.ts";
 
 function limitDescriptors(pid: number, limit: number): void {
   execFileSync("prlimit", ["--pid", String(pid), `--nofile=${limit}:20000`]);

@@ -6,9 +6,6 @@ import type { Session } from "../../src/client/session.ts";
 import { readFrameBody } from "../../src/exchange/frame-io.ts";
 import { hasCode } from "../../src/index.ts";
 import { encodeRequest } from "../../src/wire/envelope.ts";
-import { openedSince, openNow } from "../platform/support/pairs.ts";
-import { descriptorsOf } from "../support/process-facts.ts";
-import { helloBytes } from "../support/raw-peer.ts";
 import {
   answerOf,
   brokerRoundTrip,
@@ -18,7 +15,10 @@ import {
   type Handing,
   PROTOCOL,
   V1,
-} from "./support/handing.ts";
+} from "../support/handing.ts";
+import { openedSince, openNow } from "../support/peers/pairs.ts";
+import { helloBytes } from "../support/peers/raw-peer.ts";
+import { descriptorsOf } from "../support/process-facts.ts";
 
 /** One session with its first request, closed after the answer. */
 async function exchange(at: Handing, text: string): Promise<void> {

@@ -4,10 +4,10 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { connect } from "../../src/client/index.ts";
-import { fileCondition } from "../launch/support/launching.ts";
+import { answerOf, createHanding, DIRECT, type Handing, PROTOCOL, type RawClient, V1 } from "../support/handing.ts";
+import { fileCondition } from "../support/launching.ts";
+import { createRegistered, startBackend } from "../support/registered.ts";
 import { COMPAT, createWorld } from "../support/world.ts";
-import { answerOf, createHanding, DIRECT, type Handing, PROTOCOL, type RawClient, V1 } from "./support/handing.ts";
-import { createRegistered, startBackend } from "./support/registered.ts";
 
 /** Adopts with a raw socket, and closes it. */
 async function routeOf(at: Handing): Promise<string> {

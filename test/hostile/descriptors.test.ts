@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { type TestContext, test } from "node:test";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
+import { adminReply, converse, openRaw, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
+import { adminBytes, onlyWeAreConnected, refusalIn, rest, statusOf } from "../support/probing.ts";
 import { descriptorsIn } from "../support/process-facts.ts";
-import { adminReply, converse, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
-import { adminBytes, onlyWeAreConnected, refusalIn, rest, statusOf } from "./support/probing.ts";
 
 const PRESSED = "broker is low on file descriptors; retry shortly";
 const NOT_FOUND = "service definition was not found";

@@ -5,10 +5,10 @@ import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, symlinkSync, write
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { startLaunchingBroker } from "../launch/support/launching.ts";
-import { converse, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { startLaunchingBroker } from "../support/launching.ts";
+import { converse, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
+import { statusOf } from "../support/probing.ts";
 import { createWorld, type Finished, modeOf, RPB, type World } from "../support/world.ts";
-import { statusOf } from "./support/probing.ts";
 
 /** Runs a broker that is expected not to start. */
 function serve(world: World, socket: string): Promise<Finished> {

@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { createLaunching, launchingIn, processEnd } from "../launch/support/launching.ts";
-import { converse, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { createLaunching, launchingIn, processEnd } from "../support/launching.ts";
+import { converse, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
+import { statusOf } from "../support/probing.ts";
 import { createWorld, modeOf, RPB, type RunningBroker } from "../support/world.ts";
-import { statusOf } from "./support/probing.ts";
 
 test("a socket file that is deleted under a running broker is bound again, every time", async (t) => {
   const { broker } = await createLaunching(t);

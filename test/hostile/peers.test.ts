@@ -9,10 +9,10 @@ import { Deadline } from "../../src/base/clock.ts";
 import { encodeFrameBytes } from "../../src/wire/framing.ts";
 import { MAX_FRAME_BODY_BYTES } from "../../src/wire/limits.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
+import { adminReply, converse, helloBytes, negotiatedIn, openRaw, sayHello } from "../support/peers/raw-peer.ts";
+import { adminBytes, header, onlyWeAreConnected, pour, refusalIn, rest, statusOf } from "../support/probing.ts";
 import { descriptorsOf, openFiles } from "../support/process-facts.ts";
-import { adminReply, converse, helloBytes, negotiatedIn, openRaw, sayHello } from "../support/raw-peer.ts";
-import { adminBytes, header, onlyWeAreConnected, pour, refusalIn, rest, statusOf } from "./support/probing.ts";
 
 const SERVICE = "svc";
 const TOO_LARGE = "initial Hello frame exceeds 64 KiB";

@@ -4,9 +4,9 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { createLaunching, type Launching, makeFifo, processEnd } from "../launch/support/launching.ts";
-import { converse, helloBytes, negotiatedIn, openRaw, refusedIn } from "../support/raw-peer.ts";
-import { adminBytes, rest, statusOf } from "./support/probing.ts";
+import { createLaunching, type Launching, makeFifo, processEnd } from "../support/launching.ts";
+import { converse, helloBytes, negotiatedIn, openRaw, refusedIn } from "../support/peers/raw-peer.ts";
+import { adminBytes, rest, statusOf } from "../support/probing.ts";
 
 /** A world with a service that binds only when it is told to. */
 async function createHeld(t: TestContext): Promise<Launching & { release(): void }> {

@@ -4,8 +4,8 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
+import { type Launching, launchingIn, makeFifo, processEnd, startLaunchingBroker } from "../support/launching.ts";
 import { createWorld } from "../support/world.ts";
-import { type Launching, launchingIn, makeFifo, processEnd, startLaunchingBroker } from "./support/launching.ts";
 
 for (const bind of ["broker", "backend"]) {
   test(`a launch that a killed broker left behind is ended by the next one, which serves (exec.bind = ${bind})`, async (t) => {

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { converse, helloBytes, helloReply, negotiatedIn } from "../support/raw-peer.ts";
-import { createLaunching, type Launching } from "./support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
+import { converse, helloBytes, helloReply, negotiatedIn } from "../support/peers/raw-peer.ts";
 
 interface Report {
   readonly pid: number;

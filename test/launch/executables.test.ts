@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, type Launching } from "./support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
 
 /** The executable of the running Node, or another large one, under a path of its own. */
 function nativeCopy(path: string): string {

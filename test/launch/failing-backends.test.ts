@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, type Launching } from "./support/launching.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
 
 type Labels = Record<string, string>;
 

@@ -5,7 +5,7 @@ import { copyFileSync, renameSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, makeFifo } from "./support/launching.ts";
+import { createLaunching, makeFifo } from "../support/launching.ts";
 
 const HEX = { wrong: randomBytes(32).toString("hex") };
 

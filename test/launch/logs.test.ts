@@ -6,8 +6,8 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { type TestContext } from "node:test";
+import { createLaunching, fileCondition, launchingIn, order } from "../support/launching.ts";
 import { createWorld, modeOf, RPB, type RunningBroker, type World } from "../support/world.ts";
-import { createLaunching, fileCondition, launchingIn, order } from "./support/launching.ts";
 
 test("stdout and stderr of all launches of a version go to one private file, in order", async (t) => {
   const launching = await createLaunching(t);

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { brokerSettles } from "../handoff/support/handing.ts";
+import { brokerSettles } from "../support/handing.ts";
+import { createLaunching, type Launching, logLines, zombiesOf } from "../support/launching.ts";
 import { descriptorsOf, openFiles } from "../support/process-facts.ts";
-import { createLaunching, type Launching, logLines, zombiesOf } from "./support/launching.ts";
 
 const ROUNDS = 100;
 

@@ -7,8 +7,8 @@ import { chmodSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "
 import { join } from "node:path";
 import { test } from "node:test";
 import { ERROR_TABLE } from "../../src/base/errors.ts";
+import { createLaunching } from "../support/launching.ts";
 import { createWorld, RPB } from "../support/world.ts";
-import { createLaunching } from "./support/launching.ts";
 
 // Node 20 has it as --experimental-permission, in which the C library cannot be called.
 const skip = !process.allowedNodeEnvironmentFlags.has("--permission") && "this Node has no --permission";

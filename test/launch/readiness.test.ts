@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
-import { converse } from "../support/raw-peer.ts";
-import { createLaunching, makeFifo } from "./support/launching.ts";
+import { createLaunching, makeFifo } from "../support/launching.ts";
+import { converse } from "../support/peers/raw-peer.ts";
 
 const NOTHING = Buffer.alloc(0);
 

@@ -4,8 +4,8 @@ import { chmodSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "
 import { join } from "node:path";
 import test from "node:test";
 import type { ServiceDefinitionInit } from "../../src/model/service-definition.ts";
+import { createLaunching } from "../support/launching.ts";
 import type { World } from "../support/world.ts";
-import { createLaunching } from "./support/launching.ts";
 
 type Fields = Partial<ServiceDefinitionInit>;
 

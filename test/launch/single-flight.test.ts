@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, logLines, makeFifo, processEnd } from "./support/launching.ts";
+import { createLaunching, logLines, makeFifo, processEnd } from "../support/launching.ts";
 
 test("fifty Hellos at once for one backend launch one process and all get it", async (t) => {
   const launching = await createLaunching(t);

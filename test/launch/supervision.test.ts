@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { rmSync, statSync } from "node:fs";
 import test from "node:test";
+import { createLaunching, type Launching, order, processEnd, zombiesOf } from "../support/launching.ts";
 import { commandLine } from "../support/process-facts.ts";
 import { RPB } from "../support/world.ts";
-import { createLaunching, type Launching, order, processEnd, zombiesOf } from "./support/launching.ts";
 
 /** The one process that serves `service`. */
 function runningPid(launching: Launching, service = "svc"): number {

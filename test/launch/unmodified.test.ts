@@ -9,10 +9,10 @@ import { once } from "node:events";
 import { existsSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
+import { createLaunching, fileCondition, launchingIn, processEnd } from "../support/launching.ts";
+import { converse } from "../support/peers/raw-peer.ts";
 import { descriptorsIn, flagsOf, O_NONBLOCK } from "../support/process-facts.ts";
-import { converse } from "../support/raw-peer.ts";
 import { createWorld, type Finished, RPB, type RunningBroker, type World } from "../support/world.ts";
-import { createLaunching, fileCondition, launchingIn, processEnd } from "./support/launching.ts";
 
 const KINDS = {
   LISTEN_FDS: { "exec.ready": "listen" },

@@ -10,7 +10,7 @@ import {
   decodeBackendManifest,
   encodeBackendManifest,
 } from "../../src/model/backend-manifest.ts";
-import { processEnd } from "../launch/support/launching.ts";
+import { processEnd } from "../support/launching.ts";
 import type { World } from "../support/world.ts";
 import { createSuccession, kill, verdict } from "./support/succession.ts";
 

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { copyFileSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { fileCondition, logLines, order, processEnd } from "../launch/support/launching.ts";
-import { openRaw } from "../support/raw-peer.ts";
+import { fileCondition, logLines, order, processEnd } from "../support/launching.ts";
+import { openRaw } from "../support/peers/raw-peer.ts";
 import { RPB } from "../support/world.ts";
 import { createSuccession, kill, verdict } from "./support/succession.ts";
 

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import test from "node:test";
 import { openSession } from "../../src/client/index.ts";
-import { createLaunching, type Launching, launchingIn, processEnd } from "../launch/support/launching.ts";
-import { openRaw } from "../support/raw-peer.ts";
+import { createLaunching, type Launching, launchingIn, processEnd } from "../support/launching.ts";
+import { openRaw } from "../support/peers/raw-peer.ts";
 import { createWorld } from "../support/world.ts";
 
 const QUICK = { "idle.timeout": "100ms" };

@@ -5,8 +5,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { openSession } from "../../src/client/index.ts";
-import { createLaunching, fileCondition, type Launching, makeFifo, processEnd } from "../launch/support/launching.ts";
-import { openRaw } from "../support/raw-peer.ts";
+import { createLaunching, fileCondition, type Launching, makeFifo, processEnd } from "../support/launching.ts";
+import { openRaw } from "../support/peers/raw-peer.ts";
 
 /** Another content under the same name, put there as package managers do. */
 function replace(

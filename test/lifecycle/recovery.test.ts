@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, type Launching, logLines, order, processEnd } from "../launch/support/launching.ts";
+import { createLaunching, type Launching, logLines, order, processEnd } from "../support/launching.ts";
 import { RPB } from "../support/world.ts";
 
 async function crash(launching: Launching): Promise<void> {

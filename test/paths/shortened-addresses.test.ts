@@ -4,7 +4,7 @@ import { existsSync, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { isFallbackDirectory } from "../../src/model/places.ts";
-import { processEnd } from "../launch/support/launching.ts";
+import { processEnd } from "../support/launching.ts";
 import { createTool, ofBytes, statusOf } from "./support/tool.ts";
 
 // Regression: a successor joined directory and name by taking "//", "/." and ".." out of the path, and did not know its records.

@@ -20,7 +20,7 @@ import { type TestContext, test } from "node:test";
 import { createFiles } from "../../src/platform/node/files.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { ChangeCounter } from "../../src/platform/ports.ts";
-import { openedSince, openNow } from "./support/pairs.ts";
+import { openedSince, openNow } from "../support/peers/pairs.ts";
 
 const { files, transport } = await loadPlatform();
 

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
-import { createPair } from "./support/pairs.ts";
+import { createPair } from "../support/peers/pairs.ts";
 
 const failedWith =
   (errno: string) =>

@@ -7,8 +7,8 @@ import { type TestContext, test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
+import { createPair, openOn, type Pair } from "../support/peers/pairs.ts";
 import { flagsOf, O_CLOEXEC } from "../support/process-facts.ts";
-import { createPair, openOn, type Pair } from "./support/pairs.ts";
 
 interface Sending extends Pair {
   /** A descriptor on `path`, whose content is "cargo". */

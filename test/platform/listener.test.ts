@@ -11,8 +11,8 @@ import { AF_UNIX, close, SOCK_STREAM, socket } from "../../src/platform/linux/li
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Connection, Listener } from "../../src/platform/ports.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
+import { openOn } from "../support/peers/pairs.ts";
 import { flagsOf, O_CLOEXEC, O_NONBLOCK } from "../support/process-facts.ts";
-import { openOn } from "./support/pairs.ts";
 
 const SOCK_DGRAM = 2;
 const { transport } = await loadPlatform();

@@ -23,7 +23,7 @@ import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
-import { createPair, openOn } from "./support/pairs.ts";
+import { createPair, openOn } from "../support/peers/pairs.ts";
 
 const { clock, locks } = await loadPlatform();
 

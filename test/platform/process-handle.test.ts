@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { ProcessHandle } from "../../src/platform/ports.ts";
-import { openedSince, openNow } from "./support/pairs.ts";
+import { openedSince, openNow } from "../support/peers/pairs.ts";
 
 const { processes } = await loadPlatform();
 

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import test from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
-import { brokerRoundTrip, DIRECT, V1 } from "../handoff/support/handing.ts";
-import { helloBytes } from "../support/raw-peer.ts";
-import { createRestarting } from "./support/restarting.ts";
+import { brokerRoundTrip, DIRECT, V1 } from "../support/handing.ts";
+import { helloBytes } from "../support/peers/raw-peer.ts";
+import { createRestarting } from "../support/restarting.ts";
 
 test("clients that connected before a restart are handed to a python backend by the new process, and by the old one before", async (t) => {
   const at = await createRestarting(t);

@@ -6,11 +6,11 @@ import { join } from "node:path";
 import test from "node:test";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { AdminVerb } from "../../src/wire/messages.ts";
-import { answerOf, PROTOCOL } from "../handoff/support/handing.ts";
-import { makeFifo, order, processEnd } from "../launch/support/launching.ts";
-import { helloBytes, helloReply, negotiatedIn, openRaw } from "../support/raw-peer.ts";
+import { answerOf, PROTOCOL } from "../support/handing.ts";
+import { makeFifo, order, processEnd } from "../support/launching.ts";
+import { helloBytes, helloReply, negotiatedIn, openRaw } from "../support/peers/raw-peer.ts";
+import { createRestarting, type Restarting } from "../support/restarting.ts";
 import { RPB } from "../support/world.ts";
-import { createRestarting, type Restarting } from "./support/restarting.ts";
 
 /** SIGHUP while a launch is in progress: the new process is ready, and waits. `go` lets the launch go on. */
 async function heldRestart(at: Restarting): Promise<{ successor: number; go(): void; launched: Promise<unknown> }> {

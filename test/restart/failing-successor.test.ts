@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { answerOf, PROTOCOL } from "../handoff/support/handing.ts";
-import { makeFifo } from "../launch/support/launching.ts";
+import { answerOf, PROTOCOL } from "../support/handing.ts";
+import { makeFifo } from "../support/launching.ts";
+import { createRestarting } from "../support/restarting.ts";
 import { PROJECT } from "../support/world.ts";
-import { createRestarting } from "./support/restarting.ts";
 
 /** A process that speaks the protocol by hand: `prepared`, and then what it does with what it is given. */
 function successor(then: string): string {

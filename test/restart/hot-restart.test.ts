@@ -5,13 +5,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
-import { answerOf, DIRECT, PROTOCOL, V1 } from "../handoff/support/handing.ts";
-import { createRegistered } from "../handoff/support/registered.ts";
-import { makeFifo, processEnd } from "../launch/support/launching.ts";
+import { answerOf, DIRECT, PROTOCOL, V1 } from "../support/handing.ts";
+import { makeFifo, processEnd } from "../support/launching.ts";
+import { converseStrictly, helloBytes, helloReply, negotiatedIn, openRaw } from "../support/peers/raw-peer.ts";
 import { descriptorsOf } from "../support/process-facts.ts";
-import { converseStrictly, helloBytes, helloReply, negotiatedIn, openRaw } from "../support/raw-peer.ts";
+import { createRegistered } from "../support/registered.ts";
+import { createRestarting } from "../support/restarting.ts";
 import { RPB } from "../support/world.ts";
-import { createRestarting } from "./support/restarting.ts";
 
 test("the new process has socket, backend and control channel: sessions go on, and the next one is handed over", async (t) => {
   const at = await createRestarting(t);

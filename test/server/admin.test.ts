@@ -21,8 +21,16 @@ import {
   order,
   processEnd,
   startLaunchingBroker,
-} from "../launch/support/launching.ts";
-import { adminReply, converse, negotiatedIn, onlyFrame, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
+} from "../support/launching.ts";
+import {
+  adminReply,
+  converse,
+  negotiatedIn,
+  onlyFrame,
+  openRaw,
+  refusedIn,
+  sayHello,
+} from "../support/peers/raw-peer.ts";
 import { createWorld, type RunningBroker } from "../support/world.ts";
 
 type Request = Init<AdminRequest>;

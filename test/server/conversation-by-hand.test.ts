@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { createLaunching, type Launching } from "../launch/support/launching.ts";
-import { converse } from "../support/raw-peer.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
+import { converse } from "../support/peers/raw-peer.ts";
 import { FIXTURES } from "../support/world.ts";
 
 interface Vector {

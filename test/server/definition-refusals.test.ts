@@ -15,7 +15,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { ServiceDefinitionSchema } from "../../src/wire/messages.ts";
-import { createLaunching, logLines, makeFifo } from "../launch/support/launching.ts";
+import { createLaunching, logLines, makeFifo } from "../support/launching.ts";
 
 const SERVICE_UNKNOWN = 2;
 const SPAWN_FAILED = 3;

@@ -6,8 +6,8 @@ import test from "node:test";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { encodeRequest } from "../../src/wire/envelope.ts";
 import { AdminRequestSchema, AdminVerb } from "../../src/wire/messages.ts";
-import { createLaunching } from "../launch/support/launching.ts";
-import { converse, helloBytes, helloReply, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { createLaunching } from "../support/launching.ts";
+import { converse, helloBytes, helloReply, openRaw, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 
 const hello = helloBytes({ serviceName: "nowhere" });
 const healthz = encodeRequest({

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { encodeMessage } from "../../src/wire/codec.ts";
 import { FrameSchema, HelloSchema } from "../../src/wire/messages.ts";
-import { createLaunching, type Launching, logLines } from "../launch/support/launching.ts";
-import { converse, type HelloInit, helloReply, onlyFrame, refusedIn } from "../support/raw-peer.ts";
+import { createLaunching, type Launching, logLines } from "../support/launching.ts";
+import { converse, type HelloInit, helloReply, onlyFrame, refusedIn } from "../support/peers/raw-peer.ts";
 
 const VERSION_UNSUPPORTED = 1;
 const SERVICE_UNKNOWN = 2;

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { encodeRequest } from "../../src/wire/envelope.ts";
 import { type AdminReply, AdminReplyKind } from "../../src/wire/messages.ts";
-import { createLaunching } from "../launch/support/launching.ts";
-import { adminReply, converse, negotiatedIn, sayHello } from "../support/raw-peer.ts";
+import { createLaunching } from "../support/launching.ts";
+import { adminReply, converse, negotiatedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { createWorld } from "../support/world.ts";
 
 function varint(value: number): number[] {

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import test from "node:test";
 import { probeEndpoint } from "../../src/exchange/probe-endpoint.ts";
-import { createLaunching, launchingIn, logLines } from "../launch/support/launching.ts";
+import { createLaunching, launchingIn, logLines } from "../support/launching.ts";
 import { patient } from "../support/patient.ts";
 import {
   converse,
@@ -16,7 +16,7 @@ import {
   openRaw,
   refusedIn,
   sayHello,
-} from "../support/raw-peer.ts";
+} from "../support/peers/raw-peer.ts";
 import { createWorld } from "../support/world.ts";
 
 test("a granted Hello is told the version it asked for, where it is served, and nothing it did not ask for", async (t) => {

@@ -10,7 +10,7 @@ import { verifyRegistered } from "../../src/broker/activation/registered-backend
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Files } from "../../src/platform/ports.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
-import { negotiatedIn, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { negotiatedIn, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { createWorld, type RunningBroker, type World } from "../support/world.ts";
 
 interface Registered {

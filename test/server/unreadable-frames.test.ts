@@ -11,8 +11,16 @@ import {
   HelloSchema,
   type PayloadEncoding,
 } from "../../src/wire/messages.ts";
-import { createLaunching } from "../launch/support/launching.ts";
-import { adminReply, converse, helloReply, onlyFrame, openRaw, refusedIn, sayHello } from "../support/raw-peer.ts";
+import { createLaunching } from "../support/launching.ts";
+import {
+  adminReply,
+  converse,
+  helloReply,
+  onlyFrame,
+  openRaw,
+  refusedIn,
+  sayHello,
+} from "../support/peers/raw-peer.ts";
 
 const HELLO_LIMIT = 64 * 1024;
 const FRAME_LIMIT = 16 * 1024 * 1024;

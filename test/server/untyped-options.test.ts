@@ -12,7 +12,7 @@ import { bootstrap, createEndpointMux, encodeIdentitySidecar, serve } from "../.
 import { instanceId, loadPlatform, startBroker } from "../../src/broker/index.ts";
 import { connect, openSession } from "../../src/client/index.ts";
 import { defineService, isBrokerError, openServices } from "../../src/index.ts";
-import { bytes, PROTOCOL, setUp } from "../client/support/frame-client.ts";
+import { bytes, PROTOCOL, setUp } from "../support/peers/frame-client.ts";
 
 const VALUES = {
   number: 5,

@@ -10,11 +10,11 @@ import { startBroker } from "../../src/client/auto-start.ts";
 import type { BrokerStart } from "../../src/client/start-command.ts";
 import { createTimeBox } from "../../src/client/time-box.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import { openedSince, openNow } from "../platform/support/pairs.ts";
+import { openedSince, openNow } from "../support/peers/pairs.ts";
 import { pidsOf } from "../support/process-facts.ts";
 import { createFailpoint, sweepFailures } from "./support/failpoint.ts";
 
-const TINY_BROKER = fileURLToPath(new URL("../client/support/tiny-broker.mjs", import.meta.url));
+const TINY_BROKER = fileURLToPath(new URL("../support/peers/tiny-broker.mjs", import.meta.url));
 
 /** Each in a directory of its own; what is started is killed in the end. */
 function startIn(t: TestContext): { start: BrokerStart; processes(): number[] } {

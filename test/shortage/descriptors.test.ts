@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { brokerSettles } from "../handoff/support/handing.ts";
-import { createLaunching, type Launching } from "../launch/support/launching.ts";
+import { brokerSettles } from "../support/handing.ts";
+import { createLaunching, type Launching } from "../support/launching.ts";
 import { descriptorsIn, descriptorsOf } from "../support/process-facts.ts";
 
 /** More than a launch has open at one time. */

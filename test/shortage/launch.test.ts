@@ -6,8 +6,8 @@ import { type TestContext, test } from "node:test";
 import { isBrokerError } from "../../src/base/errors.ts";
 import { startBroker } from "../../src/broker/broker.ts";
 import type { Broker, BrokerOptions } from "../../src/broker/options.ts";
+import { sayHello } from "../support/peers/raw-peer.ts";
 import { openFiles } from "../support/process-facts.ts";
-import { sayHello } from "../support/raw-peer.ts";
 import { createWorld, type World } from "../support/world.ts";
 import { createFailpoint, type Failpoint, sweepFailures } from "./support/failpoint.ts";
 

@@ -5,10 +5,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isBrokerError } from "../../src/base/errors.ts";
-import { answerOf, PROTOCOL } from "../handoff/support/handing.ts";
-import { processEnd } from "../launch/support/launching.ts";
-import { createRestarting, type Restarting } from "../restart/support/restarting.ts";
+import { answerOf, PROTOCOL } from "../support/handing.ts";
+import { processEnd } from "../support/launching.ts";
 import { commandLine } from "../support/process-facts.ts";
+import { createRestarting, type Restarting } from "../support/restarting.ts";
 import { PROJECT, RPB } from "../support/world.ts";
 
 interface Sweep {

@@ -11,8 +11,8 @@ import {
   AdminVerb,
 } from "../../../src/wire/messages.ts";
 import type { Init } from "../../../src/wire/schema.ts";
-import { adminReply, converse } from "../../support/raw-peer.ts";
-import { type ParsedFamily, parseStrictly } from "./open-metrics-parser.ts";
+import { type ParsedFamily, parseStrictly } from "../../support/open-metrics-parser.ts";
+import { adminReply, converse } from "../../support/peers/raw-peer.ts";
 
 export type AdminRequestInit = Init<AdminRequest>;
 

@@ -12,7 +12,7 @@ import type { Connection, Listener, Platform } from "../../../src/platform/ports
 import { type ControlArm, decodeControlMessage, encodeControlToBackend } from "../../../src/wire/control.ts";
 import { decodeFrame } from "../../../src/wire/envelope.ts";
 import type { ControlMessage } from "../../../src/wire/messages.ts";
-import { connectRaw, type RawClient } from "./raw-client.ts";
+import { connectRaw, type RawClient } from "../../support/peers/raw-client.ts";
 
 export const platform = await loadPlatform();
 export const soon = (): Deadline => Deadline.after(platform.clock, 20_000);

@@ -12,7 +12,7 @@ import type {
   ServeOptions,
 } from "../../../src/backend/serve-options.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
-import { connectRaw, type RawClient } from "./raw-client.ts";
+import { connectRaw, type RawClient } from "../../support/peers/raw-client.ts";
 
 export const platform = await loadPlatform();
 export const echo: BackendHandler = ({ payload }) => payload;

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { processEnd } from "../../launch/support/launching.ts";
+import { processEnd } from "../../support/launching.ts";
 import { commandLine, descriptorsIn } from "../../support/process-facts.ts";
 import type { World } from "../../support/world.ts";
 

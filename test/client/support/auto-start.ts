@@ -10,7 +10,7 @@ import { createTimeBox } from "../../../src/client/time-box.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
 import type { Platform } from "../../../src/platform/ports.ts";
 
-const TINY_BROKER = fileURLToPath(new URL("tiny-broker.mjs", import.meta.url));
+const TINY_BROKER = fileURLToPath(new URL("../../support/peers/tiny-broker.mjs", import.meta.url));
 
 export interface Stage {
   readonly platform: Platform;

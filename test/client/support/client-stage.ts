@@ -7,8 +7,8 @@ import type { ConnectOptions } from "../../../src/client/options.ts";
 import { systemClock } from "../../../src/platform/node/clock.ts";
 import { loadPlatform, placeInputs } from "../../../src/platform/platform.ts";
 import { encodeResponse } from "../../../src/wire/envelope.ts";
-import { sealedEnv } from "./connect-real.ts";
-import { listen, onFirstFrame, temporaryDirectory } from "./scripted-server.ts";
+import { sealedEnv } from "../../support/peers/connect-real.ts";
+import { listen, onFirstFrame, temporaryDirectory } from "../../support/peers/scripted-server.ts";
 
 /** A client whose default environment is `env` and that counts how often it loads the platform. */
 export function clientWith(env: Record<string, string | undefined>): { client: Client; loads(): number } {

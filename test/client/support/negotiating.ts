@@ -4,8 +4,14 @@ import type { BrokerConnected } from "../../../src/client/connect-with.ts";
 import { encodeMessage } from "../../../src/wire/codec.ts";
 import { encodeFrameBytes } from "../../../src/wire/framing.ts";
 import { type Frame, FrameKind, FrameSchema } from "../../../src/wire/messages.ts";
-import { connectReal, sealedEnv, type TestOptions } from "./connect-real.ts";
-import { encodeNegotiated, listen, onFirstFrame, type ScriptedServer, temporaryDirectory } from "./scripted-server.ts";
+import { connectReal, sealedEnv, type TestOptions } from "../../support/peers/connect-real.ts";
+import {
+  encodeNegotiated,
+  listen,
+  onFirstFrame,
+  type ScriptedServer,
+  temporaryDirectory,
+} from "../../support/peers/scripted-server.ts";
 
 type Script = (hello: Frame, backendPath: string) => Buffer | undefined;
 

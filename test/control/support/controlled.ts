@@ -1,10 +1,10 @@
 /** A world with one broker, and backends whose control channels are what a test is about. */
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { rpb } from "../../cli/support/world-cli.ts";
-import { answerOf, createHanding, type Handing, PROTOCOL } from "../../handoff/support/handing.ts";
-import { launchingIn } from "../../launch/support/launching.ts";
+import { answerOf, createHanding, type Handing, PROTOCOL } from "../../support/handing.ts";
+import { launchingIn } from "../../support/launching.ts";
 import type { Finished } from "../../support/world.ts";
+import { rpb } from "../../support/world-cli.ts";
 
 export interface Controlled extends Handing {
   /** Defines and launches a service on fixtures/control-obeys.mjs, or on another fixture; its process id. */

@@ -1,6 +1,6 @@
 /** Brokers that come one after the other, and what they find of the one before. */
 import type { TestContext } from "node:test";
-import { type Launching, launchingIn, startLaunchingBroker } from "../../launch/support/launching.ts";
+import { type Launching, launchingIn, startLaunchingBroker } from "../../support/launching.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 /** A world in which brokers come one after the other; the last is ended with its backends. */

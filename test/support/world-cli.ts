@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { COMPAT, type Finished, RPB, type World } from "../../support/world.ts";
+import { COMPAT, type Finished, RPB, type World } from "./world.ts";
 
 type More = { env?: Record<string, string>; input?: string };
 

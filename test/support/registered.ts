@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
-import { createWorld, type World } from "../../support/world.ts";
 import { type Handing, handingIn } from "./handing.ts";
+import { createWorld, type World } from "./world.ts";
 
 export interface Registered extends Handing {
   readonly backendPid: number;

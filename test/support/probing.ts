@@ -1,12 +1,12 @@
 /** Talking to a broker in ways a well-behaved client does not, and looking at it from outside. */
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import { Deadline } from "../../../src/base/clock.ts";
-import { encodeMessage } from "../../../src/wire/codec.ts";
-import { encodeRequest } from "../../../src/wire/envelope.ts";
-import { AdminRequestSchema, AdminVerb, type Refused } from "../../../src/wire/messages.ts";
-import { adminReply, converse, helloReply, refusedIn } from "../../support/raw-peer.ts";
-import type { World } from "../../support/world.ts";
+import { Deadline } from "../../src/base/clock.ts";
+import { encodeMessage } from "../../src/wire/codec.ts";
+import { encodeRequest } from "../../src/wire/envelope.ts";
+import { AdminRequestSchema, AdminVerb, type Refused } from "../../src/wire/messages.ts";
+import { adminReply, converse, helloReply, refusedIn } from "./peers/raw-peer.ts";
+import type { World } from "./world.ts";
 
 export interface BrokerStatus {
   readonly accepting_hello: boolean;

@@ -1,10 +1,10 @@
 /** A peer without any of our client code: bytes in, bytes out. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { isPeerGone } from "../../src/base/peer-errno.ts";
-import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
-import { decodeFrame, encodeRequest } from "../../src/wire/envelope.ts";
-import { createFrameDecoder } from "../../src/wire/frame-decoder.ts";
+import { isPeerGone } from "../../../src/base/peer-errno.ts";
+import { decodeMessage, encodeMessage } from "../../../src/wire/codec.ts";
+import { decodeFrame, encodeRequest } from "../../../src/wire/envelope.ts";
+import { createFrameDecoder } from "../../../src/wire/frame-decoder.ts";
 import {
   type AdminReply,
   AdminReplySchema,
@@ -15,8 +15,8 @@ import {
   HelloSchema,
   type Negotiated,
   type Refused,
-} from "../../src/wire/messages.ts";
-import type { Init } from "../../src/wire/schema.ts";
+} from "../../../src/wire/messages.ts";
+import type { Init } from "../../../src/wire/schema.ts";
 
 /** Sends `bytes` and resolves with everything that came back until the other side closed. `end`: closes our writing side after sending. */
 export function converse(path: string, bytes: Uint8Array, options: { end?: boolean } = {}): Promise<Buffer> {

@@ -4,8 +4,8 @@ import { Deadline } from "../../../src/base/clock.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
 import type { Connection, Platform } from "../../../src/platform/ports.ts";
 import { createManualClock } from "../../../src/testing/manual-clock.ts";
-import { descriptorsIn, OF_THE_EVENT_LOOP } from "../../support/process-facts.ts";
-import { PROJECT } from "../../support/world.ts";
+import { descriptorsIn, OF_THE_EVENT_LOOP } from "../process-facts.ts";
+import { PROJECT } from "../world.ts";
 
 export interface Pair {
   readonly platform: Platform;

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { adminRequest } from "../../../src/exchange/admin-client.ts";
-import { AdminVerb } from "../../../src/wire/messages.ts";
-import { type Handing, handingIn } from "../../handoff/support/handing.ts";
-import { createWorld, type Finished, RPB } from "../../support/world.ts";
+import { adminRequest } from "../../src/exchange/admin-client.ts";
+import { AdminVerb } from "../../src/wire/messages.ts";
+import { type Handing, handingIn } from "./handing.ts";
+import { createWorld, type Finished, RPB } from "./world.ts";
 
 export interface Restarting extends Handing {
   /** `rpb restart --json`. */

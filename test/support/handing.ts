@@ -3,25 +3,19 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { Deadline } from "../../../src/base/clock.ts";
-import { openSession } from "../../../src/client/index.ts";
-import type { Session, SessionOptions } from "../../../src/client/session.ts";
-import { adminRequest } from "../../../src/exchange/admin-client.ts";
-import { readFrameBody } from "../../../src/exchange/frame-io.ts";
-import type { Connection } from "../../../src/platform/ports.ts";
-import { decodeMessage } from "../../../src/wire/codec.ts";
-import { decodeFrame } from "../../../src/wire/envelope.ts";
-import {
-  AdminVerb,
-  type Frame,
-  type HandoffAck,
-  HandoffAckSchema,
-  type Negotiated,
-} from "../../../src/wire/messages.ts";
-import { launchingIn, logLines } from "../../launch/support/launching.ts";
-import { descriptorsOf } from "../../support/process-facts.ts";
-import { helloBytes, helloReply, negotiatedIn } from "../../support/raw-peer.ts";
-import { createWorld, type RunningBroker, type World } from "../../support/world.ts";
+import { Deadline } from "../../src/base/clock.ts";
+import { openSession } from "../../src/client/index.ts";
+import type { Session, SessionOptions } from "../../src/client/session.ts";
+import { adminRequest } from "../../src/exchange/admin-client.ts";
+import { readFrameBody } from "../../src/exchange/frame-io.ts";
+import type { Connection } from "../../src/platform/ports.ts";
+import { decodeMessage } from "../../src/wire/codec.ts";
+import { decodeFrame } from "../../src/wire/envelope.ts";
+import { AdminVerb, type Frame, type HandoffAck, HandoffAckSchema, type Negotiated } from "../../src/wire/messages.ts";
+import { launchingIn, logLines } from "./launching.ts";
+import { helloBytes, helloReply, negotiatedIn } from "./peers/raw-peer.ts";
+import { descriptorsOf } from "./process-facts.ts";
+import { createWorld, type RunningBroker, type World } from "./world.ts";
 
 export const PROTOCOL = 0xf001;
 export const HASHING = 0xf002;

@@ -3,17 +3,17 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, watch } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
-import { encodeMessage } from "../../../src/wire/codec.ts";
-import { encodeRequest } from "../../../src/wire/envelope.ts";
+import { encodeMessage } from "../../src/wire/codec.ts";
+import { encodeRequest } from "../../src/wire/envelope.ts";
 import {
   AdminRequestSchema,
   AdminVerb,
   type HelloReply,
   type Negotiated,
   type Refused,
-} from "../../../src/wire/messages.ts";
-import { converse, type HelloInit, negotiatedIn, refusedIn, sayHello } from "../../support/raw-peer.ts";
-import { createWorld, type RunningBroker, type World } from "../../support/world.ts";
+} from "../../src/wire/messages.ts";
+import { converse, type HelloInit, negotiatedIn, refusedIn, sayHello } from "./peers/raw-peer.ts";
+import { createWorld, type RunningBroker, type World } from "./world.ts";
 
 export interface Launching {
   readonly world: World;
