@@ -6,7 +6,13 @@ import { type TestContext, test } from "node:test";
 import { hasCode } from "../base/errors.ts";
 import type { BackendIdentity } from "../model/identity.ts";
 import { loadPlatform } from "../platform/platform.ts";
-import { readIdentityFile, removeIdentityFile, tryReadIdentityFile, writeIdentityFile } from "./identity-file.ts";
+import {
+  createSidecar,
+  readIdentityFile,
+  removeIdentityFile,
+  tryReadIdentityFile,
+  writeIdentityFile,
+} from "./identity-file.ts";
 
 const { files } = await loadPlatform();
 const IDENTITY: BackendIdentity = {
@@ -63,4 +69,18 @@ test("the directory must exist", (t) => {
     () => writeIdentityFile(files, join(place(t), "deeper"), IDENTITY),
     (error) => hasCode(error, "IO_FAILED"),
   );
+});
+
+test("a sidecar is there from its publication until it is withdrawn, and is not written after that", (t) => {
+  const path = place(t);
+  const early = createSidecar(files, path);
+  early.publish(IDENTITY);
+  assert.deepEqual(readIdentityFile(files, path), IDENTITY);
+  early.withdraw();
+  assert.equal(existsSync(path), false);
+  // An executable that takes long to hash: the identity is known only when the backend stops already.
+  const late = createSidecar(files, path);
+  late.withdraw();
+  late.publish(IDENTITY);
+  assert.equal(existsSync(path), false);
 });
