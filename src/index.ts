@@ -7,7 +7,7 @@ import { defineService, type ServiceDraft } from "./model/define-service.ts";
 import { definitionDirectory } from "./model/places.ts";
 import type { ServiceDefinition } from "./model/service-definition.ts";
 import { loadPlatform, placeInputs, processEnv } from "./platform/platform.ts";
-import type { Env } from "./platform/ports.ts";
+import type { Env } from "./platform/ports/index.ts";
 import { createDefinitionStore, type DefinitionEntry } from "./store/definition-store.ts";
 
 /** The service definitions of one user: what `rpb service` works on. */

@@ -32,7 +32,6 @@ export const LIMITS: Limits = {
   },
   toBeSplit: {
     files: {
-      "src/platform/ports.ts": 541,
       "src/platform/linux/connection.ts": 316,
     },
     rooms: { "platform/linux": 26, "platform/node": 22 },

@@ -117,13 +117,13 @@ export const LAYERS: readonly Layer[] = [
     about: "ports, and behind them sockets, processes, locks, files, host identity",
     mayNot: "be imported by anything but entries, other than its types",
     mayImport: ["model", "wire", "base"],
-    doors: ["ports.ts", "platform.ts"],
+    doors: ["ports/index.ts", "platform.ts"],
     floors: [
       [{ name: TOP, about: "`platform.ts` chooses the system's adapter and loads it" }],
       [{ name: "linux", about: "Linux by koffi: sockets, epoll, inotify, processes, locks" }],
       [{ name: "node", about: "what Node offers; portable but for `descriptor-calls.ts`" }],
       [
-        { name: "ports.ts", about: "what the rest of the project may ask of a system" },
+        { name: "ports", about: "what the rest of the project may ask of a system" },
         { name: "errno.ts", about: "failed system calls as coded errors" },
       ],
     ],

@@ -7,7 +7,7 @@ import { type TestContext, test } from "node:test";
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Listener } from "../platform/ports.ts";
+import type { Listener } from "../platform/ports/index.ts";
 import { type ClaimOptions, claimEndpoint } from "./claim-endpoint.ts";
 
 const platform = await loadPlatform();

@@ -16,7 +16,7 @@ import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
 import { sameFile } from "../model/file-identity.ts";
 import { givenEndpoint } from "../model/places.ts";
-import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports.ts";
+import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports/index.ts";
 import {
   BACKEND_PIPE,
   type BackendAddress,

@@ -5,7 +5,7 @@ import { type TestContext, test } from "node:test";
 import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { Deadline } from "../base/clock.ts";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports/index.ts";
 import { createManualClock, type ManualClock } from "../testing/manual-clock.ts";
 import type { ClientWire, WireListener } from "./client-wire.ts";
 import { createConnectionWire } from "./connection-wire.ts";

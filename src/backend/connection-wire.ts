@@ -10,7 +10,7 @@
 import type { Socket } from "node:net";
 import { type Clock, Deadline, type Timer } from "../base/clock.ts";
 import { isBrokerError } from "../base/errors.ts";
-import type { Connection, ReadableWatch } from "../platform/ports.ts";
+import type { Connection, ReadableWatch } from "../platform/ports/index.ts";
 import type { ClientWire, WireListener } from "./client-wire.ts";
 
 const READ_BYTES = 64 * 1024;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Listener } from "../platform/ports.ts";
+import type { Listener } from "../platform/ports/index.ts";
 import { type BrokeredBackend, bootstrap } from "./contract.ts";
 
 const platform = await loadPlatform();

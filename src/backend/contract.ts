@@ -6,7 +6,7 @@
  *
  *   adopt, or bind  ->  lock file  ->  load started  ->  serve
  */
-import type { Env, Listener } from "../platform/ports.ts";
+import type { Env, Listener } from "../platform/ports/index.ts";
 import { type ClaimPorts, claimEndpoint } from "./claim-endpoint.ts";
 import type { BackendAddress } from "./launch-environment.ts";
 

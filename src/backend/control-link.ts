@@ -7,7 +7,7 @@
  */
 import { Deadline, sleep, type Timer } from "../base/clock.ts";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
-import type { Connection, Env, Platform } from "../platform/ports.ts";
+import type { Connection, Env, Platform } from "../platform/ports/index.ts";
 import { type ControlArm, encodeControl } from "../wire/control.ts";
 import type { HandoffAcceptor } from "./handoff-acceptor.ts";
 import { BACKEND_PIPE } from "./launch-environment.ts";

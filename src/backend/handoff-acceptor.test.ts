@@ -7,7 +7,7 @@ import { hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import { createTokenMemory } from "../model/handoff-tokens.ts";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports/index.ts";
 import { encodeAnnounce, NO_SIDEBAND } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { checkAck, encodeOffer, type Offer } from "../wire/handoff.ts";
@@ -66,7 +66,7 @@ function setUp(t: TestContext, more: Partial<AcceptorOptions> = {}): Bench {
         if (descriptor === undefined) await broker.writeAll(bytes, deadline());
         else await broker.sendWithDescriptor(bytes, descriptor, deadline());
       }
-      for (const descriptor of descriptors) platform.files.closeFd(descriptor);
+      for (const descriptor of descriptors) platform.transport.closeFd(descriptor);
       await broker.writeAll(encodeOffer(offer), deadline());
     },
     async answerTo(offer) {
@@ -149,7 +149,7 @@ test("a connection whose acknowledgement cannot be written is not delivered", as
   const { ours, theirs } = at.client();
   const offer = offerOf(1);
   await at.broker.sendWithDescriptor(Buffer.concat([offer.token, encodeOffer(offer)]), theirs, deadline());
-  platform.files.closeFd(theirs);
+  platform.transport.closeFd(theirs);
   at.broker.close();
   await assert.rejects(at.done, (error) => hasCode(error, "IO_FAILED"));
   assert.equal(at.delivered.length, 0);
@@ -184,7 +184,7 @@ test("an end inside a message is one, and what came with it is closed", async (t
   const at = setUp(t);
   const { ours, theirs } = at.client();
   await at.broker.sendWithDescriptor(Buffer.alloc(16, 1), theirs, deadline());
-  platform.files.closeFd(theirs);
+  platform.transport.closeFd(theirs);
   at.broker.close();
   await assert.rejects(at.done, (error) => hasCode(error, "FRAME_TRUNCATED"));
   assert.equal((await ours.readExactly(1, deadline())).length, 0);

@@ -15,7 +15,7 @@ import { Deadline, type Timer } from "../base/clock.ts";
 import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { TokenMemory } from "../model/handoff-tokens.ts";
-import type { Connection, Platform, ReadableWatch } from "../platform/ports.ts";
+import type { Connection, Platform, ReadableWatch } from "../platform/ports/index.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { type Ack, decodeOffer, encodeAck, equalTokens, type Offer } from "../wire/handoff.ts";
 import type { Frame } from "../wire/messages.ts";

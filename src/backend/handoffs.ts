@@ -6,7 +6,7 @@
 import { hasCode } from "../base/errors.ts";
 import { createTokenMemory } from "../model/handoff-tokens.ts";
 import { givenEndpoint } from "../model/places.ts";
-import type { Connection, Env, Listener, Platform } from "../platform/ports.ts";
+import type { Connection, Env, Listener, Platform } from "../platform/ports/index.ts";
 import { CAPABILITY } from "../wire/capabilities.ts";
 import { CONTROL_FEATURE, decodeControlMessage, encodeAnnounce, isControlFrame } from "../wire/control.ts";
 import type { Frame } from "../wire/messages.ts";

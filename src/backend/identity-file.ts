@@ -3,7 +3,7 @@
 import { dirname } from "node:path";
 import type { BackendIdentity } from "../model/identity.ts";
 import { decodeIdentitySidecar, encodeIdentitySidecar, tryDecodeIdentitySidecar } from "../model/identity-sidecar.ts";
-import type { Files } from "../platform/ports.ts";
+import type { Files } from "../platform/ports/index.ts";
 
 /** Real ones have one kilobyte. */
 const MAX_SIDECAR_BYTES = 64 * 1024;

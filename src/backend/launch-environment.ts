@@ -3,7 +3,7 @@
  * whom, and whether somebody has bound that endpoint for it already. Pure: takes the variables, touches nothing.
  */
 import { BrokerError } from "../base/errors.ts";
-import type { Env } from "../platform/ports.ts";
+import type { Env } from "../platform/ports/index.ts";
 
 /** Where a backend listens. */
 export interface BackendAddress {

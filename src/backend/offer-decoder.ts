@@ -6,7 +6,7 @@
  * by that: the kernel ends each read behind the bytes on which descriptors ride (unix(7)), so descriptors belong to the
  * message that holds the last byte read with them, whether they ride on all of it or only on its sideband.
  */
-import type { ReceivedMessage } from "../platform/ports.ts";
+import type { ReceivedMessage } from "../platform/ports/index.ts";
 import { decodeFrameHeader, FRAME_HEADER_BYTES, frameTruncated, truncationContext } from "../wire/framing.ts";
 import { HANDOFF_TOKEN_BYTES } from "../wire/handoff.ts";
 import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";

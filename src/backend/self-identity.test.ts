@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { blake3 } from "@noble/hashes/blake3.js";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import { identifySelf, withBlake3 } from "./self-identity.ts";
 
 const platform = await loadPlatform();

@@ -4,7 +4,7 @@
  */
 import { posix } from "node:path";
 import type { BackendIdentity } from "../model/identity.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import type { BackendAddress } from "./launch-environment.ts";
 
 export type IdentityPorts = Pick<Platform, "clock" | "processes" | "files" | "host">;

@@ -12,7 +12,7 @@
 import { requireObject, requireTextMap } from "../base/check-option.ts";
 import { Deadline, type Timer } from "../base/clock.ts";
 import type { BackendIdentity } from "../model/identity.ts";
-import type { Listener } from "../platform/ports.ts";
+import type { Listener } from "../platform/ports/index.ts";
 import { checkServeOptions, handlersOf } from "./check-options.ts";
 import { claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 import { type ClientWire, createSocketWire } from "./client-wire.ts";

@@ -1,7 +1,7 @@
 /** What the ready-made server is given and what it gives. */
 import type { Socket } from "node:net";
 import type { BackendIdentity } from "../model/identity.ts";
-import type { Env, Platform } from "../platform/ports.ts";
+import type { Env, Platform } from "../platform/ports/index.ts";
 import type { LegacyDetector } from "./classify.ts";
 import type { BootstrapOptions } from "./contract.ts";
 import type { ControlHooks } from "./control-hooks.ts";

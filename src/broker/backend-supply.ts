@@ -1,5 +1,5 @@
 /** Where a broker's backends come from: launched for a Hello, or left running by an earlier broker at its address. */
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import { type Activation, createActivation } from "./activation/activation.ts";
 import type { BackendHealth } from "./activation/backend-health.ts";
 import type { BrokerEvents } from "./events/events.ts";

@@ -6,7 +6,7 @@ import { instanceId } from "../model/names.ts";
 import type { PlaceInputs } from "../model/places.ts";
 import { createRateLimiter, HELLOS_PER_SECOND } from "../model/rate-limit.ts";
 import type { ServiceDefinition } from "../model/service-definition.ts";
-import type { Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports/index.ts";
 import { createDefinitionStore, type DefinitionStore, type DefinitionStoreOptions } from "../store/definition-store.ts";
 import { createLifecycleLog } from "../store/lifecycle-log.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";

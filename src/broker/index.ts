@@ -5,7 +5,7 @@ export { BrokerError, type BrokerErrorCode, hasCode, isBrokerError } from "../ba
 export { type Instance, instanceId, parseInstanceId } from "../model/names.ts";
 // For other libraries, not covered by semver.
 export { loadPlatform } from "../platform/platform.ts";
-export type { Platform } from "../platform/ports.ts";
+export type { Platform } from "../platform/ports/index.ts";
 export type { RegisteredBackend } from "./activation/registered-backend.ts";
 export { startBroker } from "./broker.ts";
 export type { BrokerEvent, CloseReason } from "./events/broker-event.ts";

@@ -2,7 +2,7 @@
 
 import type { WantedBackend } from "../model/backend-key.ts";
 import type { Instance } from "../model/names.ts";
-import type { Env, Platform } from "../platform/ports.ts";
+import type { Env, Platform } from "../platform/ports/index.ts";
 import type { RegisteredBackend } from "./activation/registered-backend.ts";
 import type { BrokerEvent, CloseReason } from "./events/broker-event.ts";
 import type { RestartReport } from "./events/reports.ts";

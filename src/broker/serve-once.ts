@@ -4,7 +4,7 @@ import { BrokerError } from "../base/errors.ts";
 import { createRateLimiter } from "../model/rate-limit.ts";
 import { refuse } from "../model/refusal.ts";
 import { createServiceDefinition } from "../model/service-definition.ts";
-import type { Connection, Listener, Platform } from "../platform/ports.ts";
+import type { Connection, Listener, Platform } from "../platform/ports/index.ts";
 import type { DefinitionStore } from "../store/definition-store.ts";
 import { claimEndpoint } from "./endpoint/claim-endpoint.ts";
 import type { ConnectionOutcome } from "./events/reports.ts";

@@ -8,7 +8,7 @@
  */
 import { posix } from "node:path";
 import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, Platform } from "../platform/ports/index.ts";
 import { takePrivateLock } from "../store/private-lock.ts";
 import { dial } from "./dial.ts";
 import { launchBroker } from "./launch-broker.ts";

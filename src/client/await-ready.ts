@@ -1,7 +1,7 @@
 /** Waiting for the broker to say that the backend has this connection (v1; spec: client §4). */
 import { isBrokerError } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
-import type { Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports/index.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { readReadyEvent } from "../wire/handoff.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";

@@ -4,7 +4,7 @@
  */
 import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import { verifyBackend } from "../exchange/verify-backend.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, Platform } from "../platform/ports/index.ts";
 import { dial } from "./dial.ts";
 import type { ConnectOptions } from "./options.ts";
 import { createTimeBox, type TimeBox } from "./time-box.ts";

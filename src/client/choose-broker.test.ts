@@ -6,7 +6,7 @@ import { connectReal, sealedEnv } from "../../test/support/peers/connect-real.ts
 import { temporaryDirectory } from "../../test/support/peers/scripted-server.ts";
 import { createServiceDefinition, type Isolation } from "../model/service-definition.ts";
 import { loadPlatform, placeInputs } from "../platform/platform.ts";
-import type { Env, Platform } from "../platform/ports.ts";
+import type { Env, Platform } from "../platform/ports/index.ts";
 import { createDefinitionStore } from "../store/definition-store.ts";
 import { chooseBroker } from "./choose-broker.ts";
 

@@ -2,7 +2,7 @@
 import { brokerName, type Instance } from "../model/names.ts";
 import { definitionDirectory, endpointPath, givenEndpoint, type PlaceInputs } from "../model/places.ts";
 import { instanceOf } from "../model/service-definition.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import { createDefinitionStore } from "../store/definition-store.ts";
 import type { ConnectOptions } from "./options.ts";
 

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { posix } from "node:path";
 import { hasCode, isBrokerError } from "../base/errors.ts";
 import type { PlaceInputs } from "../model/places.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, Platform } from "../platform/ports/index.ts";
 import { CAPABILITY } from "../wire/capabilities.ts";
 import { dialBroker, type OpenedBroker, startBroker } from "./auto-start.ts";
 import { awaitReady } from "./await-ready.ts";

@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import { type BrokerError, hasCode } from "../base/errors.ts";
 import { brokerErrorFrom } from "../base/system-error.ts";
 import type { PlaceInputs } from "../model/places.ts";
-import type { Env, Platform } from "../platform/ports.ts";
+import type { Env, Platform } from "../platform/ports/index.ts";
 import type { HandoffWish } from "./connect-with.ts";
 import { checkNotDisabled } from "./disable-env.ts";
 import { loadRuntime, type Runtime } from "./load-runtime.ts";

@@ -1,7 +1,7 @@
 /** Connecting to a local socket that must belong to the current user. */
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import { vacancyOf } from "../base/peer-errno.ts";
-import type { Connection, Platform } from "../platform/ports.ts";
+import type { Connection, Platform } from "../platform/ports/index.ts";
 import type { TimeBox } from "./time-box.ts";
 
 export type DialPorts = Pick<Platform, "transport" | "processes">;

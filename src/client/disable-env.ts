@@ -1,6 +1,6 @@
 /** The off switch for users: RUNNING_PROCESS_DISABLE (spec: client §5). */
 import { BrokerError } from "../base/errors.ts";
-import type { Env } from "../platform/ports.ts";
+import type { Env } from "../platform/ports/index.ts";
 
 /** Compared as it is, without trimming. */
 const OFF = "1";

@@ -8,7 +8,7 @@ import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
 import { exitText } from "../model/exit-status.ts";
 import { readyLine } from "../model/ready-line.ts";
-import type { LogFile, Platform, SpawnedProcess } from "../platform/ports.ts";
+import type { LogFile, Platform, SpawnedProcess } from "../platform/ports/index.ts";
 import { BROKER_LOG_BYTES, type BrokerStart } from "./start-command.ts";
 
 export type LaunchPorts = Pick<Platform, "clock" | "files" | "processes">;

@@ -5,7 +5,7 @@
  */
 import { type BrokerError, isPermanent } from "../base/errors.ts";
 import { brokerErrorFrom } from "../base/system-error.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 
 export type Runtime = typeof import("./runtime.ts");
 

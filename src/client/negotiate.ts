@@ -7,7 +7,7 @@
 import { BrokerError } from "../base/errors.ts";
 import { closedByPeer } from "../base/peer-errno.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
-import type { Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports/index.ts";
 import { hasCapability } from "../wire/capabilities.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";

@@ -19,7 +19,7 @@ import type { BrokerError } from "../base/errors.ts";
 import { givenPath } from "../base/given-path.ts";
 import { type BackendIdentity, requireIdentity } from "../model/identity.ts";
 import { checkName, checkVersion } from "../model/names.ts";
-import type { Env } from "../platform/ports.ts";
+import type { Env } from "../platform/ports/index.ts";
 import { MAX_CLIENT_LIB_BYTES, MAX_CLIENT_VERSION_BYTES, MAX_WANTED_VERSION_BYTES } from "../wire/limits.ts";
 import { checkRequestOptions, type FirstRequest, OF_FIRST_REQUEST } from "./request-options.ts";
 

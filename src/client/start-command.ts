@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { brokerEnvironment, inheritableEnvironment } from "../model/launch-environment.ts";
 import { instanceId } from "../model/names.ts";
 import { hash16, logDirectory, type PlaceInputs } from "../model/places.ts";
-import type { Env } from "../platform/ports.ts";
+import type { Env } from "../platform/ports/index.ts";
 import type { BrokerChoice } from "./choose-broker.ts";
 import type { ConnectOptions, StartCommand } from "./options.ts";
 

@@ -4,7 +4,7 @@
  */
 import { BrokerError, type ErrorDetails } from "../base/errors.ts";
 import { sameStamp } from "../model/file-identity.ts";
-import type { Files } from "../platform/ports.ts";
+import type { Files } from "../platform/ports/index.ts";
 
 export interface StartFailureNote {
   /** The failure written since this object was made; undefined when there is none. */

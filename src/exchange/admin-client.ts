@@ -5,7 +5,7 @@
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, isBrokerError } from "../base/errors.ts";
 import { closedByPeer, vacancyOf } from "../base/peer-errno.ts";
-import type { Connection, Env, Platform, ProcessHandle } from "../platform/ports.ts";
+import type { Connection, Env, Platform, ProcessHandle } from "../platform/ports/index.ts";
 import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { checkEnvelope, decodeFrame, encodeRequest, frameUnexpected } from "../wire/envelope.ts";
 import { MAX_FRAME_BODY_BYTES } from "../wire/limits.ts";

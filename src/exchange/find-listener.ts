@@ -4,7 +4,7 @@
  */
 import { Deadline } from "../base/clock.ts";
 import { hasCode, isBrokerError } from "../base/errors.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import { AdminVerb } from "../wire/messages.ts";
 import { adminRequest } from "./admin-client.ts";
 

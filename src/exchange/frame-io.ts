@@ -1,7 +1,7 @@
 /** Whole frames over a Connection: version byte, length, body, and not one byte beyond. */
 import type { Deadline } from "../base/clock.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import type { Connection } from "../platform/ports.ts";
+import type { Connection } from "../platform/ports/index.ts";
 import {
   decodeFrameHeader,
   FRAME_HEADER_BYTES,

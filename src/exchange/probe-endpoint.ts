@@ -1,7 +1,7 @@
 /** One identity probe: connect, challenge, answer, all before one deadline (spec: identity §3). */
 import { abortError, Deadline } from "../base/clock.ts";
 import { type BackendIdentity, identityFromMessage } from "../model/identity.ts";
-import type { Platform, ProcessHandle } from "../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../platform/ports/index.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { MAX_FRAME_BODY_BYTES, PROBE_NONCE_BYTES } from "../wire/limits.ts";
 import { decodeProbeResponse, encodeProbeRequest } from "../wire/probe.ts";

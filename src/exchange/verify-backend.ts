@@ -10,7 +10,7 @@ import type { Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
 import { type BackendIdentity, identityDifference } from "../model/identity.ts";
 import { shortened } from "../model/names.ts";
-import type { Platform, ProcessFacts } from "../platform/ports.ts";
+import type { Platform, ProcessFacts } from "../platform/ports/index.ts";
 import { probeEndpoint } from "./probe-endpoint.ts";
 
 export type VerifyPorts = Pick<Platform, "clock" | "transport" | "processes" | "files" | "host">;

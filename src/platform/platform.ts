@@ -2,7 +2,7 @@
 import { BrokerError, reasonOf } from "../base/errors.ts";
 import { brokerErrorFrom, codedNow, nodeErrno, systemCallFailed } from "../base/system-error.ts";
 import type { OwnHeap } from "./node/own-heap.ts";
-import type { Platform } from "./ports.ts";
+import type { Platform } from "./ports/index.ts";
 
 /** Without native code. */
 export { closeInherited } from "./linux/inherited-descriptors.ts";

@@ -13,7 +13,7 @@ import {
   encodeServiceDefinition,
   type ServiceDefinition,
 } from "../model/service-definition.ts";
-import type { ChangeCounter, Files } from "../platform/ports.ts";
+import type { ChangeCounter, Files } from "../platform/ports/index.ts";
 import { MAX_DEFINITION_BYTES } from "../wire/limits.ts";
 
 export interface DefinitionStore {

@@ -17,7 +17,7 @@ import { type TestContext, test } from "node:test";
 import { hasCode } from "../base/errors.ts";
 import { fileLocks } from "../platform/linux/locks.ts";
 import { createFiles } from "../platform/node/files.ts";
-import type { Files, OpenFile } from "../platform/ports.ts";
+import type { Files, OpenFile } from "../platform/ports/index.ts";
 import { createLifecycleLog, type LifecycleLog } from "./lifecycle-log.ts";
 
 interface Setup {

@@ -8,7 +8,7 @@
 import { posix } from "node:path";
 import { BrokerError, isBrokerError } from "../base/errors.ts";
 import { sameFile } from "../model/file-identity.ts";
-import type { FileFacts, OpenFile, Platform } from "../platform/ports.ts";
+import type { FileFacts, OpenFile, Platform } from "../platform/ports/index.ts";
 
 export const LIFECYCLE_FILE = "lifecycle.jsonl";
 /** Thousands of records; see model/event-folding.ts for why busy days fit. */

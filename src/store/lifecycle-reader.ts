@@ -1,7 +1,7 @@
 /** Lifecycle events out of the file that brokers write them to, at rest or while they come in. */
 import { posix } from "node:path";
 import { decodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
-import type { Files } from "../platform/ports.ts";
+import type { Files } from "../platform/ports/index.ts";
 import { LIFECYCLE_FILE, LIFECYCLE_MOST_BYTES } from "./lifecycle-log.ts";
 import { followRenamed } from "./log-follower.ts";
 

@@ -4,7 +4,7 @@
  */
 import { MAX_NOTE_BYTES, readDroppedNote } from "../model/dropped-note.ts";
 import { sameFile, sameStamp } from "../model/file-identity.ts";
-import type { FileFacts, Files, OpenFile } from "../platform/ports.ts";
+import type { FileFacts, Files, OpenFile } from "../platform/ports/index.ts";
 
 export interface LogFollower {
   /** What came since the last call; at the first call, what there is. Empty when nothing. @throws BrokerError FILE_INSECURE, IO_FAILED */

@@ -1,6 +1,6 @@
 /** A log that this process writes itself, a line at a time, and keeps within its limit. One older file is kept. */
 import { droppedNote } from "../model/dropped-note.ts";
-import type { LogFile } from "../platform/ports.ts";
+import type { LogFile } from "../platform/ports/index.ts";
 import { createLogLimit, type LogLimit } from "./log-limit.ts";
 
 export interface OwnLog {

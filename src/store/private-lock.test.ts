@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import { takePrivateLock } from "./private-lock.ts";
 
 /** The real ports; `ensured` counts, and `made` runs after each directory that was made sure of. */

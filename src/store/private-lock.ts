@@ -4,7 +4,7 @@
  */
 import { posix } from "node:path";
 import { hasCode } from "../base/errors.ts";
-import type { FileLock, Platform } from "../platform/ports.ts";
+import type { FileLock, Platform } from "../platform/ports/index.ts";
 
 const ATTEMPTS = 20;
 

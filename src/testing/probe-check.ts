@@ -2,7 +2,7 @@
 import { reasonOf } from "../base/errors.ts";
 import { type ProbeAnswer, probeEndpoint } from "../exchange/probe-endpoint.ts";
 import type { BackendEndpoint, BackendIdentity } from "../model/identity.ts";
-import type { Platform } from "../platform/ports.ts";
+import type { Platform } from "../platform/ports/index.ts";
 import { ConformanceError } from "./conformance-error.ts";
 
 export interface ExpectedBackend {

@@ -8,7 +8,7 @@ import { Deadline } from "../base/clock.ts";
 import { type BrokerErrorCode, hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Listener } from "../platform/ports.ts";
+import type { Listener } from "../platform/ports/index.ts";
 import { decodeFrame } from "./envelope.ts";
 import { MAX_FRAME_BODY_BYTES } from "./limits.ts";
 

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import type { BrokerError } from "../../src/base/errors.ts";
 import { startBroker } from "../../src/client/auto-start.ts";
 import { createTimeBox } from "../../src/client/time-box.ts";
-import type { Platform } from "../../src/platform/ports.ts";
+import type { Platform } from "../../src/platform/ports/index.ts";
 import { type Stage, stage } from "./support/auto-start.ts";
 import { failureOf } from "./support/failure-of.ts";
 

@@ -13,7 +13,7 @@ import type { LaunchedBackend, LaunchRegistry } from "../../src/broker/superviso
 import { takeOver } from "../../src/broker/supervisor/bring-up.ts";
 import { createServiceDefinition } from "../../src/model/service-definition.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import type { ProcessHandle } from "../../src/platform/ports.ts";
+import type { ProcessHandle } from "../../src/platform/ports/index.ts";
 import { CAPABILITY } from "../../src/wire/capabilities.ts";
 import { encodeAnnounce } from "../../src/wire/control.ts";
 

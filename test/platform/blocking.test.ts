@@ -6,7 +6,7 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import type { Connection } from "../../src/platform/ports.ts";
+import type { Connection } from "../../src/platform/ports/index.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { flagsOf, O_NONBLOCK } from "../support/process-facts.ts";
 

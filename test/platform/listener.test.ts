@@ -9,7 +9,7 @@ import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { AF_UNIX, close, SOCK_STREAM, socket } from "../../src/platform/linux/libc.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import type { Connection, Listener } from "../../src/platform/ports.ts";
+import type { Connection, Listener } from "../../src/platform/ports/index.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { openOn } from "../support/peers/pairs.ts";
 import { flagsOf, O_CLOEXEC, O_NONBLOCK } from "../support/process-facts.ts";

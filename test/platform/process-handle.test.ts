@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import type { ProcessHandle } from "../../src/platform/ports.ts";
+import type { ProcessHandle } from "../../src/platform/ports/index.ts";
 import { openedSince, openNow } from "../support/peers/pairs.ts";
 
 const { processes } = await loadPlatform();

@@ -8,7 +8,7 @@ import { createInterface, type Interface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { verifyRegistered } from "../../src/broker/activation/registered-backend.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import type { Files } from "../../src/platform/ports.ts";
+import type { Files } from "../../src/platform/ports/index.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
 import { negotiatedIn, refusedIn, sayHello } from "../support/peers/raw-peer.ts";
 import { createWorld, type RunningBroker, type World } from "../support/world.ts";

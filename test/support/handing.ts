@@ -8,7 +8,7 @@ import { openSession } from "../../src/client/index.ts";
 import type { Session, SessionOptions } from "../../src/client/session.ts";
 import { adminRequest } from "../../src/exchange/admin-client.ts";
 import { readFrameBody } from "../../src/exchange/frame-io.ts";
-import type { Connection } from "../../src/platform/ports.ts";
+import type { Connection } from "../../src/platform/ports/index.ts";
 import { decodeMessage } from "../../src/wire/codec.ts";
 import { decodeFrame } from "../../src/wire/envelope.ts";
 import { AdminVerb, type Frame, type HandoffAck, HandoffAckSchema, type Negotiated } from "../../src/wire/messages.ts";

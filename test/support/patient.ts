@@ -1,5 +1,5 @@
 import { Deadline } from "../../src/base/clock.ts";
-import type { Platform } from "../../src/platform/ports.ts";
+import type { Platform } from "../../src/platform/ports/index.ts";
 
 const PATIENT_MS = 60_000;
 

@@ -23,7 +23,7 @@ import { fileURLToPath } from "node:url";
 import { isFallbackDirectory, runtimeDirectory, socketDirectories } from "../../src/model/places.ts";
 import { createServiceDefinition, type ServiceDefinitionInit } from "../../src/model/service-definition.ts";
 import { loadPlatform, placeInputs } from "../../src/platform/platform.ts";
-import type { Platform } from "../../src/platform/ports.ts";
+import type { Platform } from "../../src/platform/ports/index.ts";
 import { createDefinitionStore } from "../../src/store/definition-store.ts";
 import { commandLine, pidsOf } from "./process-facts.ts";
 

@@ -10,7 +10,7 @@ import { meansSameLaunch } from "../../model/launch-means.ts";
 import type { CrashRow } from "../../model/recovery.ts";
 import { type Refusal, refuse } from "../../model/refusal.ts";
 import type { ServiceDefinition } from "../../model/service-definition.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import type { ActivationHow } from "../events/reports.ts";
 import type { LaunchRequest } from "../launch/launch-request.ts";
 import type { Backend, LaunchedBackend, LaunchRegistry, SuspendedBackend } from "../supervisor/backend.ts";

@@ -13,7 +13,7 @@ import type { BackendIdentity } from "../../model/identity.ts";
 import { checkVersion, instanceId } from "../../model/names.ts";
 import { checkVersionPolicy } from "../../model/negotiate.ts";
 import { instanceOf } from "../../model/service-definition.ts";
-import type { Platform, ProcessHandle } from "../../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../../platform/ports/index.ts";
 import type { DefinitionStore } from "../../store/definition-store.ts";
 import { createDialledWay } from "../handoff/dialled-handoff.ts";
 import type { HandoffWay } from "../handoff/handoff-transport.ts";

@@ -1,7 +1,7 @@
 /** The backends of a broker: the one that Hellos get for each key, and all that were launched or adopted and are not gone. */
 import { runAll } from "../../base/disposal-stack.ts";
 import { compareKeys, keyText } from "../../model/backend-key.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import type { Backend, LaunchedBackend, SuspendedBackend } from "../supervisor/backend.ts";
 
 export class Roster {

@@ -6,7 +6,7 @@ import { VERSION } from "../../base/version.ts";
 import { renderOpenMetrics } from "../../model/open-metrics.ts";
 import type { Redactor } from "../../model/redaction.ts";
 import { selectFields } from "../../model/select-fields.ts";
-import type { Env } from "../../platform/ports.ts";
+import type { Env } from "../../platform/ports/index.ts";
 import {
   archivedEnvironment,
   archivedEvent,

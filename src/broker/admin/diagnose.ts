@@ -6,10 +6,11 @@ import { posix } from "node:path";
 import { BrokerError, isBrokerError, reasonOf } from "../../base/errors.ts";
 import { hash16, manifestDirectory, type PlaceInputs } from "../../model/places.ts";
 import { createRedactor, SECRET_WORDS } from "../../model/redaction.ts";
-import type { Env, Platform } from "../../platform/ports.ts";
+import type { Env, Platform } from "../../platform/ports/index.ts";
 import { bodyHead, REDACTIONS } from "./bodies.ts";
 import type { BrokerSnapshot } from "./broker-snapshot.ts";
 import { type BundleEntry, bundleEntries, type SystemFacts } from "./diagnose-entries.ts";
+import { packTarGz } from "./tar-gz.ts";
 
 export interface DiagnoseOptions {
   readonly platform: Pick<Platform, "files" | "host">;
@@ -43,7 +44,7 @@ export async function diagnose(
   const output = posix.resolve(options.directory, outputPath === "" ? DEFAULT_OUTPUT : outputPath);
   try {
     checkOutput(options, outputPath, output);
-    const archive = await files.packTarGz(entries, snapshot.nowUnixMs);
+    const archive = await packTarGz(entries, snapshot.nowUnixMs);
     files.writeAtomic(output, archive);
     return { body: describe(snapshot, entries, { output, sizeBytes: archive.length }), exitCode: 0 };
   } catch (error) {

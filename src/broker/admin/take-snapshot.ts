@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { isBrokerError } from "../../base/errors.ts";
 import { encodeLifecycleEvent } from "../../model/lifecycle-event.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW } from "../../model/spawn-budget.ts";
-import type { Platform } from "../../platform/ports.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 import { readLifecycleEvents } from "../../store/lifecycle-reader.ts";
 import type { Activation } from "../activation/activation.ts";
 import type { BackendHealth } from "../activation/backend-health.ts";

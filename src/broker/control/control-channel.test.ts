@@ -3,7 +3,7 @@ import { type TestContext, test } from "node:test";
 import { Deadline } from "../../base/clock.ts";
 import { readFrameBody } from "../../exchange/frame-io.ts";
 import { loadPlatform } from "../../platform/platform.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { createManualClock, type ManualClock } from "../../testing/manual-clock.ts";
 import { encodeAnnounce, encodeControl } from "../../wire/control.ts";
 import { decodeFrame } from "../../wire/envelope.ts";
@@ -42,7 +42,7 @@ async function setUp(t: TestContext): Promise<Bench> {
     channel.close();
     ours.close();
     client.ours.close();
-    platform.files.closeFd(client.theirs);
+    platform.transport.closeFd(client.theirs);
   });
   const bench: Bench = {
     clock,
@@ -53,7 +53,7 @@ async function setUp(t: TestContext): Promise<Bench> {
       assert.ok(exchange !== undefined);
       assert.deepEqual(await exchange.send(client.theirs, Deadline.after(clock, limitMs)), { ok: true });
       const { bytes, descriptors } = await backend.receiveExactly(16, soon());
-      for (const descriptor of descriptors) platform.files.closeFd(descriptor);
+      for (const descriptor of descriptors) platform.transport.closeFd(descriptor);
       assert.deepEqual([bytes, descriptors.length], [offerOf(id).token, 1]);
       const body = await readFrameBody(backend, { maxBodyBytes: 65_536, deadline: soon() });
       assert.equal(decodeOffer(decodeFrame(body)).correlationId, BigInt(id));
@@ -190,7 +190,7 @@ test("an offer that has no room until its time is up was not sent, and the next 
   const at = await setUp(t);
   const client = platform.transport.pair();
   t.after(() => client.ours.close());
-  t.after(() => platform.files.closeFd(client.theirs));
+  t.after(() => platform.transport.closeFd(client.theirs));
   let sentCount = 0;
   let blocked: unknown;
   // The backend reads nothing: the socket is full after some hundred offers.

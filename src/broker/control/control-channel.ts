@@ -13,7 +13,7 @@ import { acquire } from "../../base/disposal-stack.ts";
 import { hasCode, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import type { StageResult } from "../../model/handoff-stages.ts";
-import type { Connection, Platform, ReadableWatch } from "../../platform/ports.ts";
+import type { Connection, Platform, ReadableWatch } from "../../platform/ports/index.ts";
 import { hasCapability } from "../../wire/capabilities.ts";
 import { decodeControlMessage } from "../../wire/control.ts";
 import { decodeFrame } from "../../wire/envelope.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../../base/clock.ts";
 import { loadPlatform } from "../../platform/platform.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { createManualClock, type ManualClock } from "../../testing/manual-clock.ts";
 import { type ControlArm, decodeControlMessage, encodeAnnounce, encodeControl } from "../../wire/control.ts";
 import { decodeFrame } from "../../wire/envelope.ts";

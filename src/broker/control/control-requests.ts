@@ -5,7 +5,7 @@
  */
 import { type Deadline, sleep } from "../../base/clock.ts";
 import { hasCode } from "../../base/errors.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { type ControlArm, type ControlFeature, encodeControlToBackend, hasFeature } from "../../wire/control.ts";
 import { type ControlMessage, type Leases, OutcomeStatus, QuiesceReason } from "../../wire/messages.ts";
 

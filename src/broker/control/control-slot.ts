@@ -3,7 +3,7 @@
  * dialled after that had ended. Whoever uses the slot need not know of the change.
  */
 import { Deadline } from "../../base/clock.ts";
-import type { Connection, Platform } from "../../platform/ports.ts";
+import type { Connection, Platform } from "../../platform/ports/index.ts";
 import type { HandoffWay } from "../handoff/handoff-transport.ts";
 import {
   type ChannelMemory,

@@ -6,7 +6,7 @@
  */
 import type { Clock, Deadline, Timer } from "../../base/clock.ts";
 import type { StageResult } from "../../model/handoff-stages.ts";
-import type { ReadableWatch } from "../../platform/ports.ts";
+import type { ReadableWatch } from "../../platform/ports/index.ts";
 import { checkAck, type Offer } from "../../wire/handoff.ts";
 import type { Frame } from "../../wire/messages.ts";
 import type { AckUrgency } from "../handoff/handoff-transport.ts";

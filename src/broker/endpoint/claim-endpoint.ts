@@ -9,7 +9,7 @@ import { BrokerError, hasCode } from "../../base/errors.ts";
 import { findListener } from "../../exchange/find-listener.ts";
 import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
 import { nameLink } from "../../model/places.ts";
-import type { FileLock, Listener, Platform } from "../../platform/ports.ts";
+import type { FileLock, Listener, Platform } from "../../platform/ports/index.ts";
 import { takePrivateLock } from "../../store/private-lock.ts";
 
 export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport">;

@@ -9,7 +9,7 @@ import { posix } from "node:path";
 import { sleep } from "../../base/clock.ts";
 import { runAll } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode, isPermanent, reasonOf } from "../../base/errors.ts";
-import type { Listener } from "../../platform/ports.ts";
+import type { Listener } from "../../platform/ports/index.ts";
 import { type BrokerAddress, type ClaimPorts, claimEndpoint, type EndpointClaim } from "./claim-endpoint.ts";
 
 export interface EndpointKeeperOptions {

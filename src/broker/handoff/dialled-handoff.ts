@@ -2,7 +2,7 @@
 import { hasCode, reasonOf } from "../../base/errors.ts";
 import { readFrameBody } from "../../exchange/frame-io.ts";
 import { unixTransportError } from "../../model/handoff-stages.ts";
-import type { Connection, Platform } from "../../platform/ports.ts";
+import type { Connection, Platform } from "../../platform/ports/index.ts";
 import { decodeFrame } from "../../wire/envelope.ts";
 import { checkAck, type Offer } from "../../wire/handoff.ts";
 import { MAX_HELLO_BODY_BYTES } from "../../wire/limits.ts";

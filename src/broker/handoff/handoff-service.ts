@@ -19,7 +19,7 @@ import { type HandoffOutcome, runHandoff, UNIX_HANDOFF, type UnixStage } from ".
 import { createHandoffTokenStore, type HandoffToken } from "../../model/handoff-tokens.ts";
 import type { BackendIdentity } from "../../model/identity.ts";
 import type { ServiceDefinition } from "../../model/service-definition.ts";
-import type { Connection, Platform } from "../../platform/ports.ts";
+import type { Connection, Platform } from "../../platform/ports/index.ts";
 import { CAPABILITY, hasCapability } from "../../wire/capabilities.ts";
 import { encodeReadyEvent } from "../../wire/handoff.ts";
 import type { HandoffReport } from "../events/reports.ts";

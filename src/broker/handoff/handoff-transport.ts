@@ -3,7 +3,7 @@ import type { Deadline } from "../../base/clock.ts";
 import { hasCode, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { type StageResult, unixTransportError } from "../../model/handoff-stages.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { encodeOffer, type Offer } from "../../wire/handoff.ts";
 
 export interface HandoffWay {

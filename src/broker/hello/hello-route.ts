@@ -10,7 +10,7 @@ import { checkHelloShape } from "../../model/negotiate.ts";
 import type { RateLimiter } from "../../model/rate-limit.ts";
 import { type Refusal, refuse } from "../../model/refusal.ts";
 import type { ServiceDefinition } from "../../model/service-definition.ts";
-import type { Connection, PeerCredentials } from "../../platform/ports.ts";
+import type { Connection, PeerCredentials } from "../../platform/ports/index.ts";
 import { decodeMessage } from "../../wire/codec.ts";
 import { type EnvelopeFault, encodeResponse, envelopeFault } from "../../wire/envelope.ts";
 import { type Frame, FrameKind, type Hello, HelloSchema } from "../../wire/messages.ts";

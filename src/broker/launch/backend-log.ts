@@ -10,7 +10,7 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { acquire } from "../../base/disposal-stack.ts";
 import { reasonOf } from "../../base/errors.ts";
 import type { BackendKey } from "../../model/backend-key.ts";
-import type { Files, LogFile } from "../../platform/ports.ts";
+import type { Files, LogFile } from "../../platform/ports/index.ts";
 import { createLogLimit, type LogLimit } from "../../store/log-limit.ts";
 import type { DroppedOutput } from "../events/reports.ts";
 

@@ -10,7 +10,7 @@ import { type BackendManifest, decodeBackendManifest, encodeBackendManifest } fr
 import type { BackendIdentity } from "../../model/identity.ts";
 import { below } from "../../model/places.ts";
 import type { ServiceDefinition } from "../../model/service-definition.ts";
-import type { Files, Platform } from "../../platform/ports.ts";
+import type { Files, Platform } from "../../platform/ports/index.ts";
 
 const LAUNCH_SUFFIX = ".launch";
 const MANIFEST_SUFFIX = ".manifest";

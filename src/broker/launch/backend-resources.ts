@@ -9,7 +9,7 @@ import { handoffAddress } from "../../model/exec-settings.ts";
 import type { ExitStatus } from "../../model/exit-status.ts";
 import type { BackendEndpoint, BackendIdentity } from "../../model/identity.ts";
 import type { ServiceDefinition } from "../../model/service-definition.ts";
-import type { Platform, ProcessHandle } from "../../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../../platform/ports/index.ts";
 import { type ControlSlot, createControlSlot, type InitialChannel } from "../control/control-slot.ts";
 import { createDialledWay } from "../handoff/dialled-handoff.ts";
 import type { HandoffWay } from "../handoff/handoff-transport.ts";

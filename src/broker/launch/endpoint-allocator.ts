@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
 import { backendName } from "../../model/names.ts";
 import { endpointPath, type PlaceInputs } from "../../model/places.ts";
-import type { Platform } from "../../platform/ports.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 
 const ATTEMPTS = 16;
 const RANDOM_BYTES = 16;

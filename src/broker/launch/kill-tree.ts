@@ -1,6 +1,6 @@
 /** Ending all that came of a launch. It is found by its session and by the random endpoint in its environment, by no pid. */
 import { launchMarker } from "../../model/launch-environment.ts";
-import type { Processes, ProcessHandle } from "../../platform/ports.ts";
+import type { Processes, ProcessHandle } from "../../platform/ports/index.ts";
 
 export interface LaunchSearch {
   readonly sessionId: number;

@@ -11,7 +11,7 @@ import { handoffAddress } from "../../model/exec-settings.ts";
 import { exitText } from "../../model/exit-status.ts";
 import { sameStamp } from "../../model/file-identity.ts";
 import type { BackendEndpoint, BackendIdentity } from "../../model/identity.ts";
-import type { Env, Platform, SpawnedProcess } from "../../platform/ports.ts";
+import type { Env, Platform, SpawnedProcess } from "../../platform/ports/index.ts";
 import { type BackendLog, type BackendLogReports, openBackendLog } from "./backend-log.ts";
 import { removeEndpointFiles, writeLaunchRecord } from "./backend-records.ts";
 import { type BackendResources, createBackendResources } from "./backend-resources.ts";

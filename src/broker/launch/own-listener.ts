@@ -8,7 +8,7 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
 import type { BackendIdentity } from "../../model/identity.ts";
 import { launchMarker } from "../../model/launch-environment.ts";
-import type { Platform } from "../../platform/ports.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 
 /**
  * How long a bound socket may be missing from the table of sockets before the file alone counts: it is not there for the

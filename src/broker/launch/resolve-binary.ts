@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { BrokerError, hasCode } from "../../base/errors.ts";
 import type { FileStamp } from "../../model/file-identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../../model/service-definition.ts";
-import type { Files } from "../../platform/ports.ts";
+import type { Files } from "../../platform/ports/index.ts";
 
 export interface Binary {
   /** Canonical path. */

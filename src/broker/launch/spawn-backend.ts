@@ -6,7 +6,7 @@ import { BrokerError, hasCode } from "../../base/errors.ts";
 import { expandArgs } from "../../model/exec-settings.ts";
 import type { BackendEndpoint } from "../../model/identity.ts";
 import { launchEnvironment } from "../../model/launch-environment.ts";
-import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../../platform/ports.ts";
+import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../../platform/ports/index.ts";
 import type { InitialChannel } from "../control/control-slot.ts";
 import type { BackendLog } from "./backend-log.ts";
 import { endTree, launchSearch } from "./kill-tree.ts";
@@ -51,7 +51,7 @@ export function spawnBackend(
     const pair = exec.ready === "probe" ? platform.transport.pair({ theirsBlocking: blocking }) : undefined;
     if (pair !== undefined) {
       held.use(pair.ours);
-      ends.defer(() => platform.files.closeFd(pair.theirs));
+      ends.defer(() => platform.transport.closeFd(pair.theirs));
     }
     const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
     const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);

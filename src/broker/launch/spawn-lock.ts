@@ -5,7 +5,7 @@
 import { posix } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
 import type { BackendKey } from "../../model/backend-key.ts";
-import type { Locks } from "../../platform/ports.ts";
+import type { Locks } from "../../platform/ports/index.ts";
 
 export const SPAWN_LOCK_SUFFIX = ".spawn.lock";
 

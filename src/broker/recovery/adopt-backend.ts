@@ -2,7 +2,7 @@
 import { posix } from "node:path";
 import { acquire, type DisposalStack } from "../../base/disposal-stack.ts";
 import type { BackendKey } from "../../model/backend-key.ts";
-import type { Platform } from "../../platform/ports.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 import { type BackendLogReports, openBackendLog } from "../launch/backend-log.ts";
 import { createBackendResources } from "../launch/backend-resources.ts";
 import type { Bequests } from "../succession/received-state.ts";

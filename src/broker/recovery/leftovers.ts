@@ -10,7 +10,7 @@ import { type BackendKey, keyText } from "../../model/backend-key.ts";
 import type { BackendManifest } from "../../model/backend-manifest.ts";
 import { classifyLeftover, type LeftoverEvidence, type LeftoverVerdict } from "../../model/classify-leftover.ts";
 import { below } from "../../model/places.ts";
-import type { Platform, ProcessHandle } from "../../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../../platform/ports/index.ts";
 import { type FoundRecord, findRecords, removeEndpointFiles, withoutDeleted } from "../launch/backend-records.ts";
 import { endTree, launchSearch } from "../launch/kill-tree.ts";
 import { SPAWN_LOCK_SUFFIX } from "../launch/spawn-lock.ts";

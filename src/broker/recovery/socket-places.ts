@@ -2,7 +2,7 @@
 import { isBrokerError } from "../../base/errors.ts";
 import { brokerName, type Instance } from "../../model/names.ts";
 import { endpointPath, isFallbackDirectory, type PlaceInputs, socketDirectories } from "../../model/places.ts";
-import type { Files, Platform } from "../../platform/ports.ts";
+import type { Files, Platform } from "../../platform/ports/index.ts";
 import type { BrokerAddress } from "../endpoint/claim-endpoint.ts";
 
 /** `path` with the name of `instance`, when it was made of that name. `instance` undefined: any, or the shared one. */

@@ -3,7 +3,7 @@
  * had written of a record when it was killed. Looked for once, when a broker starts, beside serving and not before it.
  */
 import { below, hash16 } from "../../model/places.ts";
-import type { Platform } from "../../platform/ports.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 import { removeEndpointFiles } from "../launch/backend-records.ts";
 
 const BACKEND_SOCKET = /^rpb-v1-[0-9a-f]{16}-be-[0-9a-f]{32}\.sock$/;

@@ -5,7 +5,7 @@
 import { Deadline } from "../../base/clock.ts";
 import { createFdGuard, FD_PRESSURE_PAUSE_MS, FD_PRESSURE_RETRY_MS } from "../../model/fd-guard.ts";
 import { type Refusal, refuse } from "../../model/refusal.ts";
-import type { AcceptError, Connection, Listener, Platform } from "../../platform/ports.ts";
+import type { AcceptError, Connection, Listener, Platform } from "../../platform/ports/index.ts";
 import type { Frame } from "../../wire/messages.ts";
 import type { BrokerEvents } from "../events/events.ts";
 import type { Connections } from "./connections.ts";

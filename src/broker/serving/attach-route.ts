@@ -4,7 +4,7 @@
  * stranger's connection is closed without a reply.
  */
 import { hasCode } from "../../base/errors.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { decodeControlMessage, isControlFrame } from "../../wire/control.ts";
 import type { ControlMessage, Frame } from "../../wire/messages.ts";
 

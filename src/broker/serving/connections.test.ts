@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { createManualClock } from "../../testing/manual-clock.ts";
 import { createConnections } from "./connections.ts";
 

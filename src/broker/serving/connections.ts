@@ -4,7 +4,7 @@
  * waits for the second and third kind and gives the first a moment.
  */
 import type { Clock, Timer } from "../../base/clock.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 
 export interface Connections {
   readonly count: number;

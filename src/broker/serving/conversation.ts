@@ -5,7 +5,7 @@
 import type { Deadline } from "../../base/clock.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import type { Refusal } from "../../model/refusal.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { type Correlation, encodeResponse } from "../../wire/envelope.ts";
 import type { Frame } from "../../wire/messages.ts";
 import { PAYLOAD_PROTOCOL } from "../../wire/payload-protocol.ts";

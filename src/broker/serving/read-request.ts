@@ -4,7 +4,7 @@ import { hasCode, isBrokerError } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { readBody, readFrameLength } from "../../exchange/frame-io.ts";
 import { type Refusal, refuse } from "../../model/refusal.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import { type Correlation, decodeFrame, NO_CORRELATION } from "../../wire/envelope.ts";
 import { MAX_FRAME_BODY_BYTES, MAX_HELLO_BODY_BYTES } from "../../wire/limits.ts";
 import type { Frame } from "../../wire/messages.ts";

@@ -11,7 +11,7 @@
 import { type Clock, Deadline, sleep } from "../../base/clock.ts";
 import { runAll } from "../../base/disposal-stack.ts";
 import { BrokerError, isBrokerError } from "../../base/errors.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import type { Frame } from "../../wire/messages.ts";
 import type { Activation } from "../activation/activation.ts";
 import type { EndpointKeeper } from "../endpoint/endpoint-keeper.ts";

@@ -6,7 +6,7 @@ import { Deadline } from "../../base/clock.ts";
 import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
-import type { Connection, Platform } from "../../platform/ports.ts";
+import type { Connection, Platform } from "../../platform/ports/index.ts";
 import { decodeFrame } from "../../wire/envelope.ts";
 import type { Frame } from "../../wire/messages.ts";
 import type { SuccessionArm } from "../../wire/succession.ts";
@@ -74,7 +74,7 @@ class Old implements Predecessor {
   }
 
   async takeRequests(onRequest: (connection: Connection, frame: Frame) => void): Promise<BrokerError | undefined> {
-    const { files, clock } = this.platform;
+    const { transport, clock } = this.platform;
     try {
       for (;;) {
         const received = await this.channel.receive(Deadline.never(clock));
@@ -82,7 +82,7 @@ class Old implements Predecessor {
         const { message, descriptor } = received;
         if (descriptor === undefined) continue;
         if (message.case === "request") this.takeRequest(message.value.frame, descriptor, onRequest);
-        else files.closeFd(descriptor);
+        else transport.closeFd(descriptor);
       }
     } catch (error) {
       // Its last requests are lost with it; those clients see their connection end, and ask again.
@@ -106,13 +106,13 @@ class Old implements Predecessor {
 
   /** The other one closes its end without a word only by dying: one that changes its mind kills us first. */
   private async becomesOurs(): Promise<void> {
-    const { clock, files } = this.platform;
+    const { clock, transport } = this.platform;
     for (;;) {
       const received = await this.channel.receive(Deadline.never(clock)).catch((error: unknown) => {
         if (!isBrokerError(error)) throw error;
         return undefined;
       });
-      if (received?.descriptor !== undefined) files.closeFd(received.descriptor);
+      if (received?.descriptor !== undefined) transport.closeFd(received.descriptor);
       if (received === undefined || received.message.case === "yours") return;
     }
   }

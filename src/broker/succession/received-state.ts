@@ -1,7 +1,7 @@
 /** What a broker hands over to this process as it comes, and what is made of it once this process is the broker. */
 import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
-import type { Connection, FileLock, Listener, Platform } from "../../platform/ports.ts";
+import type { Connection, FileLock, Listener, Platform } from "../../platform/ports/index.ts";
 import type { SuccessionValue } from "../../wire/succession.ts";
 import { leaseReport } from "../control/control-requests.ts";
 import type { InitialChannel } from "../control/control-slot.ts";
@@ -61,7 +61,7 @@ class State implements ReceivedState {
   ) {}
 
   add({ message, descriptor }: Received): boolean {
-    const { transport, files, locks } = this.platform;
+    const { transport, locks } = this.platform;
     switch (message.case) {
       case "listener":
         this.listener = { listener: this.adoptListener(descriptorOf(descriptor, message.case)), value: message.value };
@@ -82,7 +82,7 @@ class State implements ReceivedState {
         if (message.value.backends !== this.backends.size) throw incomplete(`${this.backends.size} backends`);
         return true;
       default:
-        if (descriptor !== undefined) files.closeFd(descriptor);
+        if (descriptor !== undefined) transport.closeFd(descriptor);
         return false;
     }
   }
@@ -127,7 +127,7 @@ class State implements ReceivedState {
   private adoptListener(fd: number): Listener {
     // The port leaves a descriptor that is none to its owner.
     return acquire((held) => {
-      held.defer(() => this.platform.files.closeFd(fd));
+      held.defer(() => this.platform.transport.closeFd(fd));
       const listener = this.platform.transport.adoptListener(fd);
       this.undos.push(() => listener.close());
       return listener;

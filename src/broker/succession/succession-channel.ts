@@ -1,6 +1,6 @@
 /** The socket between a broker and its successor: whole messages, each with a descriptor or without. */
 import type { Deadline } from "../../base/clock.ts";
-import type { Connection, Platform } from "../../platform/ports.ts";
+import type { Connection, Platform } from "../../platform/ports/index.ts";
 import { decodeFrameHeader, FRAME_HEADER_BYTES, frameTruncated, truncationContext } from "../../wire/framing.ts";
 import { MAX_SUCCESSION_BYTES } from "../../wire/limits.ts";
 import type { SuccessionMessage } from "../../wire/messages.ts";
@@ -33,7 +33,10 @@ export interface Received {
 const FIRST_BYTES = 4096;
 
 /** Consumes the connection. */
-export function createSuccessionChannel({ files }: Pick<Platform, "files">, connection: Connection): SuccessionChannel {
+export function createSuccessionChannel(
+  { transport }: Pick<Platform, "transport">,
+  connection: Connection,
+): SuccessionChannel {
   let turn: Promise<void> = Promise.resolve();
   let failure: { readonly error: unknown } | undefined;
   return {
@@ -55,7 +58,7 @@ export function createSuccessionChannel({ files }: Pick<Platform, "files">, conn
       const head = await connection.receiveExactly(FRAME_HEADER_BYTES, deadline);
       const [descriptor, ...surplus] = head.descriptors;
       try {
-        for (const each of surplus) files.closeFd(each);
+        for (const each of surplus) transport.closeFd(each);
         if (head.bytes.length === 0 && descriptor === undefined) return undefined;
         if (head.bytes.length < FRAME_HEADER_BYTES) throw frameTruncated(truncationContext(head.bytes.length));
         const length = decodeFrameHeader(head.bytes, MAX_SUCCESSION_BYTES);
@@ -63,7 +66,7 @@ export function createSuccessionChannel({ files }: Pick<Platform, "files">, conn
         if (body.length < length) throw frameTruncated("frame body");
         return { message: decodeSuccession(body), descriptor };
       } catch (error) {
-        if (descriptor !== undefined) files.closeFd(descriptor);
+        if (descriptor !== undefined) transport.closeFd(descriptor);
         throw error;
       }
     },

@@ -5,7 +5,7 @@ import { BrokerError, hasCode, isBrokerError, reasonOf } from "../../base/errors
 import { isPeerGone } from "../../base/peer-errno.ts";
 import { exitText } from "../../model/exit-status.ts";
 import { SUCCESSION_FD_VARIABLE } from "../../model/launch-environment.ts";
-import type { Connection, Platform, SpawnedProcess } from "../../platform/ports.ts";
+import type { Connection, Platform, SpawnedProcess } from "../../platform/ports/index.ts";
 import { encodeMessage } from "../../wire/codec.ts";
 import { type Frame, FrameSchema, type SuccessionMessage } from "../../wire/messages.ts";
 import type { ChannelMemory } from "../control/control-channel.ts";
@@ -60,7 +60,7 @@ const EXIT_MS = 1_000;
 
 /** @throws BrokerError RESTART_FAILED */
 export async function launchSuccessor(
-  platform: Pick<Platform, "clock" | "files" | "processes" | "transport">,
+  platform: Pick<Platform, "clock" | "processes" | "transport">,
   command: SuccessorCommand,
 ): Promise<Successor> {
   const env: Record<string, string> = { [SUCCESSION_FD_VARIABLE]: String(SUCCESSION_FD) };
@@ -70,7 +70,7 @@ export async function launchSuccessor(
       const { ours, theirs } = platform.transport.pair();
       held.use(ours);
       const process = await during((ends) => {
-        ends.defer(() => platform.files.closeFd(theirs));
+        ends.defer(() => platform.transport.closeFd(theirs));
         return platform.processes.spawn({ ...command, env, inherit: [theirs] });
       });
       held.use(process);
@@ -88,7 +88,7 @@ export async function launchSuccessor(
 
 class Child implements Successor {
   constructor(
-    private readonly platform: Pick<Platform, "clock" | "files">,
+    private readonly platform: Pick<Platform, "clock" | "transport">,
     private readonly process: SpawnedProcess,
     private readonly channel: SuccessionChannel,
   ) {}
@@ -188,7 +188,7 @@ class Child implements Successor {
       if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
       throw new BrokerError("RESTART_FAILED", `the new process broke off while ${doing}: ${reasonOf(error)}`);
     });
-    if (received?.descriptor !== undefined) this.platform.files.closeFd(received.descriptor);
+    if (received?.descriptor !== undefined) this.platform.transport.closeFd(received.descriptor);
     return received?.message;
   }
 

@@ -4,7 +4,7 @@ import type { BackendKey } from "../../model/backend-key.ts";
 import type { BackendEvent, BackendState } from "../../model/backend-state.ts";
 import type { BackendIdentity } from "../../model/identity.ts";
 import type { ServiceDefinition } from "../../model/service-definition.ts";
-import type { Connection, Platform } from "../../platform/ports.ts";
+import type { Connection, Platform } from "../../platform/ports/index.ts";
 import type { SuspendedChannel } from "../control/control-channel.ts";
 import type { BackendControl } from "../control/control-requests.ts";
 import type { Crash } from "../events/reports.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { loadPlatform } from "../../platform/platform.ts";
-import type { Files } from "../../platform/ports.ts";
+import type { Files } from "../../platform/ports/index.ts";
 import { createManualClock } from "../../testing/manual-clock.ts";
 import { watchBinary } from "./binary-watch.ts";
 

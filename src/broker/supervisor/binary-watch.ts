@@ -7,7 +7,7 @@
 import { posix } from "node:path";
 import type { Timer } from "../../base/clock.ts";
 import { sameStamp } from "../../model/file-identity.ts";
-import type { FileFacts, Platform } from "../../platform/ports.ts";
+import type { FileFacts, Platform } from "../../platform/ports/index.ts";
 
 export interface WatchedBinary {
   /** Where the definition says it is; may lead through links. */

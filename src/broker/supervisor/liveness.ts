@@ -1,5 +1,5 @@
 /** Can a client use a backend right now? Asked at every Hello, so it connects to nothing and costs next to nothing. */
-import type { Platform, ProcessHandle } from "../../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../../platform/ports/index.ts";
 import type { EndpointSocket } from "./socket-watch.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** The socket file at a backend's endpoint: once it is deleted or replaced, no client can reach the backend, alive or not. */
 import { posix } from "node:path";
 import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
-import type { ChangeCounter, Files } from "../../platform/ports.ts";
+import type { ChangeCounter, Files } from "../../platform/ports/index.ts";
 
 export interface EndpointSocket {
   /** Is the file the one that was there at the beginning? Sees it without connecting, and cheaply: every Hello asks. */

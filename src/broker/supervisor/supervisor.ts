@@ -13,7 +13,7 @@ import {
 import { exitText } from "../../model/exit-status.ts";
 import type { BackendIdentity } from "../../model/identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../../model/service-definition.ts";
-import type { Connection } from "../../platform/ports.ts";
+import type { Connection } from "../../platform/ports/index.ts";
 import type { BackendControl } from "../control/control-requests.ts";
 import type { Crash } from "../events/reports.ts";
 import type { HandoffWay } from "../handoff/handoff-transport.ts";

@@ -10,7 +10,7 @@ import {
 } from "../../broker/internal.ts";
 import type { AdminQuery } from "../../exchange/admin-client.ts";
 import { definitionDirectory, manifestDirectory, type PlaceInputs } from "../../model/places.ts";
-import type { Files, Platform } from "../../platform/ports.ts";
+import type { Files, Platform } from "../../platform/ports/index.ts";
 import { AdminVerb } from "../../wire/messages.ts";
 import { askAt } from "../ask/ask-broker.ts";
 import type { CliContext } from "../shell/context.ts";

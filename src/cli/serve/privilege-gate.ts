@@ -1,6 +1,6 @@
 /** A broker launches programs for its user; as root it would do so with everybody's rights (spec: server §2). */
 import { BrokerError } from "../../base/errors.ts";
-import type { Env, Platform } from "../../platform/ports.ts";
+import type { Env, Platform } from "../../platform/ports/index.ts";
 
 const OVERRIDE = "RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED";
 

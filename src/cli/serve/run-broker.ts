@@ -9,7 +9,7 @@ import {
 } from "../../broker/index.ts";
 import { createEventFold, recordRow, type SuccessorCommand } from "../../broker/internal.ts";
 import { SUCCESSION_FD_VARIABLE } from "../../model/launch-environment.ts";
-import type { Env, Platform } from "../../platform/ports.ts";
+import type { Env, Platform } from "../../platform/ports/index.ts";
 import { successionFd } from "../shell/inherited-descriptors.ts";
 import type { ProcessIo } from "../shell/process-io.ts";
 import type { BrokerLog } from "./broker-log.ts";

@@ -1,7 +1,7 @@
 /** What every verb gets: the process, the operating system on demand, and one way to run and to fail. */
 import type { PlaceInputs } from "../../model/places.ts";
 import { loadPlatform, placeInputs } from "../../platform/platform.ts";
-import type { Platform } from "../../platform/ports.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 import { reportFailure } from "./exit.ts";
 import type { ProcessIo } from "./process-io.ts";
 

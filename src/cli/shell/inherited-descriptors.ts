@@ -1,7 +1,7 @@
 /** A broker of its own process keeps nothing of the program that started it: neither a script's lock nor another program's pipe. */
 import { SUCCESSION_FD_VARIABLE } from "../../model/launch-environment.ts";
 import { closeInherited } from "../../platform/platform.ts";
-import type { Env } from "../../platform/ports.ts";
+import type { Env } from "../../platform/ports/index.ts";
 
 /** The very first work of a process that is to be a broker (@see closeInherited). Never throws. */
 export function closeAllButOurs(env: Env): void {

@@ -22,7 +22,7 @@ import {
   tolerateOutputErrors,
   workingDirectory,
 } from "../../platform/platform.ts";
-import type { Env } from "../../platform/ports.ts";
+import type { Env } from "../../platform/ports/index.ts";
 import { createOutput, type Output } from "./output.ts";
 
 export interface ProcessIo extends Output {

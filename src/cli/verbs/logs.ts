@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import type { Command } from "commander";
 import { checkName, isVersion } from "../../model/names.ts";
 import { logDirectory } from "../../model/places.ts";
-import type { Files } from "../../platform/ports.ts";
+import type { Files } from "../../platform/ports/index.ts";
 import { followCopied } from "../../store/log-follower.ts";
 import { openDefinitions } from "../ask/open-definitions.ts";
 import type { CliContext } from "../shell/context.ts";

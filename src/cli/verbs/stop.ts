@@ -5,7 +5,7 @@ import { Deadline, sleep } from "../../base/clock.ts";
 import { BrokerError, hasCode } from "../../base/errors.ts";
 import { jsonLine } from "../../base/printable.ts";
 import type { AdminAnswer } from "../../exchange/admin-client.ts";
-import type { Platform, ProcessHandle } from "../../platform/ports.ts";
+import type { Platform, ProcessHandle } from "../../platform/ports/index.ts";
 import { AdminVerb } from "../../wire/messages.ts";
 import { askBroker } from "../ask/ask-broker.ts";
 import { listBrokers } from "../ask/list-brokers.ts";

@@ -7,7 +7,7 @@
  * what inotify does not tell: a directory further up that was moved, another machine's changes on a network's file system.
  */
 import { systemClock } from "../node/clock.ts";
-import type { ChangeCounter } from "../ports.ts";
+import type { ChangeCounter } from "../ports/index.ts";
 import { close, inotifyAddWatch, inotifyInit1, inotifyRmWatch, read } from "./libc.ts";
 import { guard, look, unguard } from "./sentinel.ts";
 

@@ -14,7 +14,7 @@ import type { Deadline, Timer } from "../../base/clock.ts";
 import { BrokerError, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { ioFailed } from "../errno.ts";
-import type { Connection, PeerCredentials, ProcessHandle, ReadableWatch, ReceivedMessage } from "../ports.ts";
+import type { Connection, PeerCredentials, ProcessHandle, ReadableWatch, ReceivedMessage } from "../ports/index.ts";
 import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
 import {
   close,

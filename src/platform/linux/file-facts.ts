@@ -4,7 +4,7 @@
  */
 
 import { ioFailed } from "../errno.ts";
-import type { FileFacts, FileKind } from "../ports.ts";
+import type { FileFacts, FileKind } from "../ports/index.ts";
 import { lastErrno, statx } from "./libc.ts";
 
 const AT_FDCWD = -100;

@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { BrokerError } from "../../base/errors.ts";
 import { hash16 } from "../../model/places.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
-import type { Host } from "../ports.ts";
+import type { Host } from "../ports/index.ts";
 import { getrandom, lastErrno } from "./libc.ts";
 
 const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"];

@@ -7,7 +7,7 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { attempt, ioFailed } from "../errno.ts";
-import type { AcceptHandlers, Listener } from "../ports.ts";
+import type { AcceptHandlers, Listener } from "../ports/index.ts";
 import { createConnection } from "./connection.ts";
 import {
   AF_UNIX,

@@ -13,7 +13,7 @@ import { closeFd } from "../node/close-fd.ts";
 import { isAt } from "../node/file-at.ts";
 import { checkOwn, checkOwnPath, insecure } from "../node/own-file.ts";
 import { openPrivateFile } from "../node/private-file.ts";
-import type { FileLock, Locks } from "../ports.ts";
+import type { FileLock, Locks } from "../ports/index.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
 
 const RETRY_MS = { first: 2, most: 50 };

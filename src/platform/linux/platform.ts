@@ -1,6 +1,6 @@
 import { systemClock } from "../node/clock.ts";
 import { createFiles } from "../node/files.ts";
-import type { Platform } from "../ports.ts";
+import type { Platform } from "../ports/index.ts";
 import { changeCounter } from "./change-counter.ts";
 import { collapseHead } from "./collapse.ts";
 import { fileFacts } from "./file-facts.ts";

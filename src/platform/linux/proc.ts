@@ -1,7 +1,7 @@
 /** What /proc says about processes (proc(5)). Everything is read at one moment and may be outdated at the next. */
 import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { attempt } from "../errno.ts";
-import type { ProcessFacts } from "../ports.ts";
+import type { ProcessFacts } from "../ports/index.ts";
 import { readProcFile } from "./proc-file.ts";
 
 /** Undefined when the process is gone, a zombie, or not ours to look at. */

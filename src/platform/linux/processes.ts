@@ -11,7 +11,7 @@ import { BrokerError } from "../../base/errors.ts";
 import { errnoText } from "../../base/system-error.ts";
 import type { ExitStatus } from "../../model/exit-status.ts";
 import { errnoOf } from "../errno.ts";
-import type { Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports.ts";
+import type { Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports/index.ts";
 import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
 import { openProcess } from "./process-handle.ts";
 import { createOwnProcess } from "./self.ts";

@@ -5,7 +5,7 @@
 import { realpathSync, statSync } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
-import type { OwnProcess } from "../ports.ts";
+import type { OwnProcess } from "../ports/index.ts";
 
 /** Node 22.14 and 23.7 on. */
 const NO_DEBUGGER_FLAG = "--disable-sigusr1";

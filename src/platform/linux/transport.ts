@@ -5,7 +5,8 @@ import { sleep } from "../../base/clock.ts";
 import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
-import type { Connection, Listener, Transport } from "../ports.ts";
+import { closeFd } from "../node/close-fd.ts";
+import type { Connection, Listener, Transport } from "../ports/index.ts";
 import { createBoundProbe } from "./bound-probe.ts";
 import { createConnection } from "./connection.ts";
 import {
@@ -37,6 +38,7 @@ export const unixTransport: Transport = {
   isBound: createBoundProbe(),
   pair,
   adoptConnection,
+  closeFd,
   serveSockets,
 };
 

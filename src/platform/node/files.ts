@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { type FileStamp, stampOf } from "../../model/file-identity.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
-import type { ChangeCounter, FileFacts, Files } from "../ports.ts";
+import type { ChangeCounter, FileFacts, Files } from "../ports/index.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import { closeFd } from "./close-fd.ts";
 import type { CollapseHead } from "./collapse-log.ts";
@@ -25,7 +25,6 @@ import { createLogOpener } from "./log-file.ts";
 import { factsOf, openFile } from "./open-file.ts";
 import { checkOwn } from "./own-file.ts";
 import { createPrivateDirectories } from "./private-directory.ts";
-import { packTarGz } from "./tar-gz.ts";
 import { watchPath } from "./watch-path.ts";
 
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
@@ -47,7 +46,6 @@ export function createFiles({
     list,
     writeAtomic,
     sweepTemporaries,
-    packTarGz,
     remove,
     ensurePrivateDirectory: (path) => directories.ensure(path),
     checkPrivateDirectory: (path) => directories.check(path),
@@ -58,7 +56,6 @@ export function createFiles({
     blake3Executable: (path) => hash(path, "blake3"),
     interpreterLine,
     openLog: createLogOpener(collapseHead),
-    closeFd,
     open: openFile,
     rename: (from, to) => attempt(from, () => renameSync(from, to)),
     watch: watchPath,

@@ -4,7 +4,7 @@
  */
 import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";
-import type { LogFile, LogRotation } from "../ports.ts";
+import type { LogFile, LogRotation } from "../ports/index.ts";
 import { closeFd } from "./close-fd.ts";
 import type { CollapseHead } from "./collapse-log.ts";
 import { checkOwnFile, checkOwnPath } from "./own-file.ts";

@@ -6,7 +6,7 @@ import { BrokerError } from "../../base/errors.ts";
 import { printableLines } from "../../base/printable.ts";
 import { nodeErrno } from "../../base/system-error.ts";
 import type { PlaceInputs } from "../../model/places.ts";
-import type { Env } from "../ports.ts";
+import type { Env } from "../ports/index.ts";
 
 /** The environment as it is now. */
 export function processEnv(): Env {

@@ -16,7 +16,7 @@ import { BrokerError } from "../../base/errors.ts";
 import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
 import { isFallbackDirectory } from "../../model/places.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
-import type { FileFacts, Files } from "../ports.ts";
+import type { FileFacts, Files } from "../ports/index.ts";
 import { awaitOwnerBits } from "./private-file.ts";
 
 const PRIVATE_MODE = 0o700;

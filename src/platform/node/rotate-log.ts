@@ -11,7 +11,7 @@ import { constants, ftruncateSync, read as readCallback, rmSync, write as writeC
 import { promisify } from "node:util";
 import { droppedNote, MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
 import { fromNodeError } from "../errno.ts";
-import type { LogRotation } from "../ports.ts";
+import type { LogRotation } from "../ports/index.ts";
 import { closeFd } from "./close-fd.ts";
 import { type CollapseHead, headToCollapse } from "./collapse-log.ts";
 import { cutLog } from "./cut-log.ts";

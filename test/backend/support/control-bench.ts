@@ -8,7 +8,7 @@ import type { RunningBackend, ServeOptions } from "../../../src/backend/serve-op
 import { Deadline } from "../../../src/base/clock.ts";
 import { readFrameBody } from "../../../src/exchange/frame-io.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
-import type { Connection, Listener, Platform } from "../../../src/platform/ports.ts";
+import type { Connection, Listener, Platform } from "../../../src/platform/ports/index.ts";
 import { type ControlArm, decodeControlMessage, encodeControlToBackend } from "../../../src/wire/control.ts";
 import { decodeFrame } from "../../../src/wire/envelope.ts";
 import type { ControlMessage } from "../../../src/wire/messages.ts";

@@ -7,7 +7,7 @@ import { runCompat } from "../../../src/cli/compat/program.ts";
 import { runProgram } from "../../../src/cli/program.ts";
 import { createOutput } from "../../../src/cli/shell/output.ts";
 import type { ProcessIo } from "../../../src/cli/shell/process-io.ts";
-import type { Env } from "../../../src/platform/ports.ts";
+import type { Env } from "../../../src/platform/ports/index.ts";
 import { createFakeProcessIo } from "../../support/fake-process-io.mjs";
 
 export interface CliResult {

@@ -8,7 +8,7 @@ import { type OpenedBroker, startBroker } from "../../../src/client/auto-start.t
 import type { BrokerStart } from "../../../src/client/start-command.ts";
 import { createTimeBox } from "../../../src/client/time-box.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
-import type { Platform } from "../../../src/platform/ports.ts";
+import type { Platform } from "../../../src/platform/ports/index.ts";
 
 const TINY_BROKER = fileURLToPath(new URL("../../support/peers/tiny-broker.mjs", import.meta.url));
 

@@ -7,7 +7,7 @@ import type { TestContext } from "node:test";
 import { collapseHead } from "../../../src/platform/linux/collapse.ts";
 import type { CollapseHead } from "../../../src/platform/node/collapse-log.ts";
 import { createLogOpener } from "../../../src/platform/node/log-file.ts";
-import type { LogFile } from "../../../src/platform/ports.ts";
+import type { LogFile } from "../../../src/platform/ports/index.ts";
 import { openedSince, openNow } from "../../support/peers/pairs.ts";
 
 export const KEEP = 4096;

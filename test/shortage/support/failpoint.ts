@@ -3,7 +3,7 @@
  * on: so every acquisition is followed once by a failure of the next one.
  */
 import { BrokerError } from "../../../src/base/errors.ts";
-import type { Platform } from "../../../src/platform/ports.ts";
+import type { Platform } from "../../../src/platform/ports/index.ts";
 
 export interface Failpoint {
   readonly platform: Platform;

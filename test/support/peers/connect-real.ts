@@ -4,7 +4,7 @@ import { type BrokerConnected, connectWith } from "../../../src/client/connect-w
 import { type ConnectOptions, checkConnectOptions, DEFAULT_TIMEOUT_MS } from "../../../src/client/options.ts";
 import { createTimeBox } from "../../../src/client/time-box.ts";
 import { loadPlatform, placeInputs } from "../../../src/platform/platform.ts";
-import type { Env } from "../../../src/platform/ports.ts";
+import type { Env } from "../../../src/platform/ports/index.ts";
 
 /** An environment whose directories are all below `directory`. */
 export function sealedEnv(directory: string, extra: Env = {}): Env {

@@ -2,7 +2,7 @@
 import type { TestContext } from "node:test";
 import { Deadline } from "../../../src/base/clock.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
-import type { Connection, Platform } from "../../../src/platform/ports.ts";
+import type { Connection, Platform } from "../../../src/platform/ports/index.ts";
 import { createManualClock } from "../../../src/testing/manual-clock.ts";
 import { descriptorsIn, OF_THE_EVENT_LOOP } from "../process-facts.ts";
 import { PROJECT } from "../world.ts";

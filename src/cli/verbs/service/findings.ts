@@ -7,7 +7,7 @@ import { backendName, brokerName, isVersion } from "../../../model/names.ts";
 import { endpointPath, type PlaceInputs } from "../../../model/places.ts";
 import { instanceOf, type ServiceDefinition, VERSION_PLACEHOLDER } from "../../../model/service-definition.ts";
 import { judgeVersion } from "../../../model/version-policy.ts";
-import type { Files, Host } from "../../../platform/ports.ts";
+import type { Files, Host } from "../../../platform/ports/index.ts";
 
 export interface Finding {
   /** `warning`: a launch would still work. */

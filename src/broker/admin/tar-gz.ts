@@ -1,15 +1,25 @@
 /** A gzipped tar archive in memory; its libraries are loaded when one is made. */
 import { BrokerError, reasonOf } from "../../base/errors.ts";
-import type { ArchiveEntry } from "../ports.ts";
+
+export interface ArchiveEntry {
+  /** Relative, with "/" between names. */
+  readonly path: string;
+  readonly content: Uint8Array;
+}
 
 const PRIVATE_FILE = 0o600;
 
-/** Compresses on Node's thread pool: nobody waits for it but the caller. */
+/**
+ * The bytes of a gzipped tar archive with these files, all of mode 0600. Compresses on Node's thread pool.
+ *
+ * @throws BrokerError IO_FAILED
+ */
 export async function packTarGz(entries: readonly ArchiveEntry[], modifiedUnixMs: number): Promise<Buffer> {
   try {
     const [{ Header, Pack, ReadEntry }, { gzip }] = await Promise.all([import("tar"), import("node:zlib")]);
     const pack = new Pack({ cwd: "/", portable: true, strict: true });
     const packed = pack.concat();
+    // biome-ignore lint/style/noRestrictedGlobals: the library takes this type; no clock is read.
     const mtime = new Date(modifiedUnixMs);
     for (const { path, content } of entries) {
       const entry = new ReadEntry(new Header({ path, mode: PRIVATE_FILE, size: content.length, type: "File", mtime }));

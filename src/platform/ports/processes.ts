@@ -1,0 +1,113 @@
+/** Processes: this one, those it starts, and what can be seen of others. */
+import type { Deadline } from "../../base/clock.ts";
+import type { ExitStatus } from "../../model/exit-status.ts";
+
+/** A process as the kernel shows it, read at one moment. */
+export interface ProcessFacts {
+  readonly pid: number;
+  /** Start time in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it names a process for good. */
+  readonly startTime: bigint;
+  /** Canonical path of the executable; ends in " (deleted)" once the file was replaced. */
+  readonly exePath: string;
+  readonly argv: readonly string[];
+  readonly sessionId: number;
+  readonly uid: number;
+}
+
+/** Holds on to one process (a pidfd), whatever becomes of its number. */
+export interface ProcessHandle {
+  readonly pid: number;
+  isAlive(): boolean;
+  /** Calls back once when the process ends, at once when it has. Does not keep our process alive. */
+  onExit(callback: () => void): void;
+  /** False when the process is gone. */
+  signal(signal: NodeJS.Signals): boolean;
+  close(): void;
+}
+
+export interface SpawnOptions {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Descriptor for stdout and stderr; borrowed. Default: the null device. */
+  readonly outputFd?: number;
+  /**
+   * Descriptors the child gets as 3, 4, …; borrowed. Everything else of ours is closed in the child.
+   */
+  readonly inherit?: readonly number[];
+}
+
+/** A child in a session of its own. It is reaped by us and outlives us. */
+export interface SpawnedProcess extends ProcessHandle {
+  /** Undefined while it runs. */
+  readonly exitStatus: ExitStatus | undefined;
+}
+
+/** This process. */
+export interface OwnProcess {
+  readonly selfPid: number;
+  readonly selfUid: number;
+  /** Canonical path of our own executable. @throws BrokerError PLATFORM_UNSUPPORTED without /proc, IO_FAILED */
+  readonly selfExePath: string;
+  /** Canonical path of the script the executable was given, when it is an interpreter that runs one. */
+  readonly selfScriptPath: string | undefined;
+  /**
+   * Our interpreter, for a program of ours, and the arguments in front of its script: no debugger on SIGUSR1, where the
+   * interpreter can be told so.
+   *
+   * @throws BrokerError PLATFORM_UNSUPPORTED without /proc and in a single executable, IO_FAILED
+   */
+  readonly selfNode: { readonly file: string; readonly args: readonly string[] };
+  /** How this process was started, by the paths that were given: what is at them now may be a newer version. */
+  readonly selfCommand: { readonly file: string; readonly args: readonly string[] };
+  /** For what has to observe processes. @throws BrokerError PLATFORM_UNSUPPORTED when the system shows none, IO_FAILED */
+  requireProc(): void;
+}
+
+export interface Processes extends OwnProcess {
+  /**
+   * Starts `file` detached: new session, stdin on the null device.
+   *
+   * @throws BrokerError SPAWN_FAILED with the errno.
+   */
+  spawn(options: SpawnOptions): Promise<SpawnedProcess>;
+  /**
+   * Like `spawn`, with stdout on a pipe until its first line or end is there; then the pipe is closed on our side.
+   * `line` is undefined when the process closed its stdout first. On an error the child is killed.
+   *
+   * @throws BrokerError SPAWN_FAILED, DEADLINE_EXCEEDED
+   */
+  spawnAndAwaitLine(
+    options: SpawnOptions,
+    deadline: Deadline,
+  ): Promise<{ child: SpawnedProcess; line: string | undefined }>;
+  /** Undefined when there is no such process (a zombie counts as none) or it may not be looked at. */
+  inspect(pid: number): ProcessFacts | undefined;
+  /** Undefined when there is no such process. */
+  open(pid: number): ProcessHandle | undefined;
+  /**
+   * Everything a launch has left running: members of the session `sessionId` and every process of ours whose
+   * environment holds `marker` ("NAME=value"), except ourselves. Those that can be seen: none when the system shows no
+   * processes or descriptors have run out. Never throws.
+   */
+  findDescendants(options: { sessionId: number; marker: string }): readonly ProcessHandle[];
+  /**
+   * Connections open to the listener at `path`, those in its backlog included, and those that the process `pid` has open
+   * though they were accepted at `handedOverFrom`. Undefined when the listener cannot be seen from here: then nothing is
+   * known. Reads a table of all sockets of the machine; not for every request.
+   */
+  countConnections(options: { path: string; pid: number; handedOverFrom: string }): number | undefined;
+  /**
+   * Inodes of the sockets that were bound to `path` and listen: empty when there are only others. Undefined when the process
+   * `pid` cannot see any that was bound to it: another network namespace, or another spelling of the path, unless that is a
+   * relative one whose socket `pid` has open itself. Reads a table of all
+   * sockets of the machine; not for every request.
+   */
+  listenersAt(path: string, pid: number): readonly string[] | undefined;
+  /**
+   * Pids of the processes that have one of these sockets open, as far as they show it. `among`: default all, which reads the
+   * descriptors of every process.
+   */
+  holdersOf(sockets: readonly string[], among?: readonly number[]): readonly number[];
+}

@@ -1,0 +1,188 @@
+/** Local stream sockets: listeners, connections, and what the kernel says of a peer. */
+import type { Socket } from "node:net";
+import type { Deadline } from "../../base/clock.ts";
+import type { MaybePromise } from "../../base/maybe-promise.ts";
+import type { ProcessHandle } from "./processes.ts";
+
+/** Who is at the other end, from the kernel (SO_PEERCRED), taken when the connection was made. */
+export interface PeerCredentials {
+  /** 0 when the kernel cannot name it (another pid namespace). */
+  readonly pid: number;
+  readonly uid: number;
+  /** What policies compare: the decimal effective uid, on Windows `windows-sid:` and hex. */
+  readonly identity: string;
+}
+
+export interface Transport {
+  /**
+   * Binds and listens: a close-on-exec stream socket whose file has mode 0600 from its first moment.
+   * The path's directory must exist and nothing may be at the path.
+   *
+   * `blocking`: without O_NONBLOCK, for a process that is given it; `accept` is not for such a one. Default false.
+   *
+   * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, IO_FAILED (`details.errno`, EADDRINUSE when something is there)
+   */
+  listen(path: string, options?: { backlog?: number; blocking?: boolean }): Listener;
+  /**
+   * Takes over an inherited listening descriptor: close-on-exec, and O_NONBLOCK, whichever process passed it. Consumes `fd`, but only when it is one: a
+   * wrong number can belong to anybody in this process.
+   *
+   * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket, IO_FAILED
+   */
+  adoptListener(fd: number): Listener;
+  /**
+   * Connects. A listener whose backlog is full is waited for until the deadline.
+   *
+   * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, DEADLINE_EXCEEDED, IO_FAILED (ENOENT, ECONNREFUSED, …)
+   */
+  connect(path: string, deadline: Deadline): Promise<Connection>;
+  /**
+   * Is a live socket bound to the file at `path`, of any type, listening or not? Asks the kernel without connecting: no
+   * process notices. False only when the kernel says that there is none (connect(2): ECONNREFUSED, ENOENT, ENOTDIR); want of
+   * descriptors or rights says nothing. The first ECONNREFUSED is checked against a listening socket of our own; on a kernel
+   * that refuses that one, too, every file counts as bound.
+   *
+   * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID
+   */
+  isBound(path: string): boolean;
+  /**
+   * A connected pair: one end for us, the other's descriptor (close-on-exec) for a child; the caller closes it.
+   * `theirsBlocking`: default true.
+   *
+   * @throws BrokerError IO_FAILED
+   */
+  pair(options?: { theirsBlocking?: boolean }): { ours: Connection; theirs: number };
+  /**
+   * Takes over an inherited or received stream socket: close-on-exec, and O_NONBLOCK, whichever process passed it. Consumes `fd`, also on failure.
+   *
+   * @throws BrokerError ENDPOINT_INVALID when it is no stream socket
+   */
+  adoptConnection(fd: number): Connection;
+  /** The descriptor is gone afterwards; what close(2) has to say about it is dropped. */
+  closeFd(fd: number): void;
+  /**
+   * Serves a listener with ordinary sockets, for code that brings its own protocol. Consumes the listener.
+   * `close` stops accepting and resolves once the descriptor is closed; sockets already handed out live on.
+   */
+  serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> };
+}
+
+export interface Listener {
+  readonly fd: number;
+  /**
+   * Starts to accept. Exactly one of the callbacks runs per event; neither may throw. `onConnection` consumes its
+   * connection. `onError` gets accept failures; for EMFILE and ENFILE (`resource: true`) one waiting connection is
+   * still accepted through a reserved descriptor and given along, so that its peer can be told.
+   */
+  accept(handlers: AcceptHandlers): void;
+  /**
+   * For one that was adopted: from now on the kernel names this process to peers, instead of the process that called listen(2) before.
+   * Undefined, or the errno for which it does not. Never throws.
+   */
+  nameUs(): string | undefined;
+  /** Stops accepting without closing; waiting peers stay in the backlog. */
+  pause(): void;
+  /** Gives the descriptor away; the listener must not be used afterwards. */
+  takeFd(): number;
+  /** Closes the descriptor. The socket file is the business of whoever created it. */
+  close(): void;
+}
+
+export interface AcceptHandlers {
+  /** `alone`: of late they come one at a time, and no other is taken in in this turn. */
+  onConnection(connection: Connection, alone: boolean): void;
+  onError(error: AcceptError): void;
+}
+
+export interface AcceptError {
+  readonly errno: string;
+  /** The process or system is out of descriptors. */
+  readonly resource: boolean;
+  /** The connection that hit the limit, accepted all the same; to be answered and closed. */
+  readonly rejected?: Connection;
+}
+
+export interface ReceivedMessage {
+  /** Shorter than asked for only at the end of the stream. */
+  readonly bytes: Buffer;
+  readonly descriptors: readonly number[];
+}
+
+/** Nothing is noticed while paused; what came meanwhile is noticed after that. */
+export interface ReadableWatch {
+  pause(): void;
+  resume(): void;
+}
+
+/**
+ * A connected stream. One read and one write may run at a time each. What can be done at once is done in the call
+ * itself, failures included.
+ */
+export interface Connection {
+  readonly fd: number;
+  readonly peer: PeerCredentials;
+  /**
+   * Reads exactly `length` bytes and not one more from the kernel. Resolves with fewer only when the peer closed
+   * before they came: then the result is what there was, possibly empty.
+   *
+   * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (ECONNRESET, …)
+   */
+  readExactly(length: number, deadline: Deadline): MaybePromise<Buffer>;
+  /** @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (EPIPE, ECONNRESET, …); some bytes may have been sent. */
+  writeAll(bytes: Uint8Array, deadline: Deadline): MaybePromise<void>;
+  /**
+   * Sends `bytes` (at most 64 KiB) with a duplicate of `descriptor` riding on the first of them (SCM_RIGHTS): one
+   * sendmsg(2) when there is room. Borrows the descriptor.
+   *
+   * @throws BrokerError DEADLINE_EXCEEDED (nothing was sent), IO_FAILED (EPIPE, ETOOMANYREFS, …: nothing was sent, but
+   * with `details.check` `sent-in-part` the descriptor and some bytes were)
+   */
+  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<void>;
+  /**
+   * Like `readExactly`, and collects the descriptors that ride on these bytes. They become the caller's; when it
+   * throws they are closed.
+   */
+  receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage>;
+  /**
+   * Takes what is there at this moment, up to `maxBytes` (at most 64 KiB): empty at the end of the stream, undefined
+   * when nothing is there.
+   *
+   * @throws BrokerError IO_FAILED
+   */
+  readNow(maxBytes: number): Buffer | undefined;
+  /**
+   * The same by one recvmsg(2), with the descriptors that ride on it, which become the caller's. The kernel never goes
+   * past bytes on which descriptors ride (unix(7)), so they belong to the last message that was sent among these bytes.
+   *
+   * @throws as `readNow`
+   */
+  receiveNow(maxBytes: number): ReceivedMessage | undefined;
+  /** Sends what there is room for at this moment: how many bytes. @throws BrokerError IO_FAILED */
+  sendNow(bytes: Uint8Array): number;
+  /**
+   * Calls back whenever something can be taken with `readNow` or `receiveNow`, the end and a failure included, until
+   * the connection is closed or released. For a connection that lives on messages: nothing else may wait to read from
+   * it meanwhile. Keeps the process alive unless paused.
+   */
+  watchReadable(onReadable: () => void): ReadableWatch;
+  /**
+   * Up to `maxBytes`, at least one; empty when the peer closed.
+   *
+   * @throws as `readExactly`
+   */
+  readSome(maxBytes: number, deadline: Deadline): MaybePromise<Buffer>;
+  /**
+   * Sets whether O_NONBLOCK is off, for a process that is given a duplicate: the flag belongs to the open file description,
+   * which all duplicates share. The operations of this object never block either way, and once this was called with true they
+   * leave the flag alone. No effect on a closed connection.
+   */
+  setBlocking(blocking: boolean): void;
+  /** shutdown(2) in both directions: ends the stream for every process that holds a duplicate. */
+  shutdown(): void;
+  /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */
+  openPeer(): ProcessHandle | undefined;
+  /** Consumes the connection: the descriptor lives on in the socket. */
+  release(): Socket;
+  /** Ends pending reads and writes with IO_FAILED (ECONNABORTED). */
+  close(): void;
+}
