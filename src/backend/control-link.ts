@@ -13,7 +13,7 @@ import type { HandoffAcceptor } from "./handoff-acceptor.ts";
 import { BACKEND_PIPE } from "./launch-environment.ts";
 
 export interface ControlLinkOptions {
-  readonly platform: Pick<Platform, "clock" | "transport" | "processes">;
+  readonly platform: Pick<Platform, "clock" | "transport" | "processes" | "user">;
   readonly launchEnv: Env;
   /** Written first on every channel. */
   readonly greeting: () => Buffer;
@@ -162,7 +162,7 @@ class Link implements ControlLink {
     try {
       const channel = await platform.transport.connect(path, Deadline.after(platform.clock, EXCHANGE_MS));
       // Whoever is there may make us serve connections: only our own user's process.
-      if (this.closed || channel.peer.uid !== platform.processes.selfUid) {
+      if (this.closed || !platform.user.owns(channel.peer)) {
         channel.close();
         return this.retryLater();
       }

@@ -1,9 +1,11 @@
 /** A backend whose control channel has ended dials its broker's socket; the test listens there. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Broker, platform, setUp, soon } from "../../test/backend/support/control-bench.ts";
 import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { probeEndpoint } from "../exchange/probe-endpoint.ts";
+import type { User } from "../platform/ports/index.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
 import { decodeControlMessage } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
@@ -69,8 +71,8 @@ test("the waits get longer with each failure, and are short again after a broker
 });
 
 test("nothing is said to a broker of another user", async (t) => {
-  const processes = Object.create(platform.processes, { selfUid: { value: platform.processes.selfUid + 1 } });
-  const { broker, listen } = await setUp(t, {}, { processes });
+  const user: User = { ...platform.user, owns: () => false };
+  const { broker, listen } = await setUp(t, {}, { user });
   const listening = listen();
   broker.connection.close();
   assert.equal((await (await listening.next()).connection.readExactly(1, soon())).length, 0);

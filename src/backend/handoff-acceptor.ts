@@ -23,7 +23,7 @@ import { PAYLOAD_PROTOCOL } from "../wire/payload-protocol.ts";
 import { createOfferDecoder, type OfferMessage } from "./offer-decoder.ts";
 
 export interface AcceptorOptions {
-  readonly platform: Pick<Platform, "clock" | "transport" | "processes">;
+  readonly platform: Pick<Platform, "clock" | "transport" | "user">;
   readonly tokens: TokenMemory;
   /** Gets every connection that was taken over, and what is to be written to it first. Consumes the connection. */
   readonly deliver: (connection: Connection, clientReply: Uint8Array) => void;
@@ -198,8 +198,8 @@ function judge(options: AcceptorOptions, offer: Offer, sideband: Uint8Array, des
   // None arrives when this process has no room for it: the kernel drops it (recvmsg(2), MSG_CTRUNC).
   if (client === undefined) return { rejected: "handoff carried no descriptor" };
   if (others.length > 0) return { rejected: `handoff carried ${others.length + 1} descriptors; expected 1` };
-  if (client.peer.uid !== options.platform.processes.selfUid)
-    return { rejected: `handed-off connection belongs to uid ${client.peer.uid}` };
+  const { user } = options.platform;
+  if (!user.owns(client.peer)) return { rejected: `handed-off connection belongs to ${user.ownerText(client.peer)}` };
   if (!equalTokens(sideband, offer.token)) return { rejected: "handoff token mismatch" };
   const token = options.tokens.accept(offer.token, options.platform.clock.monotonicMs());
   return token.accepted ? { client } : { rejected: token.errorDetail };

@@ -120,7 +120,7 @@ function listen(platform: Platform, endpoint: string, serve: (connection: Connec
   listener.accept({
     onConnection: (connection) => {
       // Whoever may offer connections may make this process serve them: only our own user.
-      if (connection.peer.uid === platform.processes.selfUid) serve(connection);
+      if (platform.user.owns(connection.peer)) serve(connection);
       else connection.close();
     },
     onError: ({ rejected }) => rejected?.close(),

@@ -180,7 +180,7 @@ class BackendServer<S> implements RunningBackend {
 
   private endLater(signal: "SIGTERM" | "SIGINT"): void {
     const { clock, processes } = this.environment.platform;
-    clock.schedule(LINGER_MS, () => processes.open(processes.selfPid)?.signal(signal), { weak: true });
+    clock.schedule(LINGER_MS, () => processes.endBySignal(signal), { weak: true });
   }
 
   private loadFailed(error: unknown): void {

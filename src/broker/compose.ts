@@ -201,7 +201,7 @@ export class BrokerParts {
   }
 
   private createServeOptions(): ServeOptions {
-    const { clock, processes } = this.platform;
+    const { clock, user } = this.platform;
     const requestTimeoutMs =
       positiveInteger(this.options.env.RUNNING_PROCESS_BROKER_HELLO_TIMEOUT_MS) ?? REQUEST_TIMEOUT_MS;
     const admin = {
@@ -233,7 +233,7 @@ export class BrokerParts {
         handleAdmin({ ...admin, restart: (request) => this.restartFor(connection, request) }, frame),
       attach: (frame, connection) => takeAttach(attach, frame, connection),
       closedToHellos: () => this.phase.closedToHellos() ?? this.acceptor.refusal(),
-      owner: String(processes.selfUid),
+      owner: user.identity,
       largeFrames: createByteQuota(LARGE_FRAME_QUOTA_BYTES),
       requestDeadline: () => Deadline.after(clock, requestTimeoutMs),
       replyDeadline: () => Deadline.after(clock, REPLY_TIMEOUT_MS),
@@ -258,7 +258,7 @@ export class BrokerParts {
 
   places(): PlaceInputs {
     const { env, home } = this.options;
-    return { os: this.platform.host.os, env, uid: this.platform.processes.selfUid, home: home ?? env.HOME ?? "" };
+    return { os: this.platform.host.os, env, uid: this.platform.user.uid, home: home ?? env.HOME ?? "" };
   }
 
   instance(): string {

@@ -4,7 +4,7 @@ import { vacancyOf } from "../base/peer-errno.ts";
 import type { Connection, Platform } from "../platform/ports/index.ts";
 import type { TimeBox } from "./time-box.ts";
 
-export type DialPorts = Pick<Platform, "transport" | "processes">;
+export type DialPorts = Pick<Platform, "transport" | "user">;
 
 /** A connect on a full backlog is tried in steps of this length, so that an abort does not leave one behind for long. */
 const STEP_MS = 100;
@@ -55,12 +55,16 @@ function checkPeer(
   { path, who }: { path: string; who: string },
 ): Connection {
   try {
-    const { uid, pid } = connection.peer;
-    const own = platform.processes.selfUid;
-    if (uid === own) return connection;
-    throw new BrokerError("PEER_UNVERIFIED", `the ${who} listening on ${path} belongs to uid ${uid}, not to ${own}`, {
-      details: { path, pid },
-    });
+    const { peer } = connection;
+    const { user } = platform;
+    if (user.owns(peer)) return connection;
+    throw new BrokerError(
+      "PEER_UNVERIFIED",
+      `the ${who} listening on ${path} belongs to ${user.ownerText(peer)}, not to ${user.identity}`,
+      {
+        details: { path, pid: peer.pid },
+      },
+    );
   } catch (error) {
     connection.close();
     throw error;

@@ -62,7 +62,7 @@ async function launch(
     if (child.exitStatus?.code === ERROR_TABLE.BROKER_ALREADY_RUNNING.exit) return "already-running";
     throw failed(`the started broker ended before it was ready (${describeExit(child)})`, child);
   } catch (error) {
-    child.signal("SIGKILL");
+    child.kill();
     throw error;
   } finally {
     child.close();

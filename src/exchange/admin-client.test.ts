@@ -137,8 +137,8 @@ test("a listener of another user is told nothing", async (t) => {
   let frames = 0;
   const path = await listen(t, () => frames++);
   const platform = await loadPlatform();
-  const processes = Object.assign(Object.create(platform.processes), { selfUid: platform.processes.selfUid + 1 });
-  await fails(adminRequest({ ...platform, processes }, path, { verb: AdminVerb.HEALTHZ }), "PEER_UNVERIFIED");
+  const user = { ...platform.user, owns: () => false };
+  await fails(adminRequest({ ...platform, user }, path, { verb: AdminVerb.HEALTHZ }), "PEER_UNVERIFIED");
   assert.equal(frames, 0);
 });
 

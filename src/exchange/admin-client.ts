@@ -66,7 +66,7 @@ export function adminTimeoutMs(env: Env): number {
  * PATH_TOO_LONG, ENDPOINT_INVALID, FRAME_UNEXPECTED, FRAME_TOO_LARGE, MESSAGE_MALFORMED
  */
 export async function adminRequest(
-  platform: Pick<Platform, "clock" | "transport" | "processes">,
+  platform: Pick<Platform, "clock" | "transport" | "user">,
   endpoint: string,
   query: AdminQuery,
   options: AdminRequestOptions = {},
@@ -74,12 +74,13 @@ export async function adminRequest(
   const deadline = options.deadline ?? Deadline.after(platform.clock, DEFAULT_ADMIN_TIMEOUT_MS);
   const connection = await dial(platform, endpoint, deadline);
   try {
-    const { pid, uid } = connection.peer;
+    const { peer } = connection;
+    const { pid } = peer;
     // Before anything is sent: whoever squats on the path learns nothing and gets no say.
-    if (uid !== platform.processes.selfUid) {
+    if (!platform.user.owns(peer)) {
       throw new BrokerError(
         "PEER_UNVERIFIED",
-        `the process listening on ${endpoint} belongs to uid ${uid}, not to ${platform.processes.selfUid}`,
+        `the process listening on ${endpoint} belongs to ${platform.user.ownerText(peer)}, not to ${platform.user.identity}`,
         { details: { path: endpoint, pid } },
       );
     }

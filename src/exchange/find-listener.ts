@@ -19,7 +19,7 @@ const ANSWER_MS = 5_000;
 
 /** `none` only when the kernel says so: files are removed on the strength of it. @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID */
 export async function findListener(
-  platform: Pick<Platform, "clock" | "transport" | "processes">,
+  platform: Pick<Platform, "clock" | "transport" | "user">,
   path: string,
 ): Promise<AddressHolder> {
   if (!platform.transport.isBound(path)) return "none";

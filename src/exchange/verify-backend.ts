@@ -13,7 +13,7 @@ import { shortened } from "../model/names.ts";
 import type { Platform, ProcessFacts } from "../platform/ports/index.ts";
 import { probeEndpoint } from "./probe-endpoint.ts";
 
-export type VerifyPorts = Pick<Platform, "clock" | "transport" | "processes" | "files" | "host">;
+export type VerifyPorts = Pick<Platform, "clock" | "transport" | "processes" | "user" | "files" | "host">;
 
 /** @see probeEndpoint */
 export interface ProbeLimits {
@@ -94,14 +94,23 @@ function checkExecutable(
   { exePath, launchedHere }: { exePath: string } & Witness,
   facts: ProcessFacts,
 ): void {
-  if (facts.exePath === exePath) return;
+  if (isExecutable(facts, exePath)) return;
   const interpreter = interpreterOf(platform, exePath);
-  if (interpreter === undefined) throw mismatch("exe_path", exePath, facts.exePath);
-  if (!runsUnder(platform, interpreter, facts)) throw mismatch("interpreter", interpreter.join(" "), facts.exePath);
+  if (interpreter === undefined) throw mismatch("exe_path", exePath, shown(facts));
+  if (!runsUnder(platform, interpreter, facts)) throw mismatch("interpreter", interpreter.join(" "), shown(facts));
   const overwritten = facts.argv.slice(1).every((arg) => arg === "");
   if (launchedHere && overwritten) return;
   if (!facts.argv.slice(1, 1 + mostArguments(interpreter)).some((arg) => leadsTo(platform, arg, exePath)))
     throw mismatch("argv", exePath, facts.argv.join(" "));
+}
+
+/** A process whose file was replaced runs what nothing can be compared with any more. */
+function isExecutable({ exePath, exeReplaced }: ProcessFacts, path: string): boolean {
+  return exePath === path && !exeReplaced;
+}
+
+function shown({ exePath, exeReplaced }: ProcessFacts): string {
+  return exeReplaced ? `${exePath} (deleted)` : exePath;
 }
 
 /** Position of the script at most: after the words of its `#!` line; env(1) itself is gone by then. */
@@ -126,13 +135,13 @@ function isEnv([program = ""]: readonly string[]): boolean {
 /** `#!/usr/bin/env NAME` names the interpreter only by its file name; every other line by its path. */
 function runsUnder(platform: Pick<Platform, "files">, interpreter: readonly string[], facts: ProcessFacts): boolean {
   const [program = "", ...rest] = interpreter;
-  if (!isEnv(interpreter)) return canonical(platform, program) === facts.exePath;
+  if (!isEnv(interpreter)) return isExecutable(facts, canonical(platform, program));
   const name = rest.find((word) => !word.startsWith("-") && !word.includes("="));
   if (name === undefined) return false;
-  if (posix.isAbsolute(name)) return canonical(platform, name) === facts.exePath;
+  if (posix.isAbsolute(name)) return isExecutable(facts, canonical(platform, name));
   // sh may be a link to dash, python3 one to python3.11 in another directory.
   const beside = posix.join(posix.dirname(facts.exePath), name);
-  return canonical(platform, beside) === facts.exePath || nameMatches(name, facts.exePath);
+  return isExecutable(facts, canonical(platform, beside)) || (!facts.exeReplaced && nameMatches(name, facts.exePath));
 }
 
 /** python3 may lead to python3.11: the name must be the file's name up to a version suffix. */

@@ -19,7 +19,7 @@ const MANIFEST: BackendManifest = {
     bootId: "boot",
     idleTimeoutSecs: 30,
   },
-  startTime: 2n ** 60n,
+  startToken: String(2n ** 60n),
   kernelExe: "/usr/bin/node",
   brokerEndpoint: "/run/broker.sock",
   definition: createServiceDefinition({

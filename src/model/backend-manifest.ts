@@ -15,8 +15,8 @@ export interface BackendManifest {
   readonly service: string;
   readonly version: string;
   readonly identity: BackendIdentity;
-  /** Start time in clock ticks since boot: with the pid it names the process for good. */
-  readonly startTime: bigint;
+  /** `ProcessFacts.startToken`: with the pid it names the process for good. */
+  readonly startToken: string;
   /** The executable as the kernel shows it: the interpreter's, for a script. */
   readonly kernelExe: string;
   /** Address of the broker that launched it; only the broker at that address may take it over. */
@@ -39,7 +39,7 @@ export function encodeBackendManifest(
   const { identity } = manifest;
   const launch = {
     broker_endpoint: manifest.brokerEndpoint,
-    start_time: String(manifest.startTime),
+    start_time: manifest.startToken,
     kernel_exe: manifest.kernelExe,
     retired: manifest.retired,
     definition: Buffer.from(encodeServiceDefinition(manifest.definition)).toString("base64"),
@@ -87,7 +87,7 @@ export function decodeBackendManifest(bytes: Uint8Array): BackendManifest {
       service: message.serviceName,
       version: message.serviceVersion,
       identity: identityFromMessage(message.currentDaemon),
-      startTime: BigInt(text(facts, "start_time")),
+      startToken: text(facts, "start_time"),
       kernelExe: text(facts, "kernel_exe"),
       brokerEndpoint: text(facts, "broker_endpoint"),
       definition: decodeServiceDefinition(Buffer.from(text(facts, "definition"), "base64"), message.serviceName),

@@ -36,7 +36,7 @@ async function kill(world: World, pids: readonly number[]): Promise<void> {
     const handle = world.platform.processes.open(pid);
     if (handle === undefined) continue;
     const ended = new Promise<void>((resolve) => handle.onExit(resolve));
-    handle.signal("SIGKILL");
+    handle.kill();
     await ended;
     handle.close();
   }

@@ -74,10 +74,10 @@ test("a record that names a stranger's pid, start time and program, but not its 
   const first = await next();
   const { backendPipe } = await first.negotiated("svc");
   const [pid] = first.pids("svc");
-  const startTime = world.platform.processes.inspect(pid as number)?.startTime as bigint;
+  const startToken = world.platform.processes.inspect(pid as number)?.startToken as string;
   await kill(first);
   // The right process, under a program it does not run: it is not what was launched.
-  forge(backendPipe, () => ({ startTime, kernelExe: "/bin/another" }));
+  forge(backendPipe, () => ({ startToken, kernelExe: "/bin/another" }));
   const second = await next();
   const found = await verdict(second, backendPipe);
   assert.deepEqual([found.verdict, found.process], ["leave", "other-program"]);

@@ -70,7 +70,7 @@ async function setUp(t: TestContext) {
   );
   const alive = setInterval(() => {}, 1000);
   t.after(async () => {
-    child.signal("SIGKILL");
+    child.kill();
     await backend.ended;
     clearInterval(alive);
     server.close();
@@ -114,14 +114,14 @@ test("a channel that ends when the endpoint is gone means that the backend is ab
   other.close();
   await until(() => backend.state === "draining");
   assert.ok(child.isAlive());
-  child.signal("SIGTERM");
+  child.askToEnd();
   await backend.ended;
   assert.deepEqual(happened, ["publish", "unpublish withdrawn"]);
 });
 
 test("an adopted backend that dies is a crash without an exit status, and everything of it is tidied up", async (t) => {
   const { child, backend, happened } = await setUp(t);
-  child.signal("SIGKILL");
+  child.kill();
   await backend.ended;
   assert.deepEqual([backend.state, happened], ["absent", ["publish", "unpublish exited", "crashed unknown"]]);
 });

@@ -157,7 +157,7 @@ test("shutdown ends the stream for every duplicate of the descriptor", async (t)
 
 test("the other end of a pair is ourselves, and can be held as a process", async (t) => {
   const { near } = await createPair(t);
-  assert.deepEqual(near.peer, { pid: process.pid, uid: process.geteuid?.(), identity: String(process.geteuid?.()) });
+  assert.deepEqual(near.peer, { pid: process.pid, owner: process.geteuid?.(), identity: String(process.geteuid?.()) });
   const peer = near.openPeer();
   if (peer === undefined) return t.skip("this kernel has no SO_PEERPIDFD");
   assert.deepEqual([peer.pid, peer.isAlive()], [process.pid, true]);

@@ -32,12 +32,12 @@ test("the end of watched processes is seen in the same turn, before anybody is t
   assert.ok(asked.every((handle) => handle.isAlive() && handle.isAlive()));
   const exits = Promise.all(children.map((child) => once(child, "exit")));
 
-  first.signal("SIGKILL");
+  first.kill();
   awaitDeath(first.pid);
   assert.ok(isSeenDead(first));
   assert.ok(others.every((handle) => handle.isAlive()));
 
-  for (const handle of [unasked, ...others]) handle?.signal("SIGKILL");
+  for (const handle of [unasked, ...others]) handle?.kill();
   for (const { pid } of handles) awaitDeath(pid);
   assert.ok(handles.every(isSeenDead));
   assert.equal(told, 0);
@@ -63,9 +63,9 @@ test("a handle that was closed signals nothing, although its descriptor's number
   // The lowest number that is free: the one that was just closed.
   const other = processes.open(Number(bystander.pid));
   t.after(() => other?.close());
-  assert.equal(closed?.signal("SIGKILL"), false);
+  assert.equal(closed?.kill(), false);
   assert.equal(closed?.isAlive(), false);
-  assert.equal(other?.signal("SIGCONT"), true);
+  assert.equal(other?.askToEnd(), true);
 });
 
 /** Without a turn of the event loop. The kernel shows a zombie a moment before it tells those who hold a pidfd. */

@@ -41,7 +41,7 @@ export async function kill(world: World, pid: number): Promise<void> {
   assert.ok(handle !== undefined, `process ${pid} is not there`);
   // Waiting for another process does not keep ours alive.
   const alive = setInterval(() => {}, 1000);
-  handle.signal("SIGKILL");
+  handle.kill();
   await new Promise<void>((resolve) => handle.onExit(resolve));
   clearInterval(alive);
   handle.close();

@@ -12,7 +12,7 @@ import { nameLink } from "../../model/places.ts";
 import type { FileLock, Listener, Platform } from "../../platform/ports/index.ts";
 import { takePrivateLock } from "../../store/private-lock.ts";
 
-export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport">;
+export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport" | "user">;
 
 export interface EndpointClaim {
   readonly path: string;
@@ -91,10 +91,10 @@ export function inheritEndpoint(
 async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<void> {
   const facts = platform.files.facts(path);
   if (facts === undefined) return;
-  if (facts.kind !== "socket" || facts.uid !== platform.processes.selfUid) {
+  if (facts.kind !== "socket" || !platform.user.owns(facts)) {
     throw new BrokerError(
       "FILE_INSECURE",
-      `cannot listen on ${path}: there is a ${facts.kind} of uid ${facts.uid}, not a socket of ours`,
+      `cannot listen on ${path}: there is a ${facts.kind} of ${platform.user.ownerText(facts)}, not a socket of ours`,
       { details: { path } },
     );
   }

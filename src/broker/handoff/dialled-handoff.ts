@@ -9,14 +9,14 @@ import { MAX_HELLO_BODY_BYTES } from "../../wire/limits.ts";
 import { type HandoffExchange, type HandoffWay, offerBytes, sendOver } from "./handoff-transport.ts";
 
 export function createDialledWay(
-  platform: Pick<Platform, "clock" | "transport" | "processes">,
+  platform: Pick<Platform, "clock" | "transport" | "user">,
   endpoint: string,
 ): HandoffWay {
   return { direct: false, open: (offer) => dialledExchange(platform, endpoint, offer) };
 }
 
 function dialledExchange(
-  platform: Pick<Platform, "clock" | "transport" | "processes">,
+  platform: Pick<Platform, "clock" | "transport" | "user">,
   endpoint: string,
   offer: Offer,
 ): HandoffExchange {
@@ -35,8 +35,12 @@ function dialledExchange(
         };
       }
       // Whoever gets the connection gets the client: only our own user's process may.
-      if (connection.peer.uid !== platform.processes.selfUid)
-        return { ok: false, error: "permission-denied", detail: `${endpoint} is served by uid ${connection.peer.uid}` };
+      if (!platform.user.owns(connection.peer))
+        return {
+          ok: false,
+          error: "permission-denied",
+          detail: `${endpoint} is served by ${platform.user.ownerText(connection.peer)}`,
+        };
       return sendOver(connection, bytes, descriptor, deadline);
     },
     async awaitAck(deadline) {

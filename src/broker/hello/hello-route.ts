@@ -104,7 +104,7 @@ class HelloRouter implements HelloRoute {
     const shape = checkHelloShape(hello, peer.pid);
     if (shape !== undefined) return { refusal: shape };
     // A peer whose pid the kernel cannot name is counted with all others of its user.
-    const waitMs = rateLimiter.take(peer.pid === 0 ? `uid:${peer.uid}` : peer.pid, clock.monotonicMs());
+    const waitMs = rateLimiter.take(peer.pid === 0 ? `uid:${peer.identity}` : peer.pid, clock.monotonicMs());
     if (waitMs > 0) return { refusal: refuse("RATE_LIMITED", "Hello rate limit exceeded", { retryAfterMs: waitMs }) };
     const target = this.find(hello.serviceName, hello.wantedVersion);
     if ("refusal" in target) return target;

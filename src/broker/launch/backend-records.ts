@@ -46,19 +46,14 @@ export function writeManifest(platform: Pick<Platform, "files" | "host" | "proce
     const manifest = {
       ...facts.key,
       ...facts,
-      startTime: process.startTime,
-      kernelExe: withoutDeleted(process.exePath),
+      startToken: process.startToken,
+      kernelExe: process.exePath,
     };
     const named = { machineId: host.machineId(), hostname: host.hostname() };
     files.writeAtomic(path + MANIFEST_SUFFIX, encodeBackendManifest(manifest, named));
   } finally {
     files.remove(path + LAUNCH_SUFFIX);
   }
-}
-
-/** The kernel's note on an executable whose file was replaced (proc(5)); the program is the same. */
-export function withoutDeleted(exePath: string): string {
-  return exePath.replace(/ \(deleted\)$/, "");
 }
 
 /** A record that was found; `brokerEndpoint` is undefined when it cannot be read. */

@@ -24,14 +24,14 @@ export function launchSearch(endpoint: string, leader = NO_SESSION): LaunchSearc
  */
 export function killTree(
   processes: Pick<Processes, "findDescendants">,
-  process: Pick<ProcessHandle, "signal"> | undefined,
+  process: Pick<ProcessHandle, "kill"> | undefined,
   search: LaunchSearch,
 ): ProcessHandle[] {
-  process?.signal("SIGKILL");
+  process?.kill();
   const killed: ProcessHandle[] = [];
   for (let pass = 0; pass < 2; pass++) {
     for (const descendant of processes.findDescendants(search)) {
-      descendant.signal("SIGKILL");
+      descendant.kill();
       killed.push(descendant);
     }
   }

@@ -48,7 +48,7 @@ const IDLE_TIMEOUT_SECS = 30;
 
 export function createLauncher(options: LauncherOptions): Launcher {
   const { platform } = options;
-  const places = { os: platform.host.os, env: options.env, uid: platform.processes.selfUid, home: "" };
+  const places = { os: platform.host.os, env: options.env, uid: platform.user.uid, home: "" };
   const allocator = createEndpointAllocator(platform, places);
 
   return {
@@ -132,14 +132,14 @@ async function ready(platform: Platform, options: ReadyOptions): Promise<Backend
 }
 
 /** @throws BrokerError SPAWN_FAILED when the program cannot be read, which running it does not take */
-async function hashOf(platform: Pick<Platform, "files" | "processes">, path: string): Promise<Uint8Array> {
+async function hashOf(platform: Pick<Platform, "files" | "user">, path: string): Promise<Uint8Array> {
   try {
     return await platform.files.sha256Executable(path);
   } catch (error) {
     if (!hasCode(error, "IO_FAILED")) throw error;
     const { errno } = error.details;
     const denied = errno === "EACCES" || errno === "EPERM";
-    const cure = denied ? `; make it readable for uid ${platform.processes.selfUid}: it is proved by its content` : "";
+    const cure = denied ? `; make it readable for uid ${platform.user.uid}: it is proved by its content` : "";
     throw new BrokerError("SPAWN_FAILED", `backend binary ${JSON.stringify(path)} cannot be read: ${errno}${cure}`, {
       details: error.details,
       cause: error,

@@ -23,10 +23,10 @@ export interface OwnListener {
 }
 
 export function createOwnListener(
-  platform: { readonly clock: Clock } & Pick<Platform, "files" | "processes" | "transport">,
+  platform: { readonly clock: Clock } & Pick<Platform, "files" | "processes" | "transport" | "user">,
   expected: BackendIdentity,
 ): OwnListener {
-  const { clock, files, processes, transport } = platform;
+  const { clock, files, processes, transport, user } = platform;
   const { path } = expected.endpoint;
   let unlistedSinceMs: number | undefined;
 
@@ -39,7 +39,7 @@ export function createOwnListener(
     check() {
       const facts = files.facts(path);
       if (facts?.kind !== "socket" || !transport.isBound(path)) throw notYet(`it has not bound ${path}`);
-      if (facts.uid !== processes.selfUid) throw mismatch(`its socket belongs to uid ${facts.uid}`, processes.selfUid);
+      if (!user.owns(facts)) throw mismatch(`its socket belongs to ${user.ownerText(facts)}`, user.identity);
       const listeners = processes.listenersAt(path, expected.pid);
       if (listeners === undefined) {
         if (isUnlistedForLong()) return;
@@ -64,7 +64,7 @@ function checkHolders(processes: Platform["processes"], expected: BackendIdentit
   if (!ours) throw mismatch(`its endpoint is served by process ${first}`, expected.pid);
 }
 
-function mismatch(what: string, expected: number): BrokerError {
+function mismatch(what: string, expected: number | string): BrokerError {
   return new BrokerError("IDENTITY_MISMATCH", `backend identity mismatch: ${what}, expected ${expected}`, {
     details: { check: "listener" },
   });

@@ -11,7 +11,7 @@ import type { BackendManifest } from "../../model/backend-manifest.ts";
 import { classifyLeftover, type LeftoverEvidence, type LeftoverVerdict } from "../../model/classify-leftover.ts";
 import { below } from "../../model/places.ts";
 import type { Platform, ProcessHandle } from "../../platform/ports/index.ts";
-import { type FoundRecord, findRecords, removeEndpointFiles, withoutDeleted } from "../launch/backend-records.ts";
+import { type FoundRecord, findRecords, removeEndpointFiles } from "../launch/backend-records.ts";
 import { endTree, launchSearch } from "../launch/kill-tree.ts";
 import { SPAWN_LOCK_SUFFIX } from "../launch/spawn-lock.ts";
 
@@ -160,15 +160,15 @@ async function look(platform: Platform, manifest: BackendManifest): Promise<Look
 
 /** Facts are read before and after the number is pinned: the process that is held is the one that was looked at. */
 function openRecorded(
-  { processes }: Pick<Platform, "processes">,
+  { processes, user }: Pick<Platform, "processes" | "user">,
   manifest: BackendManifest,
 ): ProcessHandle | Exclude<LeftoverEvidence["process"], "same"> {
   const { pid } = manifest.identity;
   const judge = (): LeftoverEvidence["process"] => {
     const facts = processes.inspect(pid);
     if (facts === undefined) return "gone";
-    if (facts.startTime !== manifest.startTime || facts.uid !== processes.selfUid) return "another";
-    return withoutDeleted(facts.exePath) === manifest.kernelExe ? "same" : "other-program";
+    if (facts.startToken !== manifest.startToken || !user.owns(facts)) return "another";
+    return facts.exePath === manifest.kernelExe ? "same" : "other-program";
   };
   const before = judge();
   if (before !== "same") return before;

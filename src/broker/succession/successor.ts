@@ -74,7 +74,7 @@ export async function launchSuccessor(
         return platform.processes.spawn({ ...command, env, inherit: [theirs] });
       });
       held.use(process);
-      held.defer(() => process.signal("SIGKILL"));
+      held.defer(() => process.kill());
       return new Child(platform, process, createSuccessionChannel(platform, ours));
     });
   } catch (error) {
@@ -149,7 +149,7 @@ class Child implements Successor {
   }
 
   async end(): Promise<void> {
-    this.process.signal("SIGKILL");
+    this.process.kill();
     await this.ended();
     this.channel.close();
     this.process.close();
@@ -194,7 +194,7 @@ class Child implements Successor {
 
   private async died(doing: string): Promise<BrokerError> {
     // It has closed its end; whether it is about to end or not, it is of no use any more.
-    this.process.signal("SIGKILL");
+    this.process.kill();
     await this.ended();
     return brokeOff(doing, this.process);
   }

@@ -3,13 +3,14 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import { ownerOf } from "../../platform/node/user.ts";
 import { loadPlatform } from "../../platform/platform.ts";
 import type { Files } from "../../platform/ports/index.ts";
 import { createManualClock } from "../../testing/manual-clock.ts";
 import { watchBinary } from "./binary-watch.ts";
 
 const SHA256 = Buffer.alloc(32, 1);
-const FACTS = { kind: "file", dev: 1n, ino: 2n, mtimeNs: 3n, size: 4n, uid: 0, mode: 0o755 } as const;
+const FACTS = { kind: "file", dev: 1n, ino: 2n, mtimeNs: 3n, size: 4n, owner: ownerOf(0), mode: 0o755 } as const;
 
 /** Files whose hash is there when a test says so; `open` counts watches that nobody has closed. */
 function setUp() {

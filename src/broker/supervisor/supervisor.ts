@@ -230,7 +230,7 @@ export class BackendRunner implements LaunchedBackend {
         return this.drain.again();
       case "terminate":
         // A second SIGTERM means "at once" to many.
-        if (!this.terminated) resources.process.signal("SIGTERM");
+        if (!this.terminated) resources.process.askToEnd();
         this.terminated = true;
         return;
       case "arm-stop-deadline":

@@ -5,9 +5,9 @@ import type { Env, Platform } from "../../platform/ports/index.ts";
 const OVERRIDE = "RUNNING_PROCESS_BROKER_ALLOW_PRIVILEGED";
 
 /** @throws BrokerError PRIVILEGED_START unless the override is exactly "1" */
-export function checkPrivilege(platform: Pick<Platform, "host" | "processes">, env: Env): void {
+export function checkPrivilege(platform: Pick<Platform, "host" | "user">, env: Env): void {
   if (!platform.host.isPrivileged() || env[OVERRIDE] === "1") return;
-  const identity = platform.host.os === "win32" ? "LocalSystem" : `root (uid ${platform.processes.selfUid})`;
+  const identity = platform.host.os === "win32" ? "LocalSystem" : `root (uid ${platform.user.uid})`;
   throw new BrokerError(
     "PRIVILEGED_START",
     `the broker refuses to run as ${identity}: run it as the user it serves, or set ${OVERRIDE}=1`,

@@ -14,6 +14,7 @@ import type { Deadline, Timer } from "../../base/clock.ts";
 import { BrokerError, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { ioFailed } from "../errno.ts";
+import { ownerOf } from "../node/user.ts";
 import type { Connection, PeerCredentials, ProcessHandle, ReadableWatch, ReceivedMessage } from "../ports/index.ts";
 import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
 import {
@@ -312,5 +313,5 @@ function readCredentials(fd: number): PeerCredentials {
   const words = socketOption(fd, SO_PEERCRED, 3);
   if (words === undefined) throw ioFailed("getsockopt SO_PEERCRED", lastErrno());
   const [pid = 0, uid = -1] = words;
-  return { pid, uid, identity: String(uid >>> 0) };
+  return { pid, owner: ownerOf(uid), identity: String(uid >>> 0) };
 }

@@ -4,6 +4,7 @@
  */
 
 import { ioFailed } from "../errno.ts";
+import { ownerOf } from "../node/user.ts";
 import type { FileFacts, FileKind } from "../ports/index.ts";
 import { lastErrno, statx } from "./libc.ts";
 
@@ -50,7 +51,7 @@ export function fileFacts(path: string): FileFacts | undefined {
     mtimeNs: block.readBigInt64LE(MTIME_SEC) * NANOSECONDS + BigInt(block.readUInt32LE(MTIME_NSEC)),
     size: block.readBigUInt64LE(SIZE),
     kind: KINDS.get(mode & S_IFMT) ?? "other",
-    uid: block.readUInt32LE(UID),
+    owner: ownerOf(block.readUInt32LE(UID)),
     mode: mode & 0o7777,
   };
 }

@@ -1,5 +1,6 @@
 import { systemClock } from "../node/clock.ts";
 import { createFiles } from "../node/files.ts";
+import { createUser } from "../node/user.ts";
 import type { Platform } from "../ports/index.ts";
 import { changeCounter } from "./change-counter.ts";
 import { collapseHead } from "./collapse.ts";
@@ -17,5 +18,6 @@ export function createLinuxPlatform(): Platform {
     files: createFiles({ facts: fileFacts, changeCounter, collapseHead }),
     locks: fileLocks,
     host: createHost(),
+    user: createUser(),
   };
 }

@@ -1,6 +1,8 @@
 /** What /proc says about processes (proc(5)). Everything is read at one moment and may be outdated at the next. */
 import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { sameFile } from "../../model/file-identity.ts";
 import { attempt } from "../errno.ts";
+import { ownerOf } from "../node/user.ts";
 import type { ProcessFacts } from "../ports/index.ts";
 import { readProcFile } from "./proc-file.ts";
 
@@ -12,21 +14,37 @@ export function readFacts(pid: number): ProcessFacts | undefined {
     const argv = readProcFile(`/proc/${pid}/cmdline`).toString("utf8").split("\0").slice(0, -1);
     return {
       pid,
-      startTime: stat.startTime,
+      startToken: stat.startTime,
       sessionId: stat.sessionId,
-      exePath: readlinkSync(`/proc/${pid}/exe`),
+      ...readExecutable(`/proc/${pid}/exe`),
       argv,
-      uid: statSync(`/proc/${pid}`).uid,
+      owner: ownerOf(statSync(`/proc/${pid}`).uid),
     };
   } catch {
     return undefined;
   }
 }
 
+/** What the kernel puts behind the path of an executable whose file is not there any more (proc_pid_exe(5)). */
+const DELETED = " (deleted)";
+
+/** A file may be called so, too: then it is at this path. */
+function readExecutable(link: string): Pick<ProcessFacts, "exePath" | "exeReplaced"> {
+  const shown = readlinkSync(link);
+  if (!shown.endsWith(DELETED) || isSameFile(link, shown)) return { exePath: shown, exeReplaced: false };
+  return { exePath: shown.slice(0, -DELETED.length), exeReplaced: true };
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
+  return a !== undefined && b !== undefined && sameFile(a, b);
+}
+
 export interface ProcessStat {
   readonly state: string;
   readonly sessionId: number;
-  readonly startTime: bigint;
+  /** Clock ticks since boot (field 22 of /proc/PID/stat, proc_pid_stat(5)), as text. */
+  readonly startTime: string;
 }
 
 export function readStat(pid: number): ProcessStat | undefined {
@@ -41,7 +59,7 @@ export function readStat(pid: number): ProcessStat | undefined {
   const [state, , , session] = fields;
   const startTime = fields[19];
   if (state === undefined || session === undefined || startTime === undefined) return undefined;
-  return { state, sessionId: Number(session), startTime: BigInt(startTime) };
+  return { state, sessionId: Number(session), startTime };
 }
 
 /** Every process id there is right now. @throws BrokerError IO_FAILED */

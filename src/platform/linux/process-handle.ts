@@ -51,8 +51,12 @@ class PidfdHandle implements ProcessHandle {
     this.watch ??= watchReadiness(this.pidfd, "readable", () => this.ended(), { weak: true });
   }
 
-  signal(signal: NodeJS.Signals): boolean {
-    return this.open && pidfdSendSignal(this.pidfd, constants.signals[signal]) === 0;
+  askToEnd(): boolean {
+    return this.send(constants.signals.SIGTERM);
+  }
+
+  kill(): boolean {
+    return this.send(constants.signals.SIGKILL);
   }
 
   close(): void {
@@ -61,6 +65,10 @@ class PidfdHandle implements ProcessHandle {
     this.watch?.stop();
     this.unguard();
     close(this.pidfd);
+  }
+
+  private send(signal: number): boolean {
+    return this.open && pidfdSendSignal(this.pidfd, signal) === 0;
   }
 
   private died(): void {

@@ -112,7 +112,7 @@ async function spawnAndAwaitLine(
   try {
     return { child, line: await firstLine(raw, deadline) };
   } catch (error) {
-    child.signal("SIGKILL");
+    child.kill();
     throw error;
   } finally {
     raw.stdout?.destroy();
@@ -175,7 +175,8 @@ function createSpawned(child: ChildProcess): SpawnedProcess {
       if (exitStatus !== undefined) callback();
       else callbacks.push(callback);
     },
-    signal: (signal) => child.kill(signal),
+    askToEnd: () => child.kill("SIGTERM"),
+    kill: () => child.kill("SIGKILL"),
     close: () => handle?.close(),
   };
 }

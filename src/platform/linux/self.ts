@@ -14,7 +14,6 @@ export function createOwnProcess(): OwnProcess {
   let exePath: string | undefined;
   return {
     selfPid: process.pid,
-    selfUid: process.geteuid?.() ?? -1,
     get selfExePath() {
       exePath ??= readExePath();
       return exePath;
@@ -35,6 +34,9 @@ export function createOwnProcess(): OwnProcess {
       return { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] };
     },
     requireProc,
+    endBySignal(signal) {
+      process.kill(process.pid, signal);
+    },
   };
 }
 

@@ -6,6 +6,7 @@ import type { FileFacts, FileKind, OpenFile } from "../ports/index.ts";
 import { closeFd } from "./close-fd.ts";
 import { checkOwn } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
+import { ownerOf } from "./user.ts";
 
 /** Non-blocking, so that a fifo put in a file's place is refused below instead of waited for. */
 const OPEN = {
@@ -34,7 +35,12 @@ export function openFile(path: string, mode: keyof typeof OPEN): OpenFile | unde
 }
 
 export function factsOf(stats: BigIntStats): FileFacts {
-  return { ...stampOf(stats), kind: kindOf(stats), uid: Number(stats.uid), mode: Number(stats.mode & 0o7777n) };
+  return {
+    ...stampOf(stats),
+    kind: kindOf(stats),
+    owner: ownerOf(Number(stats.uid)),
+    mode: Number(stats.mode & 0o7777n),
+  };
 }
 
 function kindOf(stats: BigIntStats): FileKind {

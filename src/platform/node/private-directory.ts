@@ -18,6 +18,7 @@ import { isFallbackDirectory } from "../../model/places.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
 import type { FileFacts, Files } from "../ports/index.ts";
 import { awaitOwnerBits } from "./private-file.ts";
+import { uidOf } from "./user.ts";
 
 const PRIVATE_MODE = 0o700;
 /** What an owner needs to read a directory. */
@@ -115,7 +116,7 @@ class VerifiedDirectories implements PrivateDirectories {
     // Other users come by the real path, not through links of ours.
     for (let child = this.files.realpath(path), parent = dirname(child); parent !== child; parent = dirname(child)) {
       const facts = this.look(parent);
-      if (facts !== undefined && facts.uid === this.uid && (facts.mode & OTHERS) === 0) return true;
+      if (facts !== undefined && uidOf(facts) === this.uid && (facts.mode & OTHERS) === 0) return true;
       child = parent;
     }
     return false;
@@ -130,7 +131,7 @@ class VerifiedDirectories implements PrivateDirectories {
       const facts = this.look(parent);
       if (facts === undefined || (facts.mode & WORLD_WRITABLE) === 0) continue;
       const below = this.look(child);
-      if (below !== undefined && !isSystem(below.uid)) judge(child, below);
+      if (below !== undefined && !isSystem(uidOf(below))) judge(child, below);
     }
   }
 
@@ -139,13 +140,16 @@ class VerifiedDirectories implements PrivateDirectories {
     if ((facts.mode & OTHERS) !== 0 || (facts.mode & USABLE) !== USABLE) throw this.open(path, facts);
   }
 
-  private checkOwn(path: string, { kind, uid }: FileFacts): void {
+  private checkOwn(path: string, facts: FileFacts): void {
+    const { kind } = facts;
+    const uid = uidOf(facts);
     if (kind === "link") throw insecure(path, "link", "it is a symbolic link (name the directory that it leads to)");
     if (kind !== "directory") throw insecure(path, "kind", "it is not a directory");
     if (uid !== this.uid) throw this.foreign(path, uid);
   }
 
-  private checkTrusted(path: string, { uid }: FileFacts): void {
+  private checkTrusted(path: string, facts: FileFacts): void {
+    const uid = uidOf(facts);
     if (uid !== this.uid && !isSystem(uid)) throw this.foreign(path, uid);
   }
 
@@ -177,13 +181,13 @@ class VerifiedDirectories implements PrivateDirectories {
   /** The owner of a directory can replace what is in it, also where it is closed to everybody else. */
   private checkMayCreate(path: string, parent: string): void {
     const facts = this.target(parent);
-    if (facts === undefined || facts.uid === this.uid) return;
-    if (isSystem(facts.uid) && (facts.mode & STICKY) !== 0) return;
+    if (facts === undefined || uidOf(facts) === this.uid) return;
+    if (isSystem(uidOf(facts)) && (facts.mode & STICKY) !== 0) return;
     throw insecure(
       parent,
       "owner",
-      `it belongs to uid ${facts.uid}, expected ${this.uid}: ${path} is not created in it (name a directory of your own, or have it made for you)`,
-      facts.uid,
+      `it belongs to uid ${uidOf(facts)}, expected ${this.uid}: ${path} is not created in it (name a directory of your own, or have it made for you)`,
+      uidOf(facts),
     );
   }
 
@@ -197,7 +201,7 @@ class VerifiedDirectories implements PrivateDirectories {
       // Further up first: this throws when the parent itself is out of reach.
       const facts = this.look(parent) && this.target(parent);
       if (facts === undefined) throw error;
-      if (facts.uid !== this.uid) throw this.foreign(parent, facts.uid);
+      if (uidOf(facts) !== this.uid) throw this.foreign(parent, uidOf(facts));
       if (awaitOwnerBits(parent, PRIVATE_MODE)) return this.look(path);
       // Its mode is as it should be: something else forbids it, such as a security policy.
       throw (facts.mode & PRIVATE_MODE) === PRIVATE_MODE ? error : this.open(parent, facts);
@@ -209,8 +213,9 @@ class VerifiedDirectories implements PrivateDirectories {
     return insecure(path, "owner", `it belongs to uid ${uid}, expected ${this.uid} (${cure})`, uid);
   }
 
-  private open(path: string, { mode, uid }: FileFacts): BrokerError {
-    const shown = (mode & 0o777).toString(8).padStart(4, "0");
+  private open(path: string, facts: FileFacts): BrokerError {
+    const uid = uidOf(facts);
+    const shown = (facts.mode & 0o777).toString(8).padStart(4, "0");
     const own = uid === this.uid;
     const cure = own ? `mend with: chmod 700 ${quoted(path)}` : `have uid ${uid} do: chmod go-w ${quoted(path)}`;
     return insecure(

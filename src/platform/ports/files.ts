@@ -2,13 +2,13 @@
 import type { FileStamp } from "../../model/file-identity.ts";
 import type { Executables } from "./executables.ts";
 import type { Logs } from "./logs.ts";
+import type { Owned } from "./user.ts";
 import type { Watching } from "./watching.ts";
 
 export type FileKind = "file" | "directory" | "socket" | "link" | "other";
 
-export interface FileFacts extends FileStamp {
+export interface FileFacts extends FileStamp, Owned {
   readonly kind: FileKind;
-  readonly uid: number;
   /** Permission bits only. */
   readonly mode: number;
 }

@@ -11,6 +11,7 @@ import type { Host } from "./host.ts";
 import type { Locks } from "./locks.ts";
 import type { Processes } from "./processes.ts";
 import type { Transport } from "./transport.ts";
+import type { User } from "./user.ts";
 
 export type * from "./executables.ts";
 export type * from "./files.ts";
@@ -19,6 +20,7 @@ export type * from "./locks.ts";
 export type * from "./logs.ts";
 export type * from "./processes.ts";
 export type * from "./transport.ts";
+export type * from "./user.ts";
 export type * from "./watching.ts";
 
 export interface Platform {
@@ -28,6 +30,7 @@ export interface Platform {
   readonly files: Files;
   readonly locks: Locks;
   readonly host: Host;
+  readonly user: User;
 }
 
 /** A process's environment variables, as given to every module that needs some. */

@@ -1,27 +1,31 @@
 /** Processes: this one, those it starts, and what can be seen of others. */
 import type { Deadline } from "../../base/clock.ts";
 import type { ExitStatus } from "../../model/exit-status.ts";
+import type { Owned } from "./user.ts";
 
 /** A process as the kernel shows it, read at one moment. */
-export interface ProcessFacts {
+export interface ProcessFacts extends Owned {
   readonly pid: number;
-  /** Start time in clock ticks since boot (field 22 of /proc/PID/stat): with the pid it names a process for good. */
-  readonly startTime: bigint;
-  /** Canonical path of the executable; ends in " (deleted)" once the file was replaced. */
+  /** When it started, in the system's own terms: with the pid it names a process for good. Compared for equality only. */
+  readonly startToken: string;
+  /** Canonical path of the executable, as it was when the process was started. */
   readonly exePath: string;
+  /** The file that was executed is not at `exePath` any more: removed or replaced. */
+  readonly exeReplaced: boolean;
   readonly argv: readonly string[];
   readonly sessionId: number;
-  readonly uid: number;
 }
 
-/** Holds on to one process (a pidfd), whatever becomes of its number. */
+/** Holds on to one process, whatever becomes of its number. */
 export interface ProcessHandle {
   readonly pid: number;
   isAlive(): boolean;
   /** Calls back once when the process ends, at once when it has. Does not keep our process alive. */
   onExit(callback: () => void): void;
-  /** False when the process is gone. */
-  signal(signal: NodeJS.Signals): boolean;
+  /** Asks it to end, which it may do in its own time or not at all (SIGTERM). False when the process is gone. */
+  askToEnd(): boolean;
+  /** Ends it (SIGKILL). False when the process is gone. */
+  kill(): boolean;
   close(): void;
 }
 
@@ -47,7 +51,6 @@ export interface SpawnedProcess extends ProcessHandle {
 /** This process. */
 export interface OwnProcess {
   readonly selfPid: number;
-  readonly selfUid: number;
   /** Canonical path of our own executable. @throws BrokerError PLATFORM_UNSUPPORTED without /proc, IO_FAILED */
   readonly selfExePath: string;
   /** Canonical path of the script the executable was given, when it is an interpreter that runs one. */
@@ -63,6 +66,8 @@ export interface OwnProcess {
   readonly selfCommand: { readonly file: string; readonly args: readonly string[] };
   /** For what has to observe processes. @throws BrokerError PLATFORM_UNSUPPORTED when the system shows none, IO_FAILED */
   requireProc(): void;
+  /** Ends this process by the signal that it was asked to end with, which it must not handle any more. */
+  endBySignal(signal: "SIGTERM" | "SIGINT"): void;
 }
 
 export interface Processes extends OwnProcess {

@@ -3,12 +3,12 @@ import type { Socket } from "node:net";
 import type { Deadline } from "../../base/clock.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import type { ProcessHandle } from "./processes.ts";
+import type { Owned } from "./user.ts";
 
-/** Who is at the other end, from the kernel (SO_PEERCRED), taken when the connection was made. */
-export interface PeerCredentials {
+/** Who is at the other end, from the kernel: the process and user that made the connection. */
+export interface PeerCredentials extends Owned {
   /** 0 when the kernel cannot name it (another pid namespace). */
   readonly pid: number;
-  readonly uid: number;
   /** What policies compare: the decimal effective uid, on Windows `windows-sid:` and hex. */
   readonly identity: string;
 }

@@ -42,7 +42,7 @@ export async function stage(t: TestContext, mode: string): Promise<Stage> {
   t.after(async () => {
     for (const { pid } of starts()) {
       const handle = platform.processes.open(pid);
-      handle?.signal("SIGKILL");
+      handle?.kill();
       handle?.close();
       await ended(platform, pid);
     }
