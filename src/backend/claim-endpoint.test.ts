@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
+import { fdOf } from "../platform/node/descriptors.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import type { Listener } from "../platform/ports/index.ts";
 import { type ClaimOptions, claimEndpoint } from "./claim-endpoint.ts";
@@ -197,7 +198,7 @@ test("an inherited listener is adopted, locked, and its socket file left to whoe
     options("/nonexistent", { launchEnv, bind: () => assert.fail("bound a second time") }),
   );
   assert.ok(claim.adopted);
-  assert.equal(claim.listener.fd, fd);
+  assert.equal(fdOf(claim.listener.transferable), fd);
   assert.deepEqual(claim.address, { path, namespaceId: "shared" });
   assert.ok(existsSync(`${path}.lock`));
   claim.listener.close();

@@ -66,7 +66,7 @@ export async function claimEndpoint<L>(options: ClaimOptions<L>): Promise<Endpoi
   givenEndpoint(platform.host.os, address.path, source);
   const fd = inheritedListenerFd(launchEnv, platform.processes.selfPid);
   if (fd !== undefined) {
-    const listener = options.adopt(platform.transport.adoptListener(fd));
+    const listener = options.adopt(platform.transport.adoptListener(platform.processes.inherited(fd)));
     return lockAndHold(options, { address, listener, adopted: true });
   }
   const bound = bindUnlessTaken(options, address);

@@ -31,7 +31,7 @@ function setUp(t: TestContext, reply: Uint8Array): Bench {
   const before = openNow();
   const clock = createManualClock();
   const { ours: client, theirs } = platform.transport.pair();
-  const wire = createConnectionWire(platform.transport.adoptConnection(theirs), clock, reply);
+  const wire = createConnectionWire(platform.transport.adoptConnection(theirs.take()), clock, reply);
   const heard: string[] = [];
   t.after(async () => {
     wire.destroy();

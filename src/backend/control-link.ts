@@ -45,7 +45,7 @@ export function openControlLink(options: ControlLinkOptions): ControlLink | unde
   return inherited && new Link(options, inherited);
 }
 
-function inheritedChannel(platform: Pick<Platform, "transport">, env: Env): Connection | undefined {
+function inheritedChannel(platform: Pick<Platform, "processes" | "transport">, env: Env): Connection | undefined {
   const text = env.RUNNING_PROCESS_BROKER_CONTROL_FD;
   if (text === undefined) return undefined;
   if (!/^\s*\d{1,9}\s*$/.test(text)) {
@@ -54,7 +54,7 @@ function inheritedChannel(platform: Pick<Platform, "transport">, env: Env): Conn
       `RUNNING_PROCESS_BROKER_CONTROL_FD is ${JSON.stringify(text)}, expected a decimal number`,
     );
   }
-  return platform.transport.adoptConnection(Number(text));
+  return platform.transport.adoptConnection(platform.processes.inherited(Number(text)));
 }
 
 class Link implements ControlLink {

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { Deadline } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import { readFrameBody } from "../exchange/frame-io.ts";
 import { createTokenMemory } from "../model/handoff-tokens.ts";
+import { lend, receivedOf } from "../platform/node/descriptors.ts";
 import { loadPlatform } from "../platform/platform.ts";
-import type { Connection } from "../platform/ports/index.ts";
+import type { Connection, TheirEnd } from "../platform/ports/index.ts";
 import { encodeAnnounce, NO_SIDEBAND } from "../wire/control.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { checkAck, encodeOffer, type Offer } from "../wire/handoff.ts";
@@ -26,8 +27,8 @@ interface Bench {
   readonly delivered: Connection[];
   readonly done: Promise<void>;
   /** A client connection: its own end, and what would be passed. */
-  client(): { ours: Connection; theirs: number };
-  send(offer: Offer, options?: { sideband?: Uint8Array; descriptors?: readonly number[] }): Promise<void>;
+  client(): { ours: Connection; theirs: TheirEnd };
+  send(offer: Offer, options?: { sideband?: Uint8Array; descriptors?: readonly TheirEnd[] }): Promise<void>;
   answerTo(offer: Offer): Promise<ReturnType<typeof checkAck>>;
 }
 
@@ -36,7 +37,7 @@ function setUp(t: TestContext, more: Partial<AcceptorOptions> = {}): Bench {
   const { ours: broker, theirs } = platform.transport.pair();
   const delivered: Connection[] = [];
   const open: Connection[] = [broker];
-  const { ended: done } = acceptHandoffs(platform.transport.adoptConnection(theirs), {
+  const { ended: done } = acceptHandoffs(platform.transport.adoptConnection(theirs.take()), {
     platform,
     tokens: createTokenMemory(),
     deliver: (connection) => void delivered.push(connection),
@@ -64,9 +65,9 @@ function setUp(t: TestContext, more: Partial<AcceptorOptions> = {}): Bench {
         const bytes = sideband.subarray((i * 16) / parts, ((i + 1) * 16) / parts);
         const descriptor = descriptors[i];
         if (descriptor === undefined) await broker.writeAll(bytes, deadline());
-        else await broker.sendWithDescriptor(bytes, descriptor, deadline());
+        else await broker.sendWithDescriptor(bytes, descriptor.transferable, deadline());
       }
-      for (const descriptor of descriptors) platform.transport.closeFd(descriptor);
+      for (const descriptor of descriptors) descriptor.close();
       await broker.writeAll(encodeOffer(offer), deadline());
     },
     async answerTo(offer) {
@@ -92,7 +93,7 @@ test("a good offer is acknowledged and its connection delivered, with every byte
 test("what is wrong with an offer is said in the answer; its descriptors are closed and the next one is taken", async (t) => {
   const at = setUp(t);
   const peers: Connection[] = [];
-  const passed = (count: number): number[] =>
+  const passed = (count: number): TheirEnd[] =>
     Array.from({ length: count }, () => {
       const { ours, theirs } = at.client();
       peers.push(ours);
@@ -118,8 +119,10 @@ test("what is wrong with an offer is said in the answer; its descriptors are clo
 
 test("a descriptor that is no stream socket is refused", async (t) => {
   const at = setUp(t);
+  const fd = openSync("/dev/null", "r");
+  const noSocket: TheirEnd = { transferable: lend(fd), take: () => receivedOf(fd), close: () => closeSync(fd) };
   const offer = offerOf(1);
-  await at.send(offer, { descriptors: [openSync("/dev/null", "r")] });
+  await at.send(offer, { descriptors: [noSocket] });
   const answer = await at.answerTo(offer);
   assert.ok(!answer.ok && /is not a stream socket/.test(answer.detail), JSON.stringify(answer));
 });
@@ -148,8 +151,8 @@ test("a connection whose acknowledgement cannot be written is not delivered", as
   const at = setUp(t);
   const { ours, theirs } = at.client();
   const offer = offerOf(1);
-  await at.broker.sendWithDescriptor(Buffer.concat([offer.token, encodeOffer(offer)]), theirs, deadline());
-  platform.transport.closeFd(theirs);
+  await at.broker.sendWithDescriptor(Buffer.concat([offer.token, encodeOffer(offer)]), theirs.transferable, deadline());
+  theirs.close();
   at.broker.close();
   await assert.rejects(at.done, (error) => hasCode(error, "IO_FAILED"));
   assert.equal(at.delivered.length, 0);
@@ -183,8 +186,8 @@ test("the end of the channel between two messages is no fault", async (t) => {
 test("an end inside a message is one, and what came with it is closed", async (t) => {
   const at = setUp(t);
   const { ours, theirs } = at.client();
-  await at.broker.sendWithDescriptor(Buffer.alloc(16, 1), theirs, deadline());
-  platform.transport.closeFd(theirs);
+  await at.broker.sendWithDescriptor(Buffer.alloc(16, 1), theirs.transferable, deadline());
+  theirs.close();
   at.broker.close();
   await assert.rejects(at.done, (error) => hasCode(error, "FRAME_TRUNCATED"));
   assert.equal((await ours.readExactly(1, deadline())).length, 0);

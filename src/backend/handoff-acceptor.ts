@@ -15,7 +15,7 @@ import { Deadline, type Timer } from "../base/clock.ts";
 import { BrokerError, isBrokerError, reasonOf } from "../base/errors.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { TokenMemory } from "../model/handoff-tokens.ts";
-import type { Connection, Platform, ReadableWatch } from "../platform/ports/index.ts";
+import type { Connection, Platform, ReadableWatch, Received } from "../platform/ports/index.ts";
 import { decodeFrame } from "../wire/envelope.ts";
 import { type Ack, decodeOffer, encodeAck, equalTokens, type Offer } from "../wire/handoff.ts";
 import type { Frame } from "../wire/messages.ts";
@@ -158,7 +158,7 @@ class Acceptor implements HandoffAcceptor {
   /** Nothing when it is done, a promise when the acknowledgement has to wait for room. */
   private answer(message: OfferMessage): MaybePromise<void> {
     const { options } = this;
-    const descriptors = ownDescriptors(options.platform, message.descriptors);
+    const descriptors = ownDescriptors(options.platform, message.received);
     let delivery: MaybePromise<void>;
     try {
       const frame = decodeFrame(message.frameBody);
@@ -214,12 +214,12 @@ interface OwnedDescriptors {
   closeAll(): void;
 }
 
-function ownDescriptors(platform: Pick<Platform, "transport">, descriptors: readonly number[]): OwnedDescriptors {
+function ownDescriptors(platform: Pick<Platform, "transport">, received: readonly Received[]): OwnedDescriptors {
   const connections: Connection[] = [];
   let fault: string | undefined;
-  for (const descriptor of descriptors) {
+  for (const each of received) {
     try {
-      connections.push(platform.transport.adoptConnection(descriptor));
+      connections.push(platform.transport.adoptConnection(each));
     } catch (error) {
       if (!isBrokerError(error)) throw error;
       fault = reasonOf(error);

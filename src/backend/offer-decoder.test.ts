@@ -1,8 +1,10 @@
 /** Messages out of whatever pieces recvmsg(2) gives, and whose the descriptors are. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { hasCode } from "../base/errors.ts";
+import { fdOf, receivedOf } from "../platform/node/descriptors.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";
 import { createOfferDecoder, type OfferMessage } from "./offer-decoder.ts";
 
@@ -10,8 +12,8 @@ function message(byte: number, body: string): Buffer {
   return Buffer.concat([Buffer.alloc(16, byte), encodeFrameBytes(Buffer.from(body))]);
 }
 
-function shown({ sideband, frameBody, descriptors }: OfferMessage): unknown[] {
-  return [sideband[0], String(frameBody), [...descriptors]];
+function shown({ sideband, frameBody, received }: OfferMessage): unknown[] {
+  return [sideband[0], String(frameBody), received.map(fdOf)];
 }
 
 test("however the stream is cut, each message comes whole, with the descriptors read with its bytes", () => {
@@ -28,7 +30,7 @@ test("however the stream is cut, each message comes whole, with the descriptors 
         for (let at = 0; at < bytes.length; ) {
           const size = Math.min(bytes.length - at, sizes.next().value as number);
           // On the first byte, as the broker sends it.
-          decoder.push({ bytes: bytes.subarray(at, at + size), descriptors: at === 0 ? [100 + i] : [] });
+          decoder.push({ bytes: bytes.subarray(at, at + size), received: at === 0 ? [receivedOf(100 + i)] : [] });
           at += size;
           for (let got = decoder.next(); got !== undefined; got = decoder.next()) seen.push(shown(got));
         }
@@ -46,7 +48,7 @@ test("however the stream is cut, each message comes whole, with the descriptors 
 
 test("several messages in one read: the descriptors belong to the last one, behind which the kernel stops", () => {
   const decoder = createOfferDecoder();
-  decoder.push({ bytes: Buffer.concat([message(1, "a"), message(2, "b")]), descriptors: [7] });
+  decoder.push({ bytes: Buffer.concat([message(1, "a"), message(2, "b")]), received: [receivedOf(7)] });
   assert.deepEqual(shown(decoder.next() as OfferMessage), [1, "a", []]);
   assert.deepEqual(shown(decoder.next() as OfferMessage), [2, "b", [7]]);
   assert.equal(decoder.next(), undefined);
@@ -54,7 +56,7 @@ test("several messages in one read: the descriptors belong to the last one, behi
 
 test("an end inside a message is one too early, and what came with it is given back", () => {
   const decoder = createOfferDecoder();
-  decoder.push({ bytes: message(1, "abc").subarray(0, 20), descriptors: [7, 8] });
+  decoder.push({ bytes: message(1, "abc").subarray(0, 20), received: [7, 8].map(receivedOf) });
   assert.equal(decoder.next(), undefined);
   assert.equal(decoder.partial, true);
   assert.throws(
@@ -71,7 +73,7 @@ test("a frame of another framing, or too large for an offer, ends the stream", (
     [Buffer.of(1, 1, 0, 1, 0), "FRAME_TOO_LARGE"],
   ] as const) {
     const decoder = createOfferDecoder();
-    decoder.push({ bytes: Buffer.concat([Buffer.alloc(16), header]), descriptors: [] });
+    decoder.push({ bytes: Buffer.concat([Buffer.alloc(16), header]), received: [] });
     assert.throws(
       () => decoder.next(),
       (error) => hasCode(error, code),

@@ -6,7 +6,7 @@
  * by that: the kernel ends each read behind the bytes on which descriptors ride (unix(7)), so descriptors belong to the
  * message that holds the last byte read with them, whether they ride on all of it or only on its sideband.
  */
-import type { ReceivedMessage } from "../platform/ports/index.ts";
+import type { Received, ReceivedMessage } from "../platform/ports/index.ts";
 import { decodeFrameHeader, FRAME_HEADER_BYTES, frameTruncated, truncationContext } from "../wire/framing.ts";
 import { HANDOFF_TOKEN_BYTES } from "../wire/handoff.ts";
 import { MAX_HELLO_BODY_BYTES } from "../wire/limits.ts";
@@ -15,7 +15,7 @@ export interface OfferMessage {
   readonly sideband: Buffer;
   readonly frameBody: Buffer;
   /** The caller's now. */
-  readonly descriptors: readonly number[];
+  readonly received: readonly Received[];
 }
 
 export interface OfferDecoder {
@@ -28,7 +28,7 @@ export interface OfferDecoder {
   /** Declares the end of the stream. @throws BrokerError FRAME_TRUNCATED inside a message */
   end(): void;
   /** Descriptors that came without a whole message. The caller's now. */
-  takeLeftover(): readonly number[];
+  takeLeftover(): readonly Received[];
 }
 
 export function createOfferDecoder(): OfferDecoder {
@@ -41,15 +41,15 @@ class BufferedOfferDecoder implements OfferDecoder {
   private held: Buffer = Buffer.alloc(0);
   /** Positions count from the start of the stream. */
   private heldAt = 0;
-  private riders: { readonly endsAt: number; readonly descriptors: readonly number[] }[] = [];
+  private riders: { readonly endsAt: number; readonly received: readonly Received[] }[] = [];
 
   get partial(): boolean {
     return this.held.length > 0;
   }
 
-  push({ bytes, descriptors }: ReceivedMessage): void {
+  push({ bytes, received }: ReceivedMessage): void {
     this.held = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes]);
-    if (descriptors.length > 0) this.riders.push({ endsAt: this.heldAt + this.held.length, descriptors });
+    if (received.length > 0) this.riders.push({ endsAt: this.heldAt + this.held.length, received });
   }
 
   next(): OfferMessage | undefined {
@@ -63,8 +63,8 @@ class BufferedOfferDecoder implements OfferDecoder {
     if (this.partial) throw frameTruncated(truncationContext(Math.max(0, this.held.length - HANDOFF_TOKEN_BYTES)));
   }
 
-  takeLeftover(): readonly number[] {
-    return this.riders.splice(0).flatMap(({ descriptors }) => descriptors);
+  takeLeftover(): readonly Received[] {
+    return this.riders.splice(0).flatMap(({ received }) => received);
   }
 
   private take(size: number): OfferMessage {
@@ -72,11 +72,11 @@ class BufferedOfferDecoder implements OfferDecoder {
     const frameBody = this.held.subarray(HEAD_BYTES, size);
     this.held = this.held.subarray(size);
     this.heldAt += size;
-    const descriptors: number[] = [];
+    const received: Received[] = [];
     for (let rider = this.riders[0]; rider !== undefined && rider.endsAt <= this.heldAt; rider = this.riders[0]) {
-      descriptors.push(...rider.descriptors);
+      received.push(...rider.received);
       this.riders.shift();
     }
-    return { sideband, frameBody, descriptors };
+    return { sideband, frameBody, received };
   }
 }

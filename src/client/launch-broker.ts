@@ -8,7 +8,7 @@ import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
 import { exitText } from "../model/exit-status.ts";
 import { readyLine } from "../model/ready-line.ts";
-import type { LogFile, Platform, SpawnedProcess } from "../platform/ports/index.ts";
+import type { LogFile, Platform, SpawnedProcess, Transferable } from "../platform/ports/index.ts";
 import { BROKER_LOG_BYTES, type BrokerStart } from "./start-command.ts";
 
 export type LaunchPorts = Pick<Platform, "clock" | "files" | "processes">;
@@ -27,7 +27,7 @@ const LOG_TAIL_BYTES = 4096;
 export async function launchBroker(platform: LaunchPorts, start: BrokerStart): Promise<"ready" | "already-running"> {
   const log = await openLog(platform, start.logPath);
   try {
-    return await launch(platform, start, log?.fd);
+    return await launch(platform, start, log?.transferable);
   } catch (error) {
     if (!isBrokerError(error)) throw error;
     const tail = lastWords(log);
@@ -48,10 +48,10 @@ export async function launchBroker(platform: LaunchPorts, start: BrokerStart): P
 async function launch(
   platform: LaunchPorts,
   start: BrokerStart,
-  outputFd: number | undefined,
+  output: Transferable | undefined,
 ): Promise<"ready" | "already-running"> {
   const { file, args, env, endpoint } = start;
-  const options = { file, args, env, cwd: "/", ...(outputFd !== undefined && { outputFd }) };
+  const options = { file, args, env, cwd: "/", ...(output !== undefined && { output }) };
   const { child, line } = await awaitLine(platform, options);
   try {
     const expected = readyLine(endpoint);

@@ -25,7 +25,7 @@ function setUp(
   const file = createFiles().openLog(path);
   const rotations: Promise<LogRotation>[] = [];
   const watched: LogFile = {
-    fd: file.fd,
+    transferable: file.transferable,
     size: () => file.size(),
     append: (text) => {
       if (state.full) throw new BrokerError("IO_FAILED", "write failed: ENOSPC");

@@ -29,7 +29,7 @@ test("a hundred clients at once: one start, a hundred connections, one of them t
   const opened = await Promise.all(Array.from({ length: 100 }, () => open()));
   assert.equal(starts().length, 1);
   assert.equal(opened.filter(({ started }) => started).length, 1);
-  assert.equal(new Set(opened.map(({ connection }) => connection.fd)).size, 100);
+  assert.equal(new Set(opened.map(({ connection }) => connection.transferable)).size, 100);
 });
 
 test("a broker that ends before it is ready: its last words, its exit status, its log", async (t) => {

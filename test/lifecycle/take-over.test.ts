@@ -91,7 +91,7 @@ test("an adopted backend takes handoffs once it has opened a control channel ane
   assert.deepEqual([backend.state, backend.adopted, backend.handoffWay()], ["running", true, undefined]);
   assert.ok(existsSync(`${path}.manifest`));
   const { ours, theirs } = platform.transport.pair();
-  const other = platform.transport.adoptConnection(theirs);
+  const other = platform.transport.adoptConnection(theirs.take());
   assert.ok(backend.attachControl(child.pid, ours));
   const announced = encodeAnnounce(CAPABILITY.handlePassing | CAPABILITY.handoffReply);
   await other.writeAll(announced, Deadline.after(platform.clock, 60_000));
@@ -108,7 +108,7 @@ test("an adopted backend takes handoffs once it has opened a control channel ane
 test("a channel that ends when the endpoint is gone means that the backend is about to end: it is not signalled", async (t) => {
   const { platform, path, child, backend, happened } = await setUp(t);
   const { ours, theirs } = platform.transport.pair();
-  const other = platform.transport.adoptConnection(theirs);
+  const other = platform.transport.adoptConnection(theirs.take());
   assert.ok(backend.attachControl(child.pid, ours));
   rmSync(path);
   other.close();

@@ -1,10 +1,12 @@
 /** O_NONBLOCK belongs to the open file description: what is given to others is left as they expect it (docs/protocol.md). */
+
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
+import { fdOf, lend, receivedOf } from "../../src/platform/node/descriptors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Connection } from "../../src/platform/ports/index.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
@@ -23,12 +25,12 @@ async function setUp(t: TestContext) {
 test("a listener for a child has no O_NONBLOCK; a process that adopts it sets the flag before it accepts", async (t) => {
   const { transport, path } = await setUp(t);
   const own = transport.listen(path);
-  assert.equal(isNonBlocking(own.fd), true);
+  assert.equal(isNonBlocking(fdOf(own.transferable)), true);
   own.close();
   unlinkSync(path);
   const fd = transport.listen(path, { blocking: true }).takeFd();
   assert.equal(isNonBlocking(fd), false);
-  const adopted = transport.adoptListener(fd);
+  const adopted = transport.adoptListener(receivedOf(fd));
   t.after(() => adopted.close());
   assert.equal(isNonBlocking(fd), true);
 });
@@ -37,9 +39,9 @@ test("the end of a pair that a child gets blocks unless it was asked otherwise",
   const { transport } = await loadPlatform();
   for (const theirsBlocking of [true, false]) {
     const { ours, theirs } = transport.pair({ theirsBlocking });
-    assert.equal(isNonBlocking(theirs), !theirsBlocking);
+    assert.equal(isNonBlocking(fdOf(theirs.transferable)), !theirsBlocking);
     ours.close();
-    transport.adoptConnection(theirs).close();
+    transport.adoptConnection(theirs.take()).close();
   }
 });
 
@@ -68,7 +70,7 @@ test("a connection that was given away stays blocking whatever is done with our 
       await client.writeAll(Buffer.of(1), never);
       await (first ?? near.readExactly(1, never));
       near.setBlocking(true);
-      assert.equal(isNonBlocking(near.fd), false);
+      assert.equal(isNonBlocking(fdOf(near.transferable)), false);
 
       assert.equal(near.readNow(1), undefined);
       assert.equal(near.receiveNow(1), undefined);
@@ -76,21 +78,21 @@ test("a connection that was given away stays blocking whatever is done with our 
       const receiving = near.writeAll(Buffer.alloc(4 * 1024 * 1024), never);
       assert.ok(reading instanceof Promise && receiving instanceof Promise, "both wait, and not in the call");
       assert.equal(near.sendNow(Buffer.of(1)), 0);
-      assert.equal(isNonBlocking(near.fd), false);
+      assert.equal(isNonBlocking(fdOf(near.transferable)), false);
       await client.writeAll(Buffer.from("answer"), never);
       assert.equal((await reading).toString(), "answer");
       await client.readExactly(4 * 1024 * 1024, never);
       await receiving;
-      assert.equal(isNonBlocking(near.fd), false);
+      assert.equal(isNonBlocking(fdOf(near.transferable)), false);
       // And a message with a descriptor.
-      const { bytes } = await Promise.resolve(near.sendWithDescriptor(Buffer.of(7), 0, never)).then(() =>
+      const { bytes } = await Promise.resolve(near.sendWithDescriptor(Buffer.of(7), lend(0), never)).then(() =>
         client.receiveExactly(1, never),
       );
       assert.equal(bytes[0], 7);
       const waiting = near.receiveExactly(1, never);
       await client.writeAll(Buffer.of(8), never);
       assert.equal((await waiting).bytes[0], 8);
-      assert.equal(isNonBlocking(near.fd), false);
+      assert.equal(isNonBlocking(fdOf(near.transferable)), false);
     });
   }
 });
@@ -100,9 +102,9 @@ test("a connection can be given away with O_NONBLOCK, also one that was never wa
   await client.writeAll(Buffer.of(1), never);
   await near.readExactly(1, never);
   near.setBlocking(false);
-  assert.equal(isNonBlocking(near.fd), true);
+  assert.equal(isNonBlocking(fdOf(near.transferable)), true);
   near.setBlocking(true);
-  assert.equal(isNonBlocking(near.fd), false);
+  assert.equal(isNonBlocking(fdOf(near.transferable)), false);
 });
 
 test("a wait ends with the connection, and leaves nothing open", async (t) => {

@@ -1,4 +1,5 @@
 /** Connections move exactly the bytes that were asked for, and end in one of few ways. */
+
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -6,6 +7,8 @@ import { readSync } from "node:fs";
 import { test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
+import { fdOf, lend } from "../../src/platform/node/descriptors.ts";
+import type { Received } from "../../src/platform/ports/index.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { createPair } from "../support/peers/pairs.ts";
 
@@ -19,7 +22,7 @@ test("a read takes no byte that was not asked for: another reader of the descrip
   await far.writeAll(Buffer.from("framebehind it"), never);
   assert.equal((await near.readExactly(5, never)).toString(), "frame");
   const other = Buffer.alloc(64);
-  assert.equal(other.toString("utf8", 0, readSync(near.fd, other, 0, 6, null)), "behind");
+  assert.equal(other.toString("utf8", 0, readSync(fdOf(near.transferable), other, 0, 6, null)), "behind");
   const socket = near.release();
   t.after(() => socket.destroy());
   const [rest] = await once(socket, "data");
@@ -38,7 +41,7 @@ test("a read that waited takes no byte too many either", async (t) => {
     await far.writeAll(Buffer.from(request.slice(2) + rest), never);
     assert.equal((await reading).toString(), request);
     const other = Buffer.alloc(64);
-    assert.equal(other.toString("utf8", 0, readSync(near.fd, other)), rest);
+    assert.equal(other.toString("utf8", 0, readSync(fdOf(near.transferable), other)), rest);
   }
 });
 
@@ -111,7 +114,7 @@ test("close ends a pending read and write, and everything after it fails", async
   await assert.rejects(async () => near.readExactly(1, never), failedWith("EBADF"));
   await assert.rejects(async () => near.writeAll(Buffer.from("x"), never), failedWith("EBADF"));
   await assert.rejects(async () => near.receiveExactly(1, never), failedWith("EBADF"));
-  await assert.rejects(async () => near.sendWithDescriptor(Buffer.from("x"), 0, never), failedWith("EBADF"));
+  await assert.rejects(async () => near.sendWithDescriptor(Buffer.from("x"), lend(0), never), failedWith("EBADF"));
   near.shutdown();
   assert.equal(near.openPeer(), undefined);
   assert.throws(() => near.release(), failedWith("EBADF"));
@@ -141,9 +144,9 @@ test("shutdown ends the stream for every duplicate of the descriptor", async (t)
   const { platform, near, far, never } = await createPair(t);
   // A second holder of near's end, as a backend is after a handoff.
   const channel = await createPair(t);
-  await channel.near.sendWithDescriptor(Buffer.from("x"), near.fd, never);
-  const { descriptors } = await channel.far.receiveExactly(1, never);
-  const duplicate = platform.transport.adoptConnection(descriptors[0] as number);
+  await channel.near.sendWithDescriptor(Buffer.from("x"), near.transferable, never);
+  const { received } = await channel.far.receiveExactly(1, never);
+  const duplicate = platform.transport.adoptConnection(received[0] as Received);
   t.after(() => duplicate.close());
   await duplicate.writeAll(Buffer.from("alive"), never);
   assert.equal((await far.readExactly(5, never)).toString(), "alive");

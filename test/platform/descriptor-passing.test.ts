@@ -1,4 +1,5 @@
 /** Descriptors ride on bytes: each arrives with its byte, close-on-exec, once, and is never lost to an error. */
+
 import assert from "node:assert/strict";
 import { closeSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
+import { fdOf, lend } from "../../src/platform/node/descriptors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { createPair, openOn, type Pair } from "../support/peers/pairs.ts";
 import { flagsOf, O_CLOEXEC } from "../support/process-facts.ts";
@@ -33,15 +35,15 @@ async function createSending(t: TestContext): Promise<Sending> {
     cargo,
     path,
     async receive(length) {
-      const { bytes, descriptors } = await pair.near.receiveExactly(length, pair.never);
-      return { text: bytes.toString(), descriptors };
+      const { bytes, received } = await pair.near.receiveExactly(length, pair.never);
+      return { text: bytes.toString(), descriptors: received.map(fdOf) };
     },
   };
 }
 
 test("one descriptor arrives with its bytes, as a duplicate of our own", async (t) => {
   const { far, never, cargo, path, receive } = await createSending(t);
-  await far.sendWithDescriptor(Buffer.from("hello"), cargo, never);
+  await far.sendWithDescriptor(Buffer.from("hello"), lend(cargo), never);
   const { text, descriptors } = await receive(5);
   const [fd, ...others] = descriptors;
   assert.deepEqual([text, others], ["hello", []]);
@@ -68,7 +70,7 @@ test("bytes without a descriptor bring none, waited for or not", async (t) => {
 
 test("several messages read as one bring all their descriptors, in order", async (t) => {
   const { far, never, cargo, path, receive } = await createSending(t);
-  for (const part of ["aa", "bb", "cc"]) await far.sendWithDescriptor(Buffer.from(part), cargo, never);
+  for (const part of ["aa", "bb", "cc"]) await far.sendWithDescriptor(Buffer.from(part), lend(cargo), never);
   const { text, descriptors } = await receive(6);
   assert.deepEqual([text, descriptors.length], ["aabbcc", 3]);
   assert.equal(openOn(path).length, 4);
@@ -77,7 +79,7 @@ test("several messages read as one bring all their descriptors, in order", async
 test("a descriptor comes with the first byte of its message, however the reads are cut", async (t) => {
   const { far, never, cargo, receive } = await createSending(t);
   await far.writeAll(Buffer.from("before"), never);
-  await far.sendWithDescriptor(Buffer.from("message"), cargo, never);
+  await far.sendWithDescriptor(Buffer.from("message"), lend(cargo), never);
   await far.writeAll(Buffer.from("after"), never);
   const seen = [];
   for (const length of [6, 1, 6, 5]) {
@@ -99,16 +101,16 @@ test("a message for which there is little or no room arrives whole, with one des
   // From more room than it needs to none at all (net.core.wmem_default is 208 KiB).
   for (let filler = 64; filler <= 256; filler += 8) {
     const { ours: near, theirs } = platform.transport.pair();
-    const far = platform.transport.adoptConnection(theirs);
+    const far = platform.transport.adoptConnection(theirs.take());
     // Whatever fits; a deadline that has passed does not wait for more.
     const fill = async (): Promise<void> => far.writeAll(Buffer.alloc(filler * 1024), Deadline.after(clock, 0));
     await fill().catch(() => undefined);
-    const send = async (): Promise<void> => far.sendWithDescriptor(message, cargo, never);
+    const send = async (): Promise<void> => far.sendWithDescriptor(message, lend(cargo), never);
     const sending = send().finally(() => far.close());
-    const { bytes, descriptors } = await near.receiveExactly(1024 * 1024, never);
+    const { bytes, received } = await near.receiveExactly(1024 * 1024, never);
     await sending;
-    assert.deepEqual([bytes.subarray(-message.length), descriptors.length], [message, 1], `behind ${filler} KiB`);
-    for (const fd of descriptors) closeSync(fd);
+    assert.deepEqual([bytes.subarray(-message.length), received.length], [message, 1], `behind ${filler} KiB`);
+    for (const each of received) closeSync(fdOf(each));
     near.close();
   }
 });
@@ -116,7 +118,7 @@ test("a message for which there is little or no room arrives whole, with one des
 test("what was received is closed when the rest does not come", async (t) => {
   const { near, far, never, cargo, path } = await createSending(t);
   const clock = createManualClock();
-  await far.sendWithDescriptor(Buffer.from("half"), cargo, never);
+  await far.sendWithDescriptor(Buffer.from("half"), lend(cargo), never);
   const late = near.receiveExactly(8, Deadline.after(clock, 100));
   assert.equal(openOn(path).length, 2, "it is here already");
   clock.advance(100);
@@ -126,7 +128,7 @@ test("what was received is closed when the rest does not come", async (t) => {
   );
   assert.deepEqual(openOn(path), [cargo]);
 
-  await far.sendWithDescriptor(Buffer.from("half"), cargo, never);
+  await far.sendWithDescriptor(Buffer.from("half"), lend(cargo), never);
   const closed = near.receiveExactly(8, never);
   near.close();
   await assert.rejects(
@@ -138,7 +140,7 @@ test("what was received is closed when the rest does not come", async (t) => {
 
 test("fewer bytes at the end of the stream still bring their descriptor, which is the caller's", async (t) => {
   const { far, never, cargo, receive } = await createSending(t);
-  await far.sendWithDescriptor(Buffer.from("half"), cargo, never);
+  await far.sendWithDescriptor(Buffer.from("half"), lend(cargo), never);
   far.close();
   const { text, descriptors } = await receive(8);
   assert.deepEqual([text, descriptors.length], ["half", 1]);
@@ -147,9 +149,9 @@ test("fewer bytes at the end of the stream still bring their descriptor, which i
 test("sending fails without a trace when nobody listens or the descriptor is none", async (t) => {
   const { near, far, never, cargo, path } = await createSending(t);
   const errno = (name: string) => (error: unknown) => hasCode(error, "IO_FAILED") && error.details.errno === name;
-  await assert.rejects(async () => far.sendWithDescriptor(Buffer.from("x"), 1_000_000, never), errno("EBADF"));
+  await assert.rejects(async () => far.sendWithDescriptor(Buffer.from("x"), lend(1_000_000), never), errno("EBADF"));
   near.close();
-  await assert.rejects(async () => far.sendWithDescriptor(Buffer.from("x"), cargo, never), errno("EPIPE"));
+  await assert.rejects(async () => far.sendWithDescriptor(Buffer.from("x"), lend(cargo), never), errno("EPIPE"));
   assert.deepEqual(openOn(path), [cargo]);
 });
 
@@ -162,13 +164,13 @@ test("a send that has no room ends at its deadline and has sent nothing", async 
     async () => clog,
     (error) => hasCode(error, "DEADLINE_EXCEEDED"),
   );
-  const sending = far.sendWithDescriptor(Buffer.from("x"), cargo, Deadline.after(clock, 1));
+  const sending = far.sendWithDescriptor(Buffer.from("x"), lend(cargo), Deadline.after(clock, 1));
   clock.advance(1);
   await assert.rejects(
     async () => sending,
     (error) => hasCode(error, "DEADLINE_EXCEEDED"),
   );
   far.close();
-  const { descriptors } = await near.receiveExactly(8 * 1024 * 1024, never);
-  assert.deepEqual([descriptors, openOn(path)], [[], [cargo]]);
+  const { received } = await near.receiveExactly(8 * 1024 * 1024, never);
+  assert.deepEqual([received, openOn(path)], [[], [cargo]]);
 });

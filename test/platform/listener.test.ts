@@ -1,4 +1,5 @@
 /** Listening sockets: private from their first moment, and only what is one is taken for one. */
+
 import assert from "node:assert/strict";
 import fs, { closeSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
@@ -8,6 +9,7 @@ import { type TestContext, test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import { AF_UNIX, close, SOCK_STREAM, socket } from "../../src/platform/linux/libc.ts";
+import { fdOf, receivedOf } from "../../src/platform/node/descriptors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Connection, Listener } from "../../src/platform/ports/index.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
@@ -44,7 +46,8 @@ test("a socket file is closed to others whatever the umask, and its descriptors 
   t.after(() => listener.close());
   assert.equal(statSync(path).mode & 0o777, 0o600);
   const [near, far] = await Promise.all([transport.connect(path, never), nextConnection(listener)]);
-  for (const fd of [listener.fd, near.fd, far.fd]) assert.equal(flagsOf(fd) & O_CLOEXEC, O_CLOEXEC);
+  for (const fd of [fdOf(listener.transferable), fdOf(near.transferable), fdOf(far.transferable)])
+    assert.equal(flagsOf(fd) & O_CLOEXEC, O_CLOEXEC);
   assert.deepEqual([near.peer.pid, far.peer.pid], [process.pid, process.pid]);
   near.close();
   far.close();
@@ -119,9 +122,9 @@ test("a taken place is EADDRINUSE and leaves no descriptor", async (t) => {
 
 test("an inherited listener is taken over and made close-on-exec", async (t) => {
   const path = join(temporary(t), "s");
-  const listener = transport.adoptListener(transport.listen(path).takeFd());
+  const listener = transport.adoptListener(receivedOf(transport.listen(path).takeFd()));
   t.after(() => listener.close());
-  assert.equal(flagsOf(listener.fd) & O_CLOEXEC, O_CLOEXEC);
+  assert.equal(flagsOf(fdOf(listener.transferable)) & O_CLOEXEC, O_CLOEXEC);
   const [near, far] = await Promise.all([transport.connect(path, never), nextConnection(listener)]);
   near.close();
   far.close();
@@ -139,7 +142,7 @@ test("what does not listen is no listener, and stays open: a wrong number can be
   ];
   for (const [fd, why] of rows) {
     assert.throws(
-      () => transport.adoptListener(fd),
+      () => transport.adoptListener(receivedOf(fd)),
       (error) => hasCode(error, "LISTENER_INVALID") && why.test(error.message),
     );
   }
@@ -149,15 +152,15 @@ test("what does not listen is no listener, and stays open: a wrong number can be
 test("a stream is adopted close-on-exec and non-blocking; anything else is refused and closed", async (t) => {
   const path = join(temporary(t), "file");
   const { ours, theirs } = transport.pair();
-  const adopted = transport.adoptConnection(theirs);
-  assert.equal(flagsOf(theirs) & (O_CLOEXEC | O_NONBLOCK), O_CLOEXEC | O_NONBLOCK);
+  const adopted = transport.adoptConnection(theirs.take());
+  assert.equal(flagsOf(fdOf(theirs.transferable)) & (O_CLOEXEC | O_NONBLOCK), O_CLOEXEC | O_NONBLOCK);
   ours.close();
   adopted.close();
   const refused = (error: unknown): boolean => hasCode(error, "ENDPOINT_INVALID");
-  assert.throws(() => transport.adoptConnection(openSync(path, "w")), refused);
+  assert.throws(() => transport.adoptConnection(receivedOf(openSync(path, "w"))), refused);
   assert.deepEqual(openOn(path), []);
   const datagram = socket(AF_UNIX, SOCK_DGRAM, 0);
-  assert.throws(() => transport.adoptConnection(datagram), refused);
+  assert.throws(() => transport.adoptConnection(receivedOf(datagram)), refused);
   assert.throws(() => closeSync(datagram), { code: "EBADF" });
 });
 

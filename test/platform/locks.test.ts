@@ -1,4 +1,5 @@
 /** File locks: one holder, whatever happens to the file, and gone with it. */
+
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +22,9 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
+import { fdOf, receivedOf } from "../../src/platform/node/descriptors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
+import type { Received } from "../../src/platform/ports/index.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { createPair, openOn } from "../support/peers/pairs.ts";
 
@@ -221,8 +224,8 @@ test("a duplicate of a lock is the lock: abandoned by the first holder, it goes 
   const first = locks.tryAcquire(path);
   assert.ok(first !== undefined);
   // As to another process.
-  near.sendWithDescriptor(Buffer.of(1), first.fd, never);
-  const second = locks.adopt(far.receiveNow(1)?.descriptors[0] ?? -1, path);
+  near.sendWithDescriptor(Buffer.of(1), first.transferable, never);
+  const second = locks.adopt(far.receiveNow(1)?.received[0] as Received, path);
   first.abandon();
   assert.equal(locks.tryAcquire(path), undefined);
   second.release();
@@ -235,14 +238,14 @@ test("what is not the lock at the path is not adopted, and closed", (t) => {
   // The same file, opened anew: not the open file that is locked.
   const anew = openSync(path, "r+");
   assert.throws(
-    () => locks.adopt(anew, path),
+    () => locks.adopt(receivedOf(anew), path),
     (error) => hasCode(error, "FILE_INSECURE"),
   );
   const directory = openSync(tmpdir(), "r");
   assert.throws(
-    () => locks.adopt(directory, path),
+    () => locks.adopt(receivedOf(directory), path),
     (error) => hasCode(error, "FILE_INSECURE"),
   );
-  assert.deepEqual(openOn(path), [lock?.fd]);
+  assert.deepEqual(openOn(path), [lock && fdOf(lock.transferable)]);
   lock?.release();
 });

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../../base/clock.ts";
 import { readFrameBody } from "../../exchange/frame-io.ts";
+import { lend } from "../../platform/node/descriptors.ts";
 import { loadPlatform } from "../../platform/platform.ts";
-import type { Connection } from "../../platform/ports/index.ts";
+import type { Connection, Received, Transferable } from "../../platform/ports/index.ts";
 import { createManualClock, type ManualClock } from "../../testing/manual-clock.ts";
 import { encodeAnnounce, encodeControl } from "../../wire/control.ts";
 import { decodeFrame } from "../../wire/envelope.ts";
@@ -34,7 +35,7 @@ interface Bench {
 async function setUp(t: TestContext): Promise<Bench> {
   const clock = createManualClock();
   const { ours, theirs } = platform.transport.pair();
-  const backend = platform.transport.adoptConnection(theirs);
+  const backend = platform.transport.adoptConnection(theirs.take());
   const client = platform.transport.pair();
   const channel = createControlChannel({ clock }, ours);
   t.after(() => {
@@ -42,7 +43,7 @@ async function setUp(t: TestContext): Promise<Bench> {
     channel.close();
     ours.close();
     client.ours.close();
-    platform.transport.closeFd(client.theirs);
+    client.theirs.close();
   });
   const bench: Bench = {
     clock,
@@ -51,10 +52,10 @@ async function setUp(t: TestContext): Promise<Bench> {
     async offer(id, limitMs = 5_000, urgency = "at-once") {
       const exchange = channel.way()?.open(offerOf(id), urgency);
       assert.ok(exchange !== undefined);
-      assert.deepEqual(await exchange.send(client.theirs, Deadline.after(clock, limitMs)), { ok: true });
-      const { bytes, descriptors } = await backend.receiveExactly(16, soon());
-      for (const descriptor of descriptors) platform.transport.closeFd(descriptor);
-      assert.deepEqual([bytes, descriptors.length], [offerOf(id).token, 1]);
+      assert.deepEqual(await exchange.send(client.theirs.transferable, Deadline.after(clock, limitMs)), { ok: true });
+      const { bytes, received } = await backend.receiveExactly(16, soon());
+      for (const each of received) platform.transport.discard(each);
+      assert.deepEqual([bytes, received.length], [offerOf(id).token, 1]);
       const body = await readFrameBody(backend, { maxBodyBytes: 65_536, deadline: soon() });
       assert.equal(decodeOffer(decodeFrame(body)).correlationId, BigInt(id));
       return exchange;
@@ -174,7 +175,7 @@ test("a closed channel offers nothing, and lets go once the last offer is settle
   const open = await at.offer(1);
   at.channel.close();
   assert.equal(at.channel.way(), undefined);
-  const sent = await way?.open(offerOf(2), "at-once").send(0, Deadline.after(at.clock, 1000));
+  const sent = await way?.open(offerOf(2), "at-once").send(lend(0), Deadline.after(at.clock, 1000));
   assert.deepEqual(sent, {
     ok: false,
     error: "backend-socket-unavailable",
@@ -190,13 +191,13 @@ test("an offer that has no room until its time is up was not sent, and the next 
   const at = await setUp(t);
   const client = platform.transport.pair();
   t.after(() => client.ours.close());
-  t.after(() => platform.transport.closeFd(client.theirs));
+  t.after(() => client.theirs.close());
   let sentCount = 0;
   let blocked: unknown;
   // The backend reads nothing: the socket is full after some hundred offers.
   while (blocked === undefined) {
     const exchange = at.channel.way()?.open(offerOf(1 + (sentCount % 200)), "at-once");
-    const sending = exchange?.send(client.theirs, Deadline.after(at.clock, 5_000));
+    const sending = exchange?.send(client.theirs.transferable, Deadline.after(at.clock, 5_000));
     const turn = new Promise((resolve) => setImmediate(() => resolve("blocked")));
     if ((await Promise.race([sending, turn])) === "blocked") blocked = sending;
     else sentCount++;
@@ -227,7 +228,7 @@ test("a suspended channel reads nothing, and another one goes on in the middle o
   assert.ok(suspended !== undefined);
   assert.deepEqual(suspended.memory.unfinished, next.subarray(0, 9));
   await backend.writeAll(next.subarray(9), soon());
-  const successor = createControlChannel(at, duplicate(t, suspended.descriptor), suspended.memory);
+  const successor = createControlChannel(at, duplicate(t, suspended.transferable), suspended.memory);
   t.after(() => successor.close());
   assert.deepEqual(successor.control.leases()?.reasons, ["warm"]);
   assert.equal(successor.way()?.direct, true);
@@ -251,14 +252,14 @@ test("a suspended channel that is resumed has missed nothing", async (t) => {
   assert.deepEqual(await exchange.awaitAck(soon()), { ok: true });
 });
 
-/** What another process gets of a descriptor. */
-function duplicate(t: TestContext, descriptor: number): Connection {
+/** What another process gets. */
+function duplicate(t: TestContext, transferable: Transferable): Connection {
   const { ours, theirs } = platform.transport.pair();
-  const other = platform.transport.adoptConnection(theirs);
+  const other = platform.transport.adoptConnection(theirs.take());
   t.after(() => {
     ours.close();
     other.close();
   });
-  ours.sendWithDescriptor(Buffer.of(1), descriptor, soon());
-  return platform.transport.adoptConnection(other.receiveNow(1)?.descriptors[0] ?? -1);
+  ours.sendWithDescriptor(Buffer.of(1), transferable, soon());
+  return platform.transport.adoptConnection(other.receiveNow(1)?.received[0] as Received);
 }

@@ -13,7 +13,7 @@ import { acquire } from "../../base/disposal-stack.ts";
 import { hasCode, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import type { StageResult } from "../../model/handoff-stages.ts";
-import type { Connection, Platform, ReadableWatch } from "../../platform/ports/index.ts";
+import type { Connection, Platform, ReadableWatch, Transferable } from "../../platform/ports/index.ts";
 import { hasCapability } from "../../wire/capabilities.ts";
 import { decodeControlMessage } from "../../wire/control.ts";
 import { decodeFrame } from "../../wire/envelope.ts";
@@ -60,7 +60,7 @@ export interface ChannelMemory extends ControlMemory {
 }
 
 export interface SuspendedChannel {
-  readonly descriptor: number;
+  readonly transferable: Transferable;
   readonly memory: ChannelMemory;
 }
 
@@ -148,7 +148,7 @@ class BackendControl implements ControlChannel {
     const { capabilities, decoder, control } = this;
     const unfinished = decoder.takeRest();
     decoder.push(unfinished);
-    return { descriptor: this.connection.fd, memory: { capabilities, unfinished, ...control.memory } };
+    return { transferable: this.connection.transferable, memory: { capabilities, unfinished, ...control.memory } };
   }
 
   resume(): void {
@@ -177,8 +177,8 @@ class BackendControl implements ControlChannel {
       return result;
     };
     return {
-      send: (descriptor, deadline) => {
-        const result = this.inTurn(() => this.send(bytes, descriptor, deadline));
+      send: (client, deadline) => {
+        const result = this.inTurn(() => this.send(bytes, client, deadline));
         if (!(result instanceof Promise) && !result.ok) return result;
         // An acknowledgement is read in a later turn at the earliest, and the client waits for the offer, not for this.
         acknowledged = this.acks.wait(offer, urgency, deadline);
@@ -200,9 +200,9 @@ class BackendControl implements ControlChannel {
     return turn;
   }
 
-  private send(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<StageResult> {
+  private send(bytes: Uint8Array, client: Transferable, deadline: Deadline): MaybePromise<StageResult> {
     if (this.closedBy !== undefined) return { ok: false, error: "backend-socket-unavailable", detail: this.closedBy };
-    const sent = sendOver(this.connection, bytes, descriptor, deadline);
+    const sent = sendOver(this.connection, bytes, client, deadline);
     return sent instanceof Promise ? sent.then((result) => this.checkSent(result)) : this.checkSent(sent);
   }
 

@@ -30,7 +30,7 @@ interface Bench {
 async function setUp(t: TestContext, features = ALL): Promise<Bench> {
   const clock = createManualClock();
   const { ours, theirs } = platform.transport.pair();
-  const backend = platform.transport.adoptConnection(theirs);
+  const backend = platform.transport.adoptConnection(theirs.take());
   const slot = createControlSlot({ clock }, { connection: ours });
   t.after(() => {
     backend.close();
@@ -219,7 +219,7 @@ test("a backend that reads nothing costs requests their time and no more: the ch
 
 test("a message that had room for its beginning only is sent whole all the same", async (t) => {
   const { ours, theirs } = platform.transport.pair();
-  const backend = platform.transport.adoptConnection(theirs);
+  const backend = platform.transport.adoptConnection(theirs.take());
   const narrow: Connection = Object.create(ours, {
     sendNow: { value: (bytes: Uint8Array) => ours.sendNow(bytes.subarray(0, 7)) },
     readNow: { value: ours.readNow.bind(ours) },
@@ -251,7 +251,7 @@ test("a channel that is attached takes the place of the one before, and is told 
   const changes: (LeaseReport | undefined)[] = [];
   at.slot.onLeaseChange((report) => changes.push(report));
   const { ours, theirs } = platform.transport.pair();
-  const backend = platform.transport.adoptConnection(theirs);
+  const backend = platform.transport.adoptConnection(theirs.take());
   t.after(() => backend.close());
   at.slot.attach(ours);
   const next = await begin(backend, at.slot, ALL);
@@ -273,7 +273,7 @@ test("an empty slot knows nothing, and takes a channel later", async (t) => {
   assert.equal(await slot.quiesce(Deadline.after(clock, 1), "maintenance"), "unsupported");
   assert.equal((await slot.releaseHandles("/w", Deadline.after(clock, 1))).result, "unsupported");
   const { ours, theirs } = platform.transport.pair();
-  const backend = platform.transport.adoptConnection(theirs);
+  const backend = platform.transport.adoptConnection(theirs.take());
   t.after(() => {
     backend.close();
     slot.close();

@@ -23,7 +23,7 @@ function dialledExchange(
   let connection: Connection | undefined;
   const bytes = offerBytes(offer);
   return {
-    async send(descriptor, deadline) {
+    async send(client, deadline) {
       try {
         connection = await platform.transport.connect(endpoint, deadline);
       } catch (error) {
@@ -41,7 +41,7 @@ function dialledExchange(
           error: "permission-denied",
           detail: `${endpoint} is served by ${platform.user.ownerText(connection.peer)}`,
         };
-      return sendOver(connection, bytes, descriptor, deadline);
+      return sendOver(connection, bytes, client, deadline);
     },
     async awaitAck(deadline) {
       if (connection === undefined) return { ok: false, detail: "no offer was sent" };

@@ -179,7 +179,7 @@ function handOver(
     send: () => {
       // Stays so whatever comes of the handoff: a backend that refuses may still hold its duplicate.
       connection.setBlocking(blocking);
-      return exchange.send(connection.fd, deadline);
+      return exchange.send(connection.transferable, deadline);
     },
     awaitAck: () => exchange.awaitAck(deadline),
     acknowledge: () => acks.acknowledge(token, clock.monotonicMs()),

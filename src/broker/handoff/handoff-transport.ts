@@ -3,7 +3,7 @@ import type { Deadline } from "../../base/clock.ts";
 import { hasCode, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { type StageResult, unixTransportError } from "../../model/handoff-stages.ts";
-import type { Connection } from "../../platform/ports/index.ts";
+import type { Connection, Transferable } from "../../platform/ports/index.ts";
 import { encodeOffer, type Offer } from "../../wire/handoff.ts";
 
 export interface HandoffWay {
@@ -17,8 +17,8 @@ export type AckUrgency = "at-once" | "at-leisure";
 
 /** One offer and its answer. */
 export interface HandoffExchange {
-  /** Token, offer and a duplicate of `descriptor` in one message. Borrows the descriptor. */
-  send(descriptor: number, deadline: Deadline): MaybePromise<StageResult>;
+  /** Token, offer and a duplicate of the client's connection in one message. */
+  send(client: Transferable, deadline: Deadline): MaybePromise<StageResult>;
   awaitAck(deadline: Deadline): MaybePromise<StageResult>;
   close(): void;
 }
@@ -31,11 +31,11 @@ export function offerBytes(offer: Offer): Buffer {
 export function sendOver(
   connection: Connection,
   bytes: Uint8Array,
-  descriptor: number,
+  client: Transferable,
   deadline: Deadline,
 ): MaybePromise<StageResult> {
   try {
-    const sent = connection.sendWithDescriptor(bytes, descriptor, deadline);
+    const sent = connection.sendWithDescriptor(bytes, client, deadline);
     return sent === undefined ? SENT : sent.then(() => SENT, sendFailure);
   } catch (error) {
     return sendFailure(error);

@@ -1,13 +1,16 @@
 /** A backend's log is emptied at its limit, and what is dropped is reported. */
+
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, statSync, writeSync } from "node:fs";
 import test from "node:test";
 import { LIMIT, setUp } from "../../../test/broker/support/backend-log.ts";
+import { fdOf } from "../../platform/node/descriptors.ts";
+import type { Transferable } from "../../platform/ports/index.ts";
 
 test("a log that reaches its limit is emptied, its older file has what it held, and both stay within the limit", async (t) => {
   const { path, clock, changed, rotated, dropped, open } = setUp(t);
   const log = open();
-  const fd = log.fd as number;
+  const fd = fdOf(log.transferable as Transferable);
   writeSync(fd, "a".repeat(LIMIT - 100));
   changed();
   await rotated();
@@ -33,7 +36,7 @@ test("a log that reaches its limit is emptied, its older file has what it held, 
 test("what was dropped since the last report is told at the end", async (t) => {
   const { changed, rotated, dropped, open } = setUp(t);
   const log = open();
-  writeSync(log.fd as number, "b\n".repeat(50_000));
+  writeSync(fdOf(log.transferable as Transferable), "b\n".repeat(50_000));
   changed();
   await rotated();
   log.close();
@@ -49,7 +52,7 @@ test("a log that is too large from an earlier launch is emptied; its words are n
   await rotated();
   assert.equal(statSync(path).size, 0);
   assert.equal(log.tail(), "");
-  writeSync(log.fd as number, "new\n");
+  writeSync(fdOf(log.transferable as Transferable), "new\n");
   assert.equal(log.tail(), "new");
 });
 
@@ -57,7 +60,7 @@ test("a log that is too large from an earlier launch is emptied; its words are n
 test("what fills a log right after it was emptied is seen", async (t) => {
   const { path, clock, changed, rotated, afterRotation, open } = setUp(t);
   const log = open();
-  const fd = log.fd as number;
+  const fd = fdOf(log.transferable as Transferable);
   afterRotation(() => {
     afterRotation(() => {});
     writeSync(fd, "b".repeat(3 * LIMIT));
@@ -75,14 +78,14 @@ test("what fills a log right after it was emptied is seen", async (t) => {
 test("the output of a backend that floods and ends is brought within the limit after its end", async (t) => {
   const { path, rotated, dropped, open } = setUp(t);
   const log = open();
-  writeSync(log.fd as number, `${"c\n".repeat(50_000)}the end\n`);
+  writeSync(fdOf(log.transferable as Transferable), `${"c\n".repeat(50_000)}the end\n`);
   log.close();
   assert.match(log.tail(), /c\nthe end$/);
   await rotated();
   assert.equal(statSync(path).size, 0);
   assert.match(readFileSync(`${path}.1`, "utf8"), /c\nthe end\n$/);
   assert.equal(dropped.length, 1);
-  assert.throws(() => writeSync(log.fd as number, "x"), { code: "EBADF" });
+  assert.throws(() => writeSync(fdOf(log.transferable as Transferable), "x"), { code: "EBADF" });
 });
 
 /** Guards against a copy of the whole limit at every look, four times a second and more. */
@@ -91,7 +94,7 @@ test("a log that cannot be emptied is copied again only when a whole limit of ne
   const log = open();
   stick();
   const write = async (bytes: number): Promise<void> => {
-    writeSync(log.fd as number, "x".repeat(bytes));
+    writeSync(fdOf(log.transferable as Transferable), "x".repeat(bytes));
     changed();
     clock.advance(1_000);
     await rotated();

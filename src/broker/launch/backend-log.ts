@@ -10,7 +10,7 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { acquire } from "../../base/disposal-stack.ts";
 import { reasonOf } from "../../base/errors.ts";
 import type { BackendKey } from "../../model/backend-key.ts";
-import type { Files, LogFile } from "../../platform/ports/index.ts";
+import type { Files, LogFile, Transferable } from "../../platform/ports/index.ts";
 import { createLogLimit, type LogLimit } from "../../store/log-limit.ts";
 import type { DroppedOutput } from "../events/reports.ts";
 
@@ -31,8 +31,8 @@ const REPORT_MS = 10_000;
 export interface BackendLog {
   readonly path: string;
   /** For the child's stdout and stderr; undefined when there is no place to log to. */
-  readonly fd: number | undefined;
-  /** Why `fd` is undefined. */
+  readonly transferable: Transferable | undefined;
+  /** Why `transferable` is undefined. */
   readonly fault: string | undefined;
   /** The last lines written since this launch began; once closed, until then. */
   tail(): string;
@@ -68,7 +68,7 @@ export function openBackendLog(options: BackendLogOptions): BackendLog {
     options.files.ensurePrivateDirectory(options.directory);
     return acquire((held) => new BoundedLog(options, path, held.use(options.files.openLog(path))));
   } catch (error) {
-    return { path, fd: undefined, fault: reasonOf(error), tail: () => "", close: () => {}, letGo: () => {} };
+    return { path, transferable: undefined, fault: reasonOf(error), tail: () => "", close: () => {}, letGo: () => {} };
   }
 }
 
@@ -103,8 +103,8 @@ class BoundedLog implements BackendLog {
     else this.watch();
   }
 
-  get fd(): number {
-    return this.file.fd;
+  get transferable(): Transferable {
+    return this.file.transferable;
   }
 
   tail(): string {

@@ -6,15 +6,12 @@ import { BrokerError, hasCode } from "../../base/errors.ts";
 import { expandArgs } from "../../model/exec-settings.ts";
 import type { BackendEndpoint } from "../../model/identity.ts";
 import { launchEnvironment } from "../../model/launch-environment.ts";
-import type { Env, Files, Platform, SpawnedProcess, SpawnOptions } from "../../platform/ports/index.ts";
+import type { Env, Files, Platform, SpawnedProcess, SpawnOptions, Transferable } from "../../platform/ports/index.ts";
 import type { InitialChannel } from "../control/control-slot.ts";
 import type { BackendLog } from "./backend-log.ts";
 import { endTree, launchSearch } from "./kill-tree.ts";
 import type { LaunchRequest } from "./launch-request.ts";
 import type { Binary } from "./resolve-binary.ts";
-
-/** First descriptor a child gets beyond the standard three. */
-const FIRST_INHERITED_FD = 3;
 
 /** What a launch has before its process. */
 export interface PreparedLaunch {
@@ -51,17 +48,18 @@ export function spawnBackend(
     const pair = exec.ready === "probe" ? platform.transport.pair({ theirsBlocking: blocking }) : undefined;
     if (pair !== undefined) {
       held.use(pair.ours);
-      ends.defer(() => platform.transport.closeFd(pair.theirs));
+      ends.use(pair.theirs);
     }
-    const inherit = [...(listener ? [listener.fd] : []), ...(pair ? [pair.theirs] : [])];
-    const numberOf = (fd: number): number => FIRST_INHERITED_FD + inherit.indexOf(fd);
+    const inherit = [listener, pair?.theirs].flatMap((each) => each?.transferable ?? []);
+    const numberOf = (given: { readonly transferable: Transferable }): number =>
+      platform.processes.numberInChild(inherit, given.transferable);
     const env = launchEnvironment(options.env, {
       ...request.key,
       binary: binary.path,
       endpoint,
       traceparent: asVariable(request.traceparent),
       tracestate: asVariable(request.tracestate),
-      ...(listener !== undefined && { listenerFd: numberOf(listener.fd) }),
+      ...(listener !== undefined && { listenerFd: numberOf(listener) }),
       ...(pair !== undefined && { controlFd: numberOf(pair.theirs), brokerEndpoint: options.brokerEndpoint }),
       extra: exec.env,
     });
@@ -73,7 +71,7 @@ export function spawnBackend(
     const child = await startProgram(platform, {
       ...(exec.ready === "listen" ? throughListenFds(binary.path, args, env) : { file: binary.path, args, env }),
       cwd: exec.cwd,
-      ...(log.fd !== undefined && { outputFd: log.fd }),
+      ...(log.transferable !== undefined && { output: log.transferable }),
       inherit,
       binary: binary.path,
     });

@@ -6,13 +6,13 @@ import { Deadline } from "../../base/clock.ts";
 import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
-import type { Connection, Platform } from "../../platform/ports/index.ts";
+import type { Connection, Platform, Received } from "../../platform/ports/index.ts";
 import { decodeFrame } from "../../wire/envelope.ts";
 import type { Frame } from "../../wire/messages.ts";
 import type { SuccessionArm } from "../../wire/succession.ts";
 import type { BrokerAddress } from "../endpoint/claim-endpoint.ts";
 import { createReceivedState, type Inheritance } from "./received-state.ts";
-import { createSuccessionChannel, type Received, type SuccessionChannel } from "./succession-channel.ts";
+import { createSuccessionChannel, type SuccessionChannel, type SuccessionReceived } from "./succession-channel.ts";
 
 export interface Predecessor {
   /**
@@ -39,7 +39,10 @@ const SEND_MS = 5_000;
 
 /** Consumes `fd`, our end of the socket to it. @throws BrokerError ENDPOINT_INVALID */
 export function openPredecessor(platform: Platform, fd: number): Predecessor {
-  return new Old(platform, createSuccessionChannel(platform, platform.transport.adoptConnection(fd)));
+  return new Old(
+    platform,
+    createSuccessionChannel(platform, platform.transport.adoptConnection(platform.processes.inherited(fd))),
+  );
 }
 
 class Old implements Predecessor {
@@ -79,10 +82,10 @@ class Old implements Predecessor {
       for (;;) {
         const received = await this.channel.receive(Deadline.never(clock));
         if (received === undefined) return undefined;
-        const { message, descriptor } = received;
-        if (descriptor === undefined) continue;
-        if (message.case === "request") this.takeRequest(message.value.frame, descriptor, onRequest);
-        else transport.closeFd(descriptor);
+        const { message, given } = received;
+        if (given === undefined) continue;
+        if (message.case === "request") this.takeRequest(message.value.frame, given, onRequest);
+        else transport.discard(given);
       }
     } catch (error) {
       // Its last requests are lost with it; those clients see their connection end, and ask again.
@@ -95,11 +98,11 @@ class Old implements Predecessor {
 
   private takeRequest(
     bytes: Uint8Array,
-    descriptor: number,
+    given: Received,
     onRequest: (connection: Connection, frame: Frame) => void,
   ): void {
     acquire((held) => {
-      const connection = held.use(this.platform.transport.adoptConnection(descriptor));
+      const connection = held.use(this.platform.transport.adoptConnection(given));
       onRequest(connection, decodeFrame(bytes));
     });
   }
@@ -112,12 +115,12 @@ class Old implements Predecessor {
         if (!isBrokerError(error)) throw error;
         return undefined;
       });
-      if (received?.descriptor !== undefined) transport.closeFd(received.descriptor);
+      if (received?.given !== undefined) transport.discard(received.given);
       if (received === undefined || received.message.case === "yours") return;
     }
   }
 
-  private async receive(): Promise<Received> {
+  private async receive(): Promise<SuccessionReceived> {
     const received = await this.channel.receive(Deadline.never(this.platform.clock));
     if (received !== undefined) return received;
     throw new BrokerError("RESTART_FAILED", "the broker whose place was to be taken has changed its mind or died");

@@ -1,17 +1,17 @@
 /** What a broker hands over to this process as it comes, and what is made of it once this process is the broker. */
 import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
-import type { Connection, FileLock, Listener, Platform } from "../../platform/ports/index.ts";
+import type { Connection, FileLock, Listener, Platform, Received } from "../../platform/ports/index.ts";
 import type { SuccessionValue } from "../../wire/succession.ts";
 import { leaseReport } from "../control/control-requests.ts";
 import type { InitialChannel } from "../control/control-slot.ts";
 import { type BrokerAddress, type EndpointClaim, inheritEndpoint } from "../endpoint/claim-endpoint.ts";
 import type { BackendPast } from "../supervisor/backend.ts";
-import type { Received } from "./succession-channel.ts";
+import type { SuccessionReceived } from "./succession-channel.ts";
 
 export interface ReceivedState {
-  /** True for the last one. Consumes the descriptor. @throws BrokerError when it is not what a broker at the endpoint needs */
-  add(received: Received): boolean;
+  /** True for the last one. Consumes what came with the message. @throws BrokerError when it is not what a broker at the endpoint needs */
+  add(received: SuccessionReceived): boolean;
   /** Returns what makes it ours, which never throws. @throws BrokerError when something is missing */
   check(): () => Inheritance;
   /** Gives up everything that has come, in the order of its coming. Never throws. */
@@ -60,20 +60,20 @@ class State implements ReceivedState {
     private readonly address: BrokerAddress,
   ) {}
 
-  add({ message, descriptor }: Received): boolean {
+  add({ message, given }: SuccessionReceived): boolean {
     const { transport, locks } = this.platform;
     switch (message.case) {
       case "listener":
-        this.listener = { listener: this.adoptListener(descriptorOf(descriptor, message.case)), value: message.value };
+        this.listener = { listener: this.adoptListener(required(given, message.case)), value: message.value };
         return false;
       case "lock": {
-        const lock = locks.adopt(descriptorOf(descriptor, message.case), `${this.address.path}.lock`);
+        const lock = locks.adopt(required(given, message.case), `${this.address.path}.lock`);
         this.undos.push(() => lock.abandon());
         this.lock = lock;
         return false;
       }
       case "backend": {
-        const connection = descriptor === undefined ? undefined : transport.adoptConnection(descriptor);
+        const connection = given === undefined ? undefined : transport.adoptConnection(given);
         this.undos.push(() => connection?.close());
         this.backends.set(message.value.endpoint, { value: message.value, connection });
         return false;
@@ -82,7 +82,7 @@ class State implements ReceivedState {
         if (message.value.backends !== this.backends.size) throw incomplete(`${this.backends.size} backends`);
         return true;
       default:
-        if (descriptor !== undefined) transport.closeFd(descriptor);
+        if (given !== undefined) transport.discard(given);
         return false;
     }
   }
@@ -124,11 +124,11 @@ class State implements ReceivedState {
     };
   }
 
-  private adoptListener(fd: number): Listener {
+  private adoptListener(given: Received): Listener {
     // The port leaves a descriptor that is none to its owner.
     return acquire((held) => {
-      held.defer(() => this.platform.transport.closeFd(fd));
-      const listener = this.platform.transport.adoptListener(fd);
+      held.defer(() => this.platform.transport.discard(given));
+      const listener = this.platform.transport.adoptListener(given);
       this.undos.push(() => listener.close());
       return listener;
     });
@@ -161,9 +161,9 @@ function memoryOf(channel: NonNullable<SuccessionValue<"backend">["channel"]>): 
   return { capabilities, features, leases: leases && leaseReport(leases), lastRequestId, unfinished };
 }
 
-function descriptorOf(descriptor: number | undefined, what: string): number {
-  if (descriptor === undefined) throw incomplete(`a ${what} without its descriptor`);
-  return descriptor;
+function required(given: Received | undefined, what: string): Received {
+  if (given === undefined) throw incomplete(`a ${what} without its descriptor`);
+  return given;
 }
 
 function incomplete(got: string): BrokerError {

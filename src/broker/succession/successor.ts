@@ -5,7 +5,7 @@ import { BrokerError, hasCode, isBrokerError, reasonOf } from "../../base/errors
 import { isPeerGone } from "../../base/peer-errno.ts";
 import { exitText } from "../../model/exit-status.ts";
 import { SUCCESSION_FD_VARIABLE } from "../../model/launch-environment.ts";
-import type { Connection, Platform, SpawnedProcess } from "../../platform/ports/index.ts";
+import type { Connection, Platform, SpawnedProcess, Transferable } from "../../platform/ports/index.ts";
 import { encodeMessage } from "../../wire/codec.ts";
 import { type Frame, FrameSchema, type SuccessionMessage } from "../../wire/messages.ts";
 import type { ChannelMemory } from "../control/control-channel.ts";
@@ -20,7 +20,7 @@ export interface SuccessorCommand {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** Its standard output and error; borrowed. */
-  readonly outputFd: number;
+  readonly output: Transferable;
 }
 
 export interface Estate {
@@ -53,8 +53,6 @@ export interface Successor {
   end(): Promise<void>;
 }
 
-/** The first descriptor behind the standard streams. */
-const SUCCESSION_FD = 3;
 const SEND_MS = 5_000;
 const EXIT_MS = 1_000;
 
@@ -63,15 +61,14 @@ export async function launchSuccessor(
   platform: Pick<Platform, "clock" | "processes" | "transport">,
   command: SuccessorCommand,
 ): Promise<Successor> {
-  const env: Record<string, string> = { [SUCCESSION_FD_VARIABLE]: String(SUCCESSION_FD) };
-  for (const [name, value] of Object.entries(command.env)) if (value !== undefined) env[name] ??= value;
   try {
     return await acquireAsync(async (held) => {
       const { ours, theirs } = platform.transport.pair();
       held.use(ours);
       const process = await during((ends) => {
-        ends.defer(() => platform.transport.closeFd(theirs));
-        return platform.processes.spawn({ ...command, env, inherit: [theirs] });
+        const inherit = [ends.use(theirs).transferable];
+        const number = platform.processes.numberInChild(inherit, theirs.transferable);
+        return platform.processes.spawn({ ...command, env: successorEnvironment(command, number), inherit });
       });
       held.use(process);
       held.defer(() => process.kill());
@@ -84,6 +81,12 @@ export async function launchSuccessor(
       cause: error,
     });
   }
+}
+
+function successorEnvironment(command: SuccessorCommand, channel: number): Record<string, string> {
+  const env: Record<string, string> = { [SUCCESSION_FD_VARIABLE]: String(channel) };
+  for (const [name, value] of Object.entries(command.env)) if (value !== undefined) env[name] ??= value;
+  return env;
 }
 
 class Child implements Successor {
@@ -108,13 +111,13 @@ class Child implements Successor {
     try {
       await channel.send(
         { case: "listener", value: { device, inode, accepted: BigInt(accepted), lastConnectionId } },
-        { deadline, descriptor: claim.listener.fd },
+        { deadline, transferable: claim.listener.transferable },
       );
-      await channel.send({ case: "lock", value: {} }, { deadline, descriptor: claim.lock.fd });
+      await channel.send({ case: "lock", value: {} }, { deadline, transferable: claim.lock.transferable });
       for (const backend of backends)
         await channel.send(
           { case: "backend", value: backendMessage(backend) },
-          { deadline, descriptor: backend.channel?.descriptor },
+          { deadline, transferable: backend.channel?.transferable },
         );
       await channel.send({ case: "complete", value: { backends: backends.length } }, { deadline });
     } catch (error) {
@@ -140,7 +143,7 @@ class Child implements Successor {
     const bytes = encodeMessage(FrameSchema, frame);
     return this.channel.send(
       { case: "request", value: { frame: bytes } },
-      { deadline: this.soon(), descriptor: connection.fd },
+      { deadline: this.soon(), transferable: connection.transferable },
     );
   }
 
@@ -188,7 +191,7 @@ class Child implements Successor {
       if (!isBrokerError(error) || error.code === "DEADLINE_EXCEEDED") throw error;
       throw new BrokerError("RESTART_FAILED", `the new process broke off while ${doing}: ${reasonOf(error)}`);
     });
-    if (received?.descriptor !== undefined) this.platform.transport.closeFd(received.descriptor);
+    if (received?.given !== undefined) this.platform.transport.discard(received.given);
     return received?.message;
   }
 

@@ -14,8 +14,17 @@ import type { Deadline, Timer } from "../../base/clock.ts";
 import { BrokerError, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { ioFailed } from "../errno.ts";
+import { fdOf, lend } from "../node/descriptors.ts";
 import { ownerOf } from "../node/user.ts";
-import type { Connection, PeerCredentials, ProcessHandle, ReadableWatch, ReceivedMessage } from "../ports/index.ts";
+import type {
+  Connection,
+  PeerCredentials,
+  ProcessHandle,
+  ReadableWatch,
+  Received,
+  ReceivedMessage,
+  Transferable,
+} from "../ports/index.ts";
 import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
 import {
   close,
@@ -112,6 +121,10 @@ class UnixConnection implements Connection {
     private nonBlocking: boolean,
   ) {}
 
+  get transferable(): Transferable {
+    return lend(this.fd);
+  }
+
   get peer(): PeerCredentials {
     this.credentials ??= readCredentials(this.fd);
     return this.credentials;
@@ -157,10 +170,10 @@ class UnixConnection implements Connection {
     }
   }
 
-  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<void> {
-    const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, descriptor));
+  sendWithDescriptor(bytes: Uint8Array, transferable: Transferable, deadline: Deadline): MaybePromise<void> {
+    const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, fdOf(transferable)));
     if (took < 0)
-      return this.wait("writing", deadline).then(() => this.sendWithDescriptor(bytes, descriptor, deadline));
+      return this.wait("writing", deadline).then(() => this.sendWithDescriptor(bytes, transferable, deadline));
     if (took < bytes.length) return this.sendRest(bytes.subarray(took), deadline);
   }
 
@@ -178,21 +191,21 @@ class UnixConnection implements Connection {
 
   async receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage> {
     const chunks: Buffer[] = [];
-    const descriptors: number[] = [];
+    const received: Received[] = [];
     try {
       for (let filled = 0; filled < length; ) {
-        const received = receiveDescriptors(this.openFd("recvmsg"), length - filled);
-        descriptors.push(...received.descriptors);
-        const count = this.call("recvmsg", received.count);
+        const part = receiveDescriptors(this.openFd("recvmsg"), length - filled);
+        received.push(...part.received);
+        const count = this.call("recvmsg", part.count);
         if (count === 0) break;
         if (count > 0) {
-          chunks.push(received.bytes);
+          chunks.push(part.bytes);
           filled += count;
         } else await this.wait("reading", deadline);
       }
-      return { bytes: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), descriptors };
+      return { bytes: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks), received };
     } catch (error) {
-      for (const descriptor of descriptors) close(descriptor);
+      for (const each of received) close(fdOf(each));
       throw error;
     }
   }

@@ -7,6 +7,8 @@
  *     cmsghdr{ len, level, type } + descriptors                            16 + 4 each, rounded up to 8
  */
 import koffi from "koffi";
+import { receivedOf } from "../node/descriptors.ts";
+import type { Received } from "../ports/index.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL, recvmsg, SOL_SOCKET, sendmsg } from "./libc.ts";
 
 /** Bytes that one call moves at most. */
@@ -75,18 +77,18 @@ export function sendDescriptor(socket: number, bytes: Uint8Array, descriptor: nu
 export function receiveDescriptors(
   socket: number,
   length: number,
-): { count: number; bytes: Buffer; descriptors: number[] } {
+): { count: number; bytes: Buffer; received: Received[] } {
   const { block, memory } = incoming;
   memory.writeUInt32LE(Math.min(length, MESSAGE_BYTES), IOVEC_LENGTH);
   memory.writeUInt32LE(CONTROL_BYTES, CONTROL_LENGTH);
   memory.writeUInt32LE(0, FLAGS);
   const count = Number(recvmsg(socket, block, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
-  if (count < 0) return { count, bytes: Buffer.alloc(0), descriptors: [] };
-  return { count, bytes: Buffer.from(memory.subarray(DATA, DATA + count)), descriptors: receivedDescriptors() };
+  if (count < 0) return { count, bytes: Buffer.alloc(0), received: [] };
+  return { count, bytes: Buffer.from(memory.subarray(DATA, DATA + count)), received: receivedDescriptors() };
 }
 
 /** What recvmsg(2) has left in the control block; it says how long that is. */
-function receivedDescriptors(): number[] {
+function receivedDescriptors(): Received[] {
   const { memory } = incoming;
   const controlBytes = memory.readUInt32LE(CONTROL_LENGTH);
   if (
@@ -97,6 +99,6 @@ function receivedDescriptors(): number[] {
     return [];
   const count = Math.floor((memory.readUInt32LE(CONTROL) - CMSGHDR_BYTES) / DESCRIPTOR_BYTES);
   return Array.from({ length: Math.min(count, MAX_DESCRIPTORS) }, (_, i) =>
-    memory.readInt32LE(CONTROL + CMSGHDR_BYTES + i * DESCRIPTOR_BYTES),
+    receivedOf(memory.readInt32LE(CONTROL + CMSGHDR_BYTES + i * DESCRIPTOR_BYTES)),
   );
 }

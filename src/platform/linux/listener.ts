@@ -7,7 +7,8 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { attempt, ioFailed } from "../errno.ts";
-import type { AcceptHandlers, Listener } from "../ports/index.ts";
+import { fdOf, lend } from "../node/descriptors.ts";
+import type { AcceptHandlers, Listener, Received, Transferable } from "../ports/index.ts";
 import { createConnection } from "./connection.ts";
 import {
   AF_UNIX,
@@ -68,7 +69,8 @@ export function listenOn(
 }
 
 /** @see Transport.adoptListener */
-export function adoptListener(fd: number): Listener {
+export function adoptListener(received: Received): Listener {
+  const fd = fdOf(received);
   const type = socketOption(fd, SO_TYPE, 1)?.[0];
   if (type === undefined) throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is not a socket: ${lastErrno()}`);
   if (type !== SOCK_STREAM)
@@ -103,7 +105,11 @@ class UnixListener implements Listener {
   /** Given up for a moment to take the connection that met the descriptor limit. */
   private reserve = -1;
 
-  constructor(readonly fd: number) {}
+  constructor(private readonly fd: number) {}
+
+  get transferable(): Transferable {
+    return lend(this.fd);
+  }
 
   accept(handlers: AcceptHandlers): void {
     if (!this.open) throw new Error("accept on a closed listener");

@@ -10,10 +10,11 @@ import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { attempt, errnoOf, ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
+import { fdOf, lend } from "../node/descriptors.ts";
 import { isAt } from "../node/file-at.ts";
 import { checkOwn, checkOwnPath, insecure } from "../node/own-file.ts";
 import { openPrivateFile } from "../node/private-file.ts";
-import type { FileLock, Locks } from "../ports/index.ts";
+import type { FileLock, Locks, Received } from "../ports/index.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
 
 const RETRY_MS = { first: 2, most: 50 };
@@ -40,7 +41,8 @@ function tryAcquire(path: string): FileLock | undefined {
   }
 }
 
-function adopt(fd: number, path: string): FileLock {
+function adopt(received: Received, path: string): FileLock {
+  const fd = fdOf(received);
   return acquire((held) => {
     held.defer(() => closeFd(fd));
     attempt(path, () => checkOwn(fstatSync(fd, { bigint: true }), path));
@@ -92,7 +94,7 @@ function createLock(fd: number, path: string): FileLock {
   let held = true;
   return {
     path,
-    fd,
+    transferable: lend(fd),
     isCurrent: () => held && isCurrent(fd, path),
     describe: (text) => describe(fd, text),
     release() {

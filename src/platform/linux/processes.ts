@@ -11,7 +11,8 @@ import { BrokerError } from "../../base/errors.ts";
 import { errnoText } from "../../base/system-error.ts";
 import type { ExitStatus } from "../../model/exit-status.ts";
 import { errnoOf } from "../errno.ts";
-import type { Processes, ProcessHandle, SpawnedProcess, SpawnOptions } from "../ports/index.ts";
+import { fdOf } from "../node/descriptors.ts";
+import type { Processes, ProcessHandle, SpawnedProcess, SpawnOptions, Transferable } from "../ports/index.ts";
 import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
 import { openProcess } from "./process-handle.ts";
 import { createOwnProcess } from "./self.ts";
@@ -21,9 +22,9 @@ import { holdersOf, listenersAt } from "./unix-listeners.ts";
 export function createProcesses(): Processes {
   // Assigned to, not spread: its properties are looked up when they are asked for.
   return Object.assign(createOwnProcess(), {
-    spawn: (options: SpawnOptions) =>
-      start(options, options.outputFd ?? "ignore").then(({ child }) => createSpawned(child)),
+    spawn: (options: SpawnOptions) => start(options, outputOf(options)).then(({ child }) => createSpawned(child)),
     spawnAndAwaitLine,
+    numberInChild,
     inspect: readFacts,
     open: openProcess,
     findDescendants,
@@ -33,11 +34,22 @@ export function createProcesses(): Processes {
   });
 }
 
+/** The first number behind the standard streams, which is where Node's spawn puts what comes after them. */
+const FIRST_INHERITED_FD = 3;
+
+function numberInChild(inherit: readonly Transferable[], transferable: Transferable): number {
+  return FIRST_INHERITED_FD + inherit.indexOf(transferable);
+}
+
+function outputOf({ output }: SpawnOptions): number | "ignore" {
+  return output === undefined ? "ignore" : fdOf(output);
+}
+
 /** More than any magic number needs (execve(2): the kernel itself looks at 256 bytes). */
 const TEXT_PROBE_BYTES = 256;
 
 async function start(options: SpawnOptions, stdout: number | "ignore" | "pipe"): Promise<{ child: ChildProcess }> {
-  const stdio: StdioOptions = ["ignore", stdout, options.outputFd ?? "ignore", ...(options.inherit ?? [])];
+  const stdio: StdioOptions = ["ignore", stdout, outputOf(options), ...(options.inherit ?? []).map(fdOf)];
   if (isPlainText(options.file)) throw spawnFailed(options.file, "ENOEXEC");
   const child = spawnNow(options, stdio);
   child.unref();

@@ -5,10 +5,13 @@
 import { realpathSync, statSync } from "node:fs";
 import { BrokerError } from "../../base/errors.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
+import { lend, receivedOf } from "../node/descriptors.ts";
 import type { OwnProcess } from "../ports/index.ts";
 
 /** Node 22.14 and 23.7 on. */
 const NO_DEBUGGER_FLAG = "--disable-sigusr1";
+
+const STDERR_FD = 2;
 
 export function createOwnProcess(): OwnProcess {
   let exePath: string | undefined;
@@ -33,6 +36,8 @@ export function createOwnProcess(): OwnProcess {
     get selfCommand() {
       return { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] };
     },
+    errorOutput: lend(STDERR_FD),
+    inherited: receivedOf,
     requireProc,
     endBySignal(signal) {
       process.kill(process.pid, signal);

@@ -6,7 +6,8 @@ import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
-import type { Connection, Listener, Transport } from "../ports/index.ts";
+import { fdOf, lend, receivedOf } from "../node/descriptors.ts";
+import type { Connection, Listener, Received, TheirEnd, Transport } from "../ports/index.ts";
 import { createBoundProbe } from "./bound-probe.ts";
 import { createConnection } from "./connection.ts";
 import {
@@ -38,7 +39,7 @@ export const unixTransport: Transport = {
   isBound: createBoundProbe(),
   pair,
   adoptConnection,
-  closeFd,
+  discard: (received) => closeFd(fdOf(received)),
   serveSockets,
 };
 
@@ -66,7 +67,7 @@ async function connectTo(path: string, deadline: Deadline): Promise<Connection> 
   return createConnection(fd);
 }
 
-function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; theirs: number } {
+function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; theirs: TheirEnd } {
   const fds = Buffer.alloc(8);
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) !== 0) throw ioFailed("socketpair", lastErrno());
   const [ours, theirs] = [fds.readInt32LE(0), fds.readInt32LE(4)];
@@ -74,11 +75,29 @@ function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; t
     held.defer(() => close(ours));
     held.defer(() => close(theirs));
     if (options.theirsBlocking === false) setNonBlocking(theirs);
-    return { ours: createConnection(ours, { nonBlocking: false }), theirs };
+    return { ours: createConnection(ours, { nonBlocking: false }), theirs: theirEnd(theirs) };
   });
 }
 
-function adoptConnection(fd: number): Connection {
+/** Consumes `fd`. */
+function theirEnd(fd: number): TheirEnd {
+  let open = true;
+  return {
+    transferable: lend(fd),
+    take() {
+      if (!open) throw new Error("take on a closed end");
+      open = false;
+      return receivedOf(fd);
+    },
+    close() {
+      if (open) closeFd(fd);
+      open = false;
+    },
+  };
+}
+
+function adoptConnection(received: Received): Connection {
+  const fd = fdOf(received);
   const type = socketOption(fd, SO_TYPE, 1)?.[0];
   if (type !== SOCK_STREAM || fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) {
     close(fd);

@@ -4,19 +4,25 @@
  */
 import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";
-import type { LogFile, LogRotation } from "../ports/index.ts";
+import type { LogFile, LogRotation, Transferable } from "../ports/index.ts";
 import { closeFd } from "./close-fd.ts";
 import type { CollapseHead } from "./collapse-log.ts";
+import { lend } from "./descriptors.ts";
 import { checkOwnFile, checkOwnPath } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 import { rotateOpenLog } from "./rotate-log.ts";
 import { watchPath } from "./watch-path.ts";
 
+/** A log as files have it here: by a descriptor. */
+export interface DescriptorLog extends LogFile {
+  readonly fd: number;
+}
+
 /**
  * `openLog` of one platform: its logs are rotated one after the other, so that a slow disk occupies one thread of the pool.
  * `collapseHead`: undefined for a system without that call.
  */
-export function createLogOpener(collapseHead: CollapseHead | undefined): (path: string) => LogFile {
+export function createLogOpener(collapseHead: CollapseHead | undefined): (path: string) => DescriptorLog {
   let before: Promise<unknown> = Promise.resolve();
   const inTurn = (work: () => Promise<LogRotation>): Promise<LogRotation> => {
     const done = before.then(work);
@@ -53,7 +59,7 @@ interface Marked {
 const NONE = Buffer.alloc(0);
 const NOT_ROTATED: LogRotation = { droppedBytes: 0, emptied: false };
 
-class NodeLogFile implements LogFile {
+class NodeLogFile implements DescriptorLog {
   private marked: Marked = { aside: NONE, start: 0 };
   /** Holds as soon as the file has become shorter than `end`. */
   private emptying: (Marked & { readonly end: number }) | undefined;
@@ -68,6 +74,10 @@ class NodeLogFile implements LogFile {
       readonly collapseHead: CollapseHead | undefined;
     },
   ) {}
+
+  get transferable(): Transferable {
+    return lend(this.fd);
+  }
 
   size(): number {
     return attempt(this.path, () => fstatSync(this.fd).size);

@@ -18,6 +18,7 @@ export type * from "./files.ts";
 export type * from "./host.ts";
 export type * from "./locks.ts";
 export type * from "./logs.ts";
+export type * from "./passing.ts";
 export type * from "./processes.ts";
 export type * from "./transport.ts";
 export type * from "./user.ts";

@@ -1,11 +1,12 @@
 /** Exclusive locks on files. */
 import type { Deadline } from "../../base/clock.ts";
+import type { Received, Transferable } from "./passing.ts";
 
 /** An exclusive advisory lock on a file (flock), gone with the process that holds it. */
 export interface FileLock {
   readonly path: string;
-  /** The lock belongs to the open file: a process that is given a duplicate holds it, too. */
-  readonly fd: number;
+  /** A process that is given a duplicate holds the lock, too. */
+  readonly transferable: Transferable;
   /** Does its path still lead to it? A lock whose file was removed keeps no process away. @throws BrokerError IO_FAILED */
   isCurrent(): boolean;
   /** Text in the lock file, for people who look; empty until set, and where there is no room for it. Never throws. */
@@ -24,11 +25,11 @@ export interface Locks {
    */
   tryAcquire(path: string): FileLock | undefined;
   /**
-   * A lock that another process holds and gave us a duplicate of. Consumes `fd`, also on failure.
+   * A lock that another process holds and gave us a duplicate of. Consumes `received`, also on failure.
    *
    * @throws BrokerError FILE_INSECURE (not a lock file of ours, or somebody else holds it), IO_FAILED
    */
-  adopt(fd: number, path: string): FileLock;
+  adopt(received: Received, path: string): FileLock;
   /** Waits for a lock. @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED, FILE_INSECURE */
   acquire(path: string, deadline: Deadline): Promise<FileLock>;
 }

@@ -1,9 +1,10 @@
 /** Logs that processes of ours write to. */
+import type { Transferable } from "./passing.ts";
 
 /** A log that other processes append to through a descriptor they inherit. It stays the same file, whatever is put at its path. */
 export interface LogFile {
   /** Lent, for a child's stdout and stderr. For reading and appending. */
-  readonly fd: number;
+  readonly transferable: Transferable;
   /** Of the open file. @throws BrokerError IO_FAILED */
   size(): number;
   /** @throws BrokerError IO_FAILED (ENOSPC, …); some of it may have been written */

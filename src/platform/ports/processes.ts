@@ -1,6 +1,7 @@
 /** Processes: this one, those it starts, and what can be seen of others. */
 import type { Deadline } from "../../base/clock.ts";
 import type { ExitStatus } from "../../model/exit-status.ts";
+import type { Received, Transferable } from "./passing.ts";
 import type { Owned } from "./user.ts";
 
 /** A process as the kernel shows it, read at one moment. */
@@ -34,12 +35,10 @@ export interface SpawnOptions {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
-  /** Descriptor for stdout and stderr; borrowed. Default: the null device. */
-  readonly outputFd?: number;
-  /**
-   * Descriptors the child gets as 3, 4, …; borrowed. Everything else of ours is closed in the child.
-   */
-  readonly inherit?: readonly number[];
+  /** For stdout and stderr. Default: the null device. */
+  readonly output?: Transferable;
+  /** What the child gets besides; it knows each by its `numberInChild`. Nothing else of ours is open in the child. */
+  readonly inherit?: readonly Transferable[];
 }
 
 /** A child in a session of its own. It is reaped by us and outlives us. */
@@ -64,6 +63,10 @@ export interface OwnProcess {
   readonly selfNode: { readonly file: string; readonly args: readonly string[] };
   /** How this process was started, by the paths that were given: what is at them now may be a newer version. */
   readonly selfCommand: { readonly file: string; readonly args: readonly string[] };
+  /** Where this process writes its errors: for a child that is to write there, too. */
+  readonly errorOutput: Transferable;
+  /** What our parent gave us and names by this number, of which it is not known yet whether it is what it should be. */
+  inherited(number: number): Received;
   /** For what has to observe processes. @throws BrokerError PLATFORM_UNSUPPORTED when the system shows none, IO_FAILED */
   requireProc(): void;
   /** Ends this process by the signal that it was asked to end with, which it must not handle any more. */
@@ -87,6 +90,8 @@ export interface Processes extends OwnProcess {
     options: SpawnOptions,
     deadline: Deadline,
   ): Promise<{ child: SpawnedProcess; line: string | undefined }>;
+  /** The number by which a child knows `transferable` when it is started with `inherit`. */
+  numberInChild(inherit: readonly Transferable[], transferable: Transferable): number;
   /** Undefined when there is no such process (a zombie counts as none) or it may not be looked at. */
   inspect(pid: number): ProcessFacts | undefined;
   /** Undefined when there is no such process. */

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Deadline } from "../../base/clock.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
+import type { Received, Transferable } from "./passing.ts";
 import type { ProcessHandle } from "./processes.ts";
 import type { Owned } from "./user.ts";
 
@@ -24,12 +25,12 @@ export interface Transport {
    */
   listen(path: string, options?: { backlog?: number; blocking?: boolean }): Listener;
   /**
-   * Takes over an inherited listening descriptor: close-on-exec, and O_NONBLOCK, whichever process passed it. Consumes `fd`, but only when it is one: a
-   * wrong number can belong to anybody in this process.
+   * Takes over a listener that another process gave us: no child inherits it unasked, and no operation on it blocks, whichever
+   * process passed it. Consumes `received`, but only when it is one: a wrong number can belong to anything in this process.
    *
    * @throws BrokerError LISTENER_INVALID when it is not a listening stream socket, IO_FAILED
    */
-  adoptListener(fd: number): Listener;
+  adoptListener(received: Received): Listener;
   /**
    * Connects. A listener whose backlog is full is waited for until the deadline.
    *
@@ -46,20 +47,21 @@ export interface Transport {
    */
   isBound(path: string): boolean;
   /**
-   * A connected pair: one end for us, the other's descriptor (close-on-exec) for a child; the caller closes it.
+   * A connected pair: one end for us, the other for a child; the caller closes both.
    * `theirsBlocking`: default true.
    *
    * @throws BrokerError IO_FAILED
    */
-  pair(options?: { theirsBlocking?: boolean }): { ours: Connection; theirs: number };
+  pair(options?: { theirsBlocking?: boolean }): { ours: Connection; theirs: TheirEnd };
   /**
-   * Takes over an inherited or received stream socket: close-on-exec, and O_NONBLOCK, whichever process passed it. Consumes `fd`, also on failure.
+   * Takes over a connection that another process gave us: no child inherits it unasked, and no operation on it blocks,
+   * whichever process passed it. Consumes `received`, also on failure.
    *
    * @throws BrokerError ENDPOINT_INVALID when it is no stream socket
    */
-  adoptConnection(fd: number): Connection;
-  /** The descriptor is gone afterwards; what close(2) has to say about it is dropped. */
-  closeFd(fd: number): void;
+  adoptConnection(received: Received): Connection;
+  /** For what was received and is of no use. It is gone afterwards, whatever the system has to say about that. */
+  discard(received: Received): void;
   /**
    * Serves a listener with ordinary sockets, for code that brings its own protocol. Consumes the listener.
    * `close` stops accepting and resolves once the descriptor is closed; sockets already handed out live on.
@@ -67,8 +69,16 @@ export interface Transport {
   serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> };
 }
 
+/** The other end of a pair, until a process has it. */
+export interface TheirEnd {
+  readonly transferable: Transferable;
+  /** Gives it away; nothing is left to close. */
+  take(): Received;
+  close(): void;
+}
+
 export interface Listener {
-  readonly fd: number;
+  readonly transferable: Transferable;
   /**
    * Starts to accept. Exactly one of the callbacks runs per event; neither may throw. `onConnection` consumes its
    * connection. `onError` gets accept failures; for EMFILE and ENFILE (`resource: true`) one waiting connection is
@@ -82,9 +92,12 @@ export interface Listener {
   nameUs(): string | undefined;
   /** Stops accepting without closing; waiting peers stay in the backlog. */
   pause(): void;
-  /** Gives the descriptor away; the listener must not be used afterwards. */
+  /**
+   * Gives it away as the number that Node's own servers take (`server.listen({ fd })`); the listener must not be used
+   * afterwards.
+   */
   takeFd(): number;
-  /** Closes the descriptor. The socket file is the business of whoever created it. */
+  /** Stops listening, unless another process has it, too. The socket file is left to the process that created it. */
   close(): void;
 }
 
@@ -105,7 +118,7 @@ export interface AcceptError {
 export interface ReceivedMessage {
   /** Shorter than asked for only at the end of the stream. */
   readonly bytes: Buffer;
-  readonly descriptors: readonly number[];
+  readonly received: readonly Received[];
 }
 
 /** Nothing is noticed while paused; what came meanwhile is noticed after that. */
@@ -119,7 +132,7 @@ export interface ReadableWatch {
  * itself, failures included.
  */
 export interface Connection {
-  readonly fd: number;
+  readonly transferable: Transferable;
   readonly peer: PeerCredentials;
   /**
    * Reads exactly `length` bytes and not one more from the kernel. Resolves with fewer only when the peer closed
@@ -131,13 +144,13 @@ export interface Connection {
   /** @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (EPIPE, ECONNRESET, …); some bytes may have been sent. */
   writeAll(bytes: Uint8Array, deadline: Deadline): MaybePromise<void>;
   /**
-   * Sends `bytes` (at most 64 KiB) with a duplicate of `descriptor` riding on the first of them (SCM_RIGHTS): one
-   * sendmsg(2) when there is room. Borrows the descriptor.
+   * Sends `bytes` (at most 64 KiB) with a duplicate of `transferable` riding on the first of them (SCM_RIGHTS): one
+   * system call when there is room.
    *
    * @throws BrokerError DEADLINE_EXCEEDED (nothing was sent), IO_FAILED (EPIPE, ETOOMANYREFS, …: nothing was sent, but
    * with `details.check` `sent-in-part` the descriptor and some bytes were)
    */
-  sendWithDescriptor(bytes: Uint8Array, descriptor: number, deadline: Deadline): MaybePromise<void>;
+  sendWithDescriptor(bytes: Uint8Array, transferable: Transferable, deadline: Deadline): MaybePromise<void>;
   /**
    * Like `readExactly`, and collects the descriptors that ride on these bytes. They become the caller's; when it
    * throws they are closed.

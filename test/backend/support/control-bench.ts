@@ -7,6 +7,7 @@ import { serveBackend } from "../../../src/backend/serve-backend.ts";
 import type { RunningBackend, ServeOptions } from "../../../src/backend/serve-options.ts";
 import { Deadline } from "../../../src/base/clock.ts";
 import { readFrameBody } from "../../../src/exchange/frame-io.ts";
+import { fdOf } from "../../../src/platform/node/descriptors.ts";
 import { loadPlatform } from "../../../src/platform/platform.ts";
 import type { Connection, Listener, Platform } from "../../../src/platform/ports/index.ts";
 import { type ControlArm, decodeControlMessage, encodeControlToBackend } from "../../../src/wire/control.ts";
@@ -77,7 +78,7 @@ export async function setUp(
       platform: { ...platform, ...other },
       launchEnv: {
         RUNNING_PROCESS_BROKER_V1_BACKEND_PIPE: path,
-        RUNNING_PROCESS_BROKER_CONTROL_FD: String(theirs),
+        RUNNING_PROCESS_BROKER_CONTROL_FD: String(fdOf(theirs.take())),
         RUNNING_PROCESS_BROKER_ENDPOINT: brokerPath,
       },
     },

@@ -48,7 +48,7 @@ export function setUp(t: TestContext, watched = true): Setup {
   const openLog = (path: string): LogFile => {
     const file = files.openLog(path);
     return {
-      fd: file.fd,
+      transferable: file.transferable,
       size: () => {
         looks++;
         return file.size();

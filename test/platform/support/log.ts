@@ -6,8 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { collapseHead } from "../../../src/platform/linux/collapse.ts";
 import type { CollapseHead } from "../../../src/platform/node/collapse-log.ts";
-import { createLogOpener } from "../../../src/platform/node/log-file.ts";
-import type { LogFile } from "../../../src/platform/ports/index.ts";
+import { createLogOpener, type DescriptorLog } from "../../../src/platform/node/log-file.ts";
 import { openedSince, openNow } from "../../support/peers/pairs.ts";
 
 export const KEEP = 4096;
@@ -16,13 +15,13 @@ export const KEEP = 4096;
 export function setUpLog(
   t: TestContext,
   { parent = tmpdir(), collapse = collapseHead }: { parent?: string | undefined; collapse?: CollapseHead } = {},
-): { directory: string; path: string; open(path?: string): LogFile } {
+): { directory: string; path: string; open(path?: string): DescriptorLog } {
   const directory = mkdtempSync(join(parent, "log-"));
   const path = join(directory, "log");
   // What Node watches with stays open from the first watch on.
   watch(directory, { persistent: false }).close();
   const before = openNow();
-  const logs: LogFile[] = [];
+  const logs: DescriptorLog[] = [];
   const openLog = createLogOpener(collapse);
   t.after(() => {
     for (const log of logs) log.close();

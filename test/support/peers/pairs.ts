@@ -19,7 +19,7 @@ export interface Pair {
 export async function createPair(t: TestContext): Promise<Pair> {
   const platform = await loadPlatform();
   const { ours, theirs } = platform.transport.pair();
-  const far = platform.transport.adoptConnection(theirs);
+  const far = platform.transport.adoptConnection(theirs.take());
   t.after(() => {
     ours.close();
     far.close();
