@@ -31,10 +31,8 @@ export const LIMITS: Limits = {
     "src/base/errors.ts": "ERROR_TABLE: one row for each error code",
   },
   toBeSplit: {
-    files: {
-      "src/platform/linux/connection.ts": 316,
-    },
-    rooms: { "platform/linux": 26, "platform/node": 22 },
-    imports: [["src/platform/node/descriptor-calls.ts", "src/platform/linux/libc.ts"]],
+    files: {},
+    rooms: { "platform/linux": 21, "platform/posix": 25 },
+    imports: [],
   },
 };

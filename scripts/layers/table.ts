@@ -120,8 +120,14 @@ export const LAYERS: readonly Layer[] = [
     doors: ["ports/index.ts", "platform.ts"],
     floors: [
       [{ name: TOP, about: "`platform.ts` chooses the system's adapter and loads it" }],
-      [{ name: "linux", about: "Linux by koffi: sockets, epoll, inotify, processes, locks" }],
-      [{ name: "node", about: "what Node offers; portable but for `descriptor-calls.ts`" }],
+      [{ name: "linux", about: "Linux by koffi: epoll, inotify, processes, and what `posix/` is given by the system" }],
+      [
+        {
+          name: "posix",
+          about: "what holds for every POSIX system: sockets, descriptors, locks, private files, logs",
+        },
+      ],
+      [{ name: "node", about: "what Node offers; portable" }],
       [
         { name: "ports", about: "what the rest of the project may ask of a system" },
         { name: "errno.ts", about: "failed system calls as coded errors" },

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../base/clock.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
-import { fdOf } from "../platform/node/descriptors.ts";
 import { loadPlatform } from "../platform/platform.ts";
 import type { Listener } from "../platform/ports/index.ts";
+import { fdOf } from "../platform/posix/descriptors.ts";
 import { type ClaimOptions, claimEndpoint } from "./claim-endpoint.ts";
 
 const platform = await loadPlatform();

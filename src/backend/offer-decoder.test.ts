@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { hasCode } from "../base/errors.ts";
-import { fdOf, receivedOf } from "../platform/node/descriptors.ts";
+import { fdOf, receivedOf } from "../platform/posix/descriptors.ts";
 import { encodeFrameBytes } from "../wire/framing.ts";
 import { createOfferDecoder, type OfferMessage } from "./offer-decoder.ts";
 

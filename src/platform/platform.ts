@@ -23,6 +23,10 @@ export {
 } from "./node/own-process.ts";
 export type { OwnHeap };
 
+const LOADERS: Readonly<Partial<Record<NodeJS.Platform, () => Promise<() => Platform>>>> = {
+  linux: async () => (await import("./linux/platform.ts")).createLinuxPlatform,
+};
+
 /**
  * One platform per call; nothing is shared or kept alive by it. Its modules (and koffi) are loaded by the first call,
  * so that whoever never needs the system does not pay for it.
@@ -31,13 +35,14 @@ export type { OwnHeap };
  * loaded; IO_FAILED when a file of this package cannot be read now (EMFILE)
  */
 export async function loadPlatform(): Promise<Platform> {
-  if (process.platform !== "linux") {
+  const load = LOADERS[process.platform];
+  if (load === undefined) {
     throw new BrokerError("PLATFORM_UNSUPPORTED", `this release runs on Linux, not on ${process.platform}`);
   }
-  const { createLinuxPlatform } = await import("./linux/platform.ts").catch((error: unknown) => {
+  const create = await load().catch((error: unknown) => {
     throw notLoaded(error);
   });
-  return codedNow(createLinuxPlatform);
+  return codedNow(create);
 }
 
 /** koffi, which is part of this package, looks for its native code in a package of its own for each processor. */

@@ -15,9 +15,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { hasCode } from "../base/errors.ts";
-import { fileLocks } from "../platform/linux/locks.ts";
-import { createFiles } from "../platform/node/files.ts";
 import type { Files, OpenFile } from "../platform/ports/index.ts";
+import { createFiles } from "../platform/posix/files.ts";
+import { fileLocks } from "../platform/posix/locks.ts";
 import { createLifecycleLog, type LifecycleLog } from "./lifecycle-log.ts";
 
 interface Setup {

@@ -16,8 +16,8 @@ import { type TestContext, test } from "node:test";
 import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { hasCode } from "../base/errors.ts";
 import { collapseHead } from "../platform/linux/collapse.ts";
-import { createFiles } from "../platform/node/files.ts";
 import type { OpenFile } from "../platform/ports/index.ts";
+import { createFiles } from "../platform/posix/files.ts";
 import { followCopied, followRenamed, type LogFollower } from "./log-follower.ts";
 
 function setUp(t: TestContext, follow: typeof followCopied): { path: string; follower: LogFollower; read(): string } {

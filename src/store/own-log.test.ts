@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { BrokerError } from "../base/errors.ts";
-import { createFiles } from "../platform/node/files.ts";
 import type { LogFile, LogRotation } from "../platform/ports/index.ts";
+import { createFiles } from "../platform/posix/files.ts";
 import { createOwnLog, type OwnLog } from "./own-log.ts";
 
 const LIMIT = 64 * 1024;

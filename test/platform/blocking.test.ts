@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
-import { fdOf, lend, receivedOf } from "../../src/platform/node/descriptors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Connection } from "../../src/platform/ports/index.ts";
+import { fdOf, lend, receivedOf } from "../../src/platform/posix/descriptors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { flagsOf, O_NONBLOCK } from "../support/process-facts.ts";
 

@@ -8,15 +8,15 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { type AskBound, askKernel, createBoundProbe } from "../../src/platform/linux/bound-probe.ts";
-import { listenOn } from "../../src/platform/linux/listener.ts";
+import { listeners } from "../../src/platform/linux/sockets.ts";
 import { PROJECT } from "../support/world.ts";
 
 const SOCK_DGRAM = 2;
 
 function setUp(t: TestContext): { path: string; stale: string; directory: string } {
   const directory = mkdtempSync(join(tmpdir(), "bound-"));
-  const listener = listenOn(join(directory, "live"));
-  listenOn(join(directory, "stale")).close();
+  const listener = listeners.listen(join(directory, "live"));
+  listeners.listen(join(directory, "stale")).close();
   t.after(() => {
     listener.close();
     rmSync(directory, { recursive: true });

@@ -17,9 +17,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { createFiles } from "../../src/platform/node/files.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { ChangeCounter } from "../../src/platform/ports/index.ts";
+import { createFiles } from "../../src/platform/posix/files.ts";
 import { openedSince, openNow } from "../support/peers/pairs.ts";
 
 const { files, transport } = await loadPlatform();

@@ -7,8 +7,8 @@ import { readSync } from "node:fs";
 import { test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
-import { fdOf, lend } from "../../src/platform/node/descriptors.ts";
 import type { Received } from "../../src/platform/ports/index.ts";
+import { fdOf, lend } from "../../src/platform/posix/descriptors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { createPair } from "../support/peers/pairs.ts";
 

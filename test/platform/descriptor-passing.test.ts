@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
-import { fdOf, lend } from "../../src/platform/node/descriptors.ts";
+import { fdOf, lend } from "../../src/platform/posix/descriptors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { createPair, openOn, type Pair } from "../support/peers/pairs.ts";
 import { flagsOf, O_CLOEXEC } from "../support/process-facts.ts";

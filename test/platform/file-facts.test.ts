@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hasCode } from "../../src/base/errors.ts";
-import { createFiles } from "../../src/platform/node/files.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
+import { createFiles } from "../../src/platform/posix/files.ts";
 
 const { files, transport } = await loadPlatform();
 const portable = createFiles();

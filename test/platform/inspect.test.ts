@@ -42,7 +42,7 @@ test("what the user owns is told from what another user does", async (t) => {
   const { facts } = await run(t, "program");
   assert.ok(user.owns(facts()));
   assert.equal(user.ownerText(facts()), `uid ${process.geteuid?.()}`);
-  const { createUser, ownerOf } = await import("../../src/platform/node/user.ts");
+  const { createUser, ownerOf } = await import("../../src/platform/posix/user.ts");
   const another = { owner: ownerOf(createUser().uid + 1) };
   assert.ok(!user.owns(another));
   assert.equal(user.ownerText(another), `uid ${createUser().uid + 1}`);

@@ -22,9 +22,9 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Deadline } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
-import { fdOf, receivedOf } from "../../src/platform/node/descriptors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { Received } from "../../src/platform/ports/index.ts";
+import { fdOf, receivedOf } from "../../src/platform/posix/descriptors.ts";
 import { createManualClock } from "../../src/testing/manual-clock.ts";
 import { createPair, openOn } from "../support/peers/pairs.ts";
 

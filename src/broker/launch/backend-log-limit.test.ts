@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, statSync, writeSync } from "node:fs";
 import test from "node:test";
 import { LIMIT, setUp } from "../../../test/broker/support/backend-log.ts";
-import { fdOf } from "../../platform/node/descriptors.ts";
 import type { Transferable } from "../../platform/ports/index.ts";
+import { fdOf } from "../../platform/posix/descriptors.ts";
 
 test("a log that reaches its limit is emptied, its older file has what it held, and both stay within the limit", async (t) => {
   const { path, clock, changed, rotated, dropped, open } = setUp(t);

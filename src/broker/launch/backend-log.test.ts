@@ -5,8 +5,8 @@ import { appendFileSync, chmodSync, existsSync, readFileSync, statSync, writeSyn
 import { join } from "node:path";
 import test from "node:test";
 import { LIMIT, setUp } from "../../../test/broker/support/backend-log.ts";
-import { fdOf } from "../../platform/node/descriptors.ts";
 import type { Transferable } from "../../platform/ports/index.ts";
+import { fdOf } from "../../platform/posix/descriptors.ts";
 
 test("the tail is what was written since the launch, whole lines, bounded", (t) => {
   const { path, open } = setUp(t);

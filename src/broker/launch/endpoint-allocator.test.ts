@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { hasCode } from "../../base/errors.ts";
-import { createFiles } from "../../platform/node/files.ts";
 import type { Host } from "../../platform/ports/index.ts";
+import { createFiles } from "../../platform/posix/files.ts";
 import { createEndpointAllocator, type EndpointAllocator } from "./endpoint-allocator.ts";
 
 interface Setup {

@@ -3,9 +3,9 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { ownerOf } from "../../platform/node/user.ts";
 import { loadPlatform } from "../../platform/platform.ts";
 import type { Files } from "../../platform/ports/index.ts";
+import { ownerOf } from "../../platform/posix/user.ts";
 import { createManualClock } from "../../testing/manual-clock.ts";
 import { watchBinary } from "./binary-watch.ts";
 

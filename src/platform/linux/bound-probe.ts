@@ -11,9 +11,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
 import { isNoFile } from "../../base/peer-errno.ts";
-import { AF_UNIX, close, connect, lastErrno, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, socket } from "./libc.ts";
-import { listenOn } from "./listener.ts";
-import { socketAddress } from "./socket-address.ts";
+import { AF_UNIX, close, connect, lastErrno, SOCK_DGRAM, socket } from "../posix/libc.ts";
+import { socketAddress } from "../posix/socket-address.ts";
+import { SOCK_CLOEXEC, SOCK_NONBLOCK } from "./libc.ts";
+import { listeners } from "./sockets.ts";
+import { linuxSystem } from "./system.ts";
 
 const SOCK_SEQPACKET = 5;
 
@@ -28,7 +30,7 @@ export type AskBound = (path: string, type: Method) => string | undefined;
 const REFUSED = "ECONNREFUSED";
 
 /**
- * `Transport.isBound`. What holds on this kernel is found out once for each probe, at the first refusal; where no method
+ * `Transport.isBound`: false for ECONNREFUSED, ENOENT and ENOTDIR of connect(2). What holds on this kernel is found out once for each probe, at the first refusal; where no method
  * holds, every file counts as bound.
  */
 export function createBoundProbe(ask: AskBound = askKernel): (path: string) => boolean {
@@ -48,7 +50,7 @@ export function createBoundProbe(ask: AskBound = askKernel): (path: string) => b
 
 /** One question; makes no connection unless a socket of this very type listens there. @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID */
 export function askKernel(path: string, type: Method): string | undefined {
-  const address = socketAddress(path);
+  const address = socketAddress(linuxSystem, path);
   const fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return undefined;
   const errno = connect(fd, address, address.length) === 0 ? undefined : lastErrno();
@@ -72,7 +74,7 @@ function tryIn(parent: string, ask: AskBound): Method | "none" | undefined {
   const directory = mkdtempSync(join(parent, "rpb-"));
   try {
     const path = join(directory, "s");
-    const listener = listenOn(path);
+    const listener = listeners.listen(path);
     try {
       const said = METHODS.map((type) => ask(path, type));
       const at = said.indexOf("EPROTOTYPE");

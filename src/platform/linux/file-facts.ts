@@ -4,9 +4,10 @@
  */
 
 import { ioFailed } from "../errno.ts";
-import { ownerOf } from "../node/user.ts";
 import type { FileFacts, FileKind } from "../ports/index.ts";
-import { lastErrno, statx } from "./libc.ts";
+import { lastErrno } from "../posix/libc.ts";
+import { ownerOf } from "../posix/user.ts";
+import { statx } from "./libc.ts";
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;

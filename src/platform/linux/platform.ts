@@ -1,19 +1,22 @@
 import { systemClock } from "../node/clock.ts";
-import { createFiles } from "../node/files.ts";
-import { createUser } from "../node/user.ts";
 import type { Platform } from "../ports/index.ts";
+import { createFiles } from "../posix/files.ts";
+import { fileLocks } from "../posix/locks.ts";
+import { createUnixTransport } from "../posix/transport.ts";
+import { createUser } from "../posix/user.ts";
+import { createBoundProbe } from "./bound-probe.ts";
 import { changeCounter } from "./change-counter.ts";
 import { collapseHead } from "./collapse.ts";
 import { fileFacts } from "./file-facts.ts";
 import { createHost } from "./host.ts";
-import { fileLocks } from "./locks.ts";
 import { createProcesses } from "./processes.ts";
-import { unixTransport } from "./transport.ts";
+import { createConnection, listeners } from "./sockets.ts";
+import { linuxSystem } from "./system.ts";
 
 export function createLinuxPlatform(): Platform {
   return {
     clock: systemClock,
-    transport: unixTransport,
+    transport: createUnixTransport({ system: linuxSystem, createConnection, listeners, isBound: createBoundProbe() }),
     processes: createProcesses(),
     files: createFiles({ facts: fileFacts, changeCounter, collapseHead }),
     locks: fileLocks,

@@ -2,8 +2,8 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { sameFile } from "../../model/file-identity.ts";
 import { attempt } from "../errno.ts";
-import { ownerOf } from "../node/user.ts";
 import type { ProcessFacts } from "../ports/index.ts";
+import { ownerOf } from "../posix/user.ts";
 import { readProcFile } from "./proc-file.ts";
 
 /** Undefined when the process is gone, a zombie, or not ours to look at. */

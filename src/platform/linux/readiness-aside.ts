@@ -7,9 +7,10 @@
  */
 import { acquire } from "../../base/disposal-stack.ts";
 import { ioFailed } from "../errno.ts";
+import { close, lastErrno } from "../posix/libc.ts";
+import { onceReady, type ReadinessWatch } from "../posix/readiness.ts";
 import { EPOLL_CLOEXEC, EPOLLIN, EPOLLOUT, epollAdd } from "./epoll.ts";
-import { close, epollCreate1, lastErrno } from "./libc.ts";
-import { onceReady, type ReadinessWatch } from "./readiness.ts";
+import { epollCreate1 } from "./libc.ts";
 
 /**
  * Calls `onReady` once. Borrows `fd` until it was called or `stop`.

@@ -3,8 +3,10 @@
  * directory. A broker wants to know before it answers a Hello, when its event loop may not have got that far, and one
  * epoll_wait(2) that does not wait tells of all of them; asking each by itself cost a Hello three times as much.
  */
+
+import { close, lastErrno } from "../posix/libc.ts";
 import { EPOLL_CLOEXEC, EPOLLIN, EVENT_BYTES, EVENT_DATA, epollAdd, epollRemove } from "./epoll.ts";
-import { close, epollCreate1, epollWait, lastErrno } from "./libc.ts";
+import { epollCreate1, epollWait } from "./libc.ts";
 
 const MOST_EVENTS = 16;
 

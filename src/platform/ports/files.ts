@@ -22,7 +22,7 @@ export interface OpenFile {
   /** At most `maxBytes` from `position` on; empty at the end. @throws BrokerError IO_FAILED */
   read(position: number, maxBytes: number): Buffer;
   /**
-   * One write(2), which the kernel puts behind whatever is there, whole (O_APPEND). Returns how much of it went in: less
+   * One write, which goes behind whatever is there, whole. Returns how much of it went in: less
    * than everything when room ran out on the way.
    *
    * @throws BrokerError IO_FAILED (ENOSPC, EDQUOT, EFBIG, …)
@@ -33,7 +33,7 @@ export interface OpenFile {
 
 /** All that is done with files, by trade; a module takes what it uses (`Pick<Files, "read">`, `Executables`). */
 export interface Files extends Executables, Logs, Watching {
-  /** lstat; undefined when nothing is there. @throws BrokerError IO_FAILED */
+  /** Of the file itself, not of what a link leads to; undefined when nothing is there. @throws BrokerError IO_FAILED */
   facts(path: string): FileFacts | undefined;
   /** Resolves links. @throws BrokerError IO_FAILED (ENOENT, EACCES, ELOOP, …) */
   realpath(path: string): string;
@@ -76,7 +76,7 @@ export interface Files extends Executables, Logs, Watching {
   removeEmptyDirectory(path: string): boolean;
   /**
    * A regular file of ours or root's; links are not followed. `append` creates it with mode 0600, `read` gives undefined
-   * when nothing is there. Close-on-exec.
+   * when nothing is there. No child inherits it.
    *
    * @throws BrokerError FILE_INSECURE, IO_FAILED
    */

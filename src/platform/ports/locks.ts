@@ -2,7 +2,7 @@
 import type { Deadline } from "../../base/clock.ts";
 import type { Received, Transferable } from "./passing.ts";
 
-/** An exclusive advisory lock on a file (flock), gone with the process that holds it. */
+/** An exclusive lock on a file, gone with the process that holds it. */
 export interface FileLock {
   readonly path: string;
   /** A process that is given a duplicate holds the lock, too. */

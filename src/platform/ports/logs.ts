@@ -43,7 +43,7 @@ export interface LogRotation {
 export interface Logs {
   /**
    * Opens a log, creating it, and gives it mode 0600. What is there must be a regular file of ours; links are not followed,
-   * and a FIFO is not waited for. Close-on-exec. The caller closes it.
+   * and a FIFO is not waited for. No child inherits it unasked. The caller closes it.
    *
    * @throws BrokerError FILE_INSECURE, IO_FAILED (ENOSPC, EMFILE, …)
    */

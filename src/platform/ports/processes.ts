@@ -50,7 +50,7 @@ export interface SpawnedProcess extends ProcessHandle {
 /** This process. */
 export interface OwnProcess {
   readonly selfPid: number;
-  /** Canonical path of our own executable. @throws BrokerError PLATFORM_UNSUPPORTED without /proc, IO_FAILED */
+  /** Canonical path of our own executable. @throws BrokerError PLATFORM_UNSUPPORTED when the system does not tell, IO_FAILED */
   readonly selfExePath: string;
   /** Canonical path of the script the executable was given, when it is an interpreter that runs one. */
   readonly selfScriptPath: string | undefined;
@@ -58,7 +58,7 @@ export interface OwnProcess {
    * Our interpreter, for a program of ours, and the arguments in front of its script: no debugger on SIGUSR1, where the
    * interpreter can be told so.
    *
-   * @throws BrokerError PLATFORM_UNSUPPORTED without /proc and in a single executable, IO_FAILED
+   * @throws BrokerError PLATFORM_UNSUPPORTED when the system does not tell, and in a single executable, IO_FAILED
    */
   readonly selfNode: { readonly file: string; readonly args: readonly string[] };
   /** How this process was started, by the paths that were given: what is at them now may be a newer version. */

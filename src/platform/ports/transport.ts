@@ -16,10 +16,10 @@ export interface PeerCredentials extends Owned {
 
 export interface Transport {
   /**
-   * Binds and listens: a close-on-exec stream socket whose file has mode 0600 from its first moment.
-   * The path's directory must exist and nothing may be at the path.
+   * Binds and listens. No other user can connect at any moment, and no child inherits it unasked. Nothing may be at the
+   * path; where endpoints are files, its directory must exist.
    *
-   * `blocking`: without O_NONBLOCK, for a process that is given it; `accept` is not for such a one. Default false.
+   * `blocking`: for a process that is given it and waits in accept(2); `accept` is not for such a one. Default false.
    *
    * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID, IO_FAILED (`details.errno`, EADDRINUSE when something is there)
    */
@@ -38,10 +38,9 @@ export interface Transport {
    */
   connect(path: string, deadline: Deadline): Promise<Connection>;
   /**
-   * Is a live socket bound to the file at `path`, of any type, listening or not? Asks the kernel without connecting: no
-   * process notices. False only when the kernel says that there is none (connect(2): ECONNREFUSED, ENOENT, ENOTDIR); want of
-   * descriptors or rights says nothing. The first ECONNREFUSED is checked against a listening socket of our own; on a kernel
-   * that refuses that one, too, every file counts as bound.
+   * Is a live socket bound to the file at `path`, of any type, listening or not? Asks the system without connecting: no
+   * process notices. False only when the system says that there is none; want of descriptors or rights says nothing. Where
+   * the system cannot be asked so, every file counts as bound.
    *
    * @throws BrokerError PATH_TOO_LONG, ENDPOINT_INVALID
    */
@@ -64,7 +63,7 @@ export interface Transport {
   discard(received: Received): void;
   /**
    * Serves a listener with ordinary sockets, for code that brings its own protocol. Consumes the listener.
-   * `close` stops accepting and resolves once the descriptor is closed; sockets already handed out live on.
+   * `close` stops accepting and resolves once the listener is closed; sockets already handed out live on.
    */
   serveSockets(listener: Listener, onSocket: (socket: Socket) => void): { close(): Promise<void> };
 }
@@ -81,12 +80,12 @@ export interface Listener {
   readonly transferable: Transferable;
   /**
    * Starts to accept. Exactly one of the callbacks runs per event; neither may throw. `onConnection` consumes its
-   * connection. `onError` gets accept failures; for EMFILE and ENFILE (`resource: true`) one waiting connection is
-   * still accepted through a reserved descriptor and given along, so that its peer can be told.
+   * connection. `onError` gets accept failures; when descriptors ran out (`resource: true`) one waiting
+   * connection is still accepted and given along, so that its peer can be told.
    */
   accept(handlers: AcceptHandlers): void;
   /**
-   * For one that was adopted: from now on the kernel names this process to peers, instead of the process that called listen(2) before.
+   * For one that was adopted: from now on the system names this process to peers, instead of the process that listened before.
    * Undefined, or the errno for which it does not. Never throws.
    */
   nameUs(): string | undefined;
@@ -135,7 +134,7 @@ export interface Connection {
   readonly transferable: Transferable;
   readonly peer: PeerCredentials;
   /**
-   * Reads exactly `length` bytes and not one more from the kernel. Resolves with fewer only when the peer closed
+   * Reads exactly `length` bytes and not one more. Resolves with fewer only when the peer closed
    * before they came: then the result is what there was, possibly empty.
    *
    * @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (ECONNRESET, …)
@@ -144,16 +143,15 @@ export interface Connection {
   /** @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED (EPIPE, ECONNRESET, …); some bytes may have been sent. */
   writeAll(bytes: Uint8Array, deadline: Deadline): MaybePromise<void>;
   /**
-   * Sends `bytes` (at most 64 KiB) with a duplicate of `transferable` riding on the first of them (SCM_RIGHTS): one
+   * Sends `bytes` (at most 64 KiB) with a duplicate of `transferable` riding on the first of them: one
    * system call when there is room.
    *
    * @throws BrokerError DEADLINE_EXCEEDED (nothing was sent), IO_FAILED (EPIPE, ETOOMANYREFS, …: nothing was sent, but
-   * with `details.check` `sent-in-part` the descriptor and some bytes were)
+   * with `details.check` `sent-in-part` the duplicate and some bytes were)
    */
   sendWithDescriptor(bytes: Uint8Array, transferable: Transferable, deadline: Deadline): MaybePromise<void>;
   /**
-   * Like `readExactly`, and collects the descriptors that ride on these bytes. They become the caller's; when it
-   * throws they are closed.
+   * Like `readExactly`, and collects what rides on these bytes. It becomes the caller's; when this throws it is closed.
    */
   receiveExactly(length: number, deadline: Deadline): Promise<ReceivedMessage>;
   /**
@@ -164,8 +162,8 @@ export interface Connection {
    */
   readNow(maxBytes: number): Buffer | undefined;
   /**
-   * The same by one recvmsg(2), with the descriptors that ride on it, which become the caller's. The kernel never goes
-   * past bytes on which descriptors ride (unix(7)), so they belong to the last message that was sent among these bytes.
+   * The same with what rides on these bytes, which becomes the caller's. Never goes past bytes on which something rides, so
+   * that it belongs to the last message that was sent among these bytes.
    *
    * @throws as `readNow`
    */
@@ -185,16 +183,15 @@ export interface Connection {
    */
   readSome(maxBytes: number, deadline: Deadline): MaybePromise<Buffer>;
   /**
-   * Sets whether O_NONBLOCK is off, for a process that is given a duplicate: the flag belongs to the open file description,
-   * which all duplicates share. The operations of this object never block either way, and once this was called with true they
-   * leave the flag alone. No effect on a closed connection.
+   * Sets whether the operations of a process that is given a duplicate wait, where all duplicates share that. Those of this
+   * object never do, and once this was called with true they leave it alone. No effect on a closed connection.
    */
   setBlocking(blocking: boolean): void;
-  /** shutdown(2) in both directions: ends the stream for every process that holds a duplicate. */
+  /** Ends the stream for every process that holds a duplicate. */
   shutdown(): void;
-  /** A handle on the peer process that cannot be fooled by pid reuse (SO_PEERPIDFD); undefined where there is none. */
+  /** A handle on the peer process that cannot be fooled by pid reuse; undefined where there is none. */
   openPeer(): ProcessHandle | undefined;
-  /** Consumes the connection: the descriptor lives on in the socket. */
+  /** Consumes the connection, which lives on as the socket. */
   release(): Socket;
   /** Ends pending reads and writes with IO_FAILED (ECONNABORTED). */
   close(): void;

@@ -3,8 +3,8 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { createFiles } from "../../../src/platform/node/files.ts";
 import type { Files } from "../../../src/platform/ports/index.ts";
+import { createFiles } from "../../../src/platform/posix/files.ts";
 
 export const isRoot = process.geteuid?.() === 0;
 export const STRANGER = 65534;

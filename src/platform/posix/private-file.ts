@@ -5,7 +5,7 @@
 import { constants, fstatSync, lstatSync, openSync, unlinkSync } from "node:fs";
 import { runAll } from "../../base/disposal-stack.ts";
 import { errnoOf } from "../errno.ts";
-import { closeFd } from "./close-fd.ts";
+import { closeFd } from "../node/close-fd.ts";
 import { setMode } from "./descriptor-calls.ts";
 import { PRIVATE_FILE_MODE } from "./own-file.ts";
 

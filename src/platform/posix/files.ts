@@ -16,16 +16,16 @@ import {
 } from "node:fs";
 import { type FileStamp, stampOf } from "../../model/file-identity.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
+import { closeFd } from "../node/close-fd.ts";
+import { createExecutableHasher } from "../node/hash-executable.ts";
+import { watchPath } from "../node/watch-path.ts";
 import type { ChangeCounter, FileFacts, Files } from "../ports/index.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
-import { closeFd } from "./close-fd.ts";
 import type { CollapseHead } from "./collapse-log.ts";
-import { createExecutableHasher } from "./hash-executable.ts";
 import { createLogOpener } from "./log-file.ts";
 import { factsOf, openFile } from "./open-file.ts";
 import { checkOwn } from "./own-file.ts";
 import { createPrivateDirectories } from "./private-directory.ts";
-import { watchPath } from "./watch-path.ts";
 
 /** The kernel reads this much to find an interpreter (execve(2), BINPRM_BUF_SIZE). */
 const INTERPRETER_LINE_BYTES = 256;

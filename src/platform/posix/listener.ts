@@ -1,38 +1,15 @@
-/**
- * Listening Unix sockets. The file's mode is never wider than 0600, because bind(2) takes it from the socket's own inode,
- * which fchmod(2) has set before, and from the umask (net/unix/af_unix.c, unix_bind_bsd); what the umask took is given
- * back before the first client can connect.
- */
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+/** Listening Unix sockets. */
+import { constants } from "node:fs";
 import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
-import { attempt, ioFailed } from "../errno.ts";
-import { fdOf, lend } from "../node/descriptors.ts";
-import type { AcceptHandlers, Listener, Received, Transferable } from "../ports/index.ts";
-import { createConnection } from "./connection.ts";
-import {
-  AF_UNIX,
-  accept4,
-  bind,
-  close,
-  F_GETFL,
-  F_SETFD,
-  F_SETFL,
-  FD_CLOEXEC,
-  fchmod,
-  fcntl,
-  lastErrno,
-  listen,
-  SO_ACCEPTCONN,
-  SO_TYPE,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  socket,
-  socketOption,
-} from "./libc.ts";
+import { ioFailed } from "../errno.ts";
+import type { AcceptHandlers, Listener, Received, Transferable, Transport } from "../ports/index.ts";
+import type { CreateConnection } from "./connection.ts";
+import { fdOf, lend } from "./descriptors.ts";
+import { close, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, fcntl, lastErrno, listen, SOCK_STREAM } from "./libc.ts";
 import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
 import { socketAddress } from "./socket-address.ts";
+import type { PosixSystem } from "./system.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
 const DEFAULT_BACKLOG = 4096;
@@ -47,54 +24,62 @@ const LOOK_EVERY = 16;
 /** Connections need no flag of their own, and one that is handed over has none to be cleared (connection.ts). */
 const BLOCKING = { nonBlocking: false } as const;
 
-const SOCKET_MODE = 0o600;
+export type Listeners = Pick<Transport, "adoptListener" | "listen">;
+
+export function listenersOf(system: PosixSystem, createConnection: CreateConnection): Listeners {
+  const means = { system, createConnection };
+  return {
+    listen: (path, options) => listenOn(means, path, options),
+    adoptListener: (received) => adopt(means, received),
+  };
+}
+
+interface ListenerMeans {
+  readonly system: PosixSystem;
+  readonly createConnection: CreateConnection;
+}
 
 /** @see Transport.listen */
-export function listenOn(
+function listenOn(
+  means: ListenerMeans,
   path: string,
   { backlog = DEFAULT_BACKLOG, blocking = false }: { backlog?: number; blocking?: boolean } = {},
 ): Listener {
-  const address = socketAddress(path);
-  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
+  const { system } = means;
+  const address = socketAddress(system, path);
+  const fd = system.newSocket(!blocking);
   if (fd < 0) throw ioFailed("socket", lastErrno());
   return acquire((held) => {
     held.defer(() => close(fd));
-    if (fchmod(fd, SOCKET_MODE) !== 0) throw ioFailed("fchmod", lastErrno(), path);
-    if (bind(fd, address, address.length) !== 0) throw ioFailed("bind", lastErrno(), path);
-    held.defer(() => unlinkSync(path));
-    attempt(path, () => giveMode(path));
+    system.privateBind(held, { fd, path, address });
     if (listen(fd, backlog) !== 0) throw ioFailed("listen", lastErrno(), path);
-    return new UnixListener(fd);
+    return new UnixListener(means, fd);
   });
 }
 
 /** @see Transport.adoptListener */
-export function adoptListener(received: Received): Listener {
+function adopt(means: ListenerMeans, received: Received): Listener {
   const fd = fdOf(received);
-  const type = socketOption(fd, SO_TYPE, 1)?.[0];
+  const { system } = means;
+  const type = system.socketType(fd);
   if (type === undefined) throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is not a socket: ${lastErrno()}`);
   if (type !== SOCK_STREAM)
     throw new BrokerError(
       "LISTENER_INVALID",
       `descriptor ${fd} is a socket of type ${type}, expected a stream (${SOCK_STREAM})`,
     );
-  if (socketOption(fd, SO_ACCEPTCONN, 1)?.[0] !== 1)
+  if (!system.isListening(fd))
     throw new BrokerError("LISTENER_INVALID", `descriptor ${fd} is a socket that does not listen`);
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) throw ioFailed("fcntl", lastErrno());
   setNonBlocking(fd);
-  return new UnixListener(fd);
+  return new UnixListener(means, fd);
 }
 
 /** For accept(2), which knows no MSG_DONTWAIT, and for whom it is given to. @throws BrokerError IO_FAILED */
 export function setNonBlocking(fd: number): void {
   const flags = fcntl(fd, F_GETFL, 0);
-  if (flags < 0 || (flags & SOCK_NONBLOCK) !== 0) return;
-  if (fcntl(fd, F_SETFL, flags | SOCK_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
-}
-
-function giveMode(path: string): void {
-  const facts = lstatSync(path, { throwIfNoEntry: false });
-  if (facts?.isSocket() && (facts.mode & 0o777) !== SOCKET_MODE) chmodSync(path, SOCKET_MODE);
+  if (flags < 0 || (flags & constants.O_NONBLOCK) !== 0) return;
+  if (fcntl(fd, F_SETFL, flags | constants.O_NONBLOCK) !== 0) throw ioFailed("fcntl", lastErrno());
 }
 
 class UnixListener implements Listener {
@@ -105,7 +90,10 @@ class UnixListener implements Listener {
   /** Given up for a moment to take the connection that met the descriptor limit. */
   private reserve = -1;
 
-  constructor(private readonly fd: number) {}
+  constructor(
+    private readonly means: ListenerMeans,
+    private readonly fd: number,
+  ) {}
 
   get transferable(): Transferable {
     return lend(this.fd);
@@ -113,7 +101,7 @@ class UnixListener implements Listener {
 
   accept(handlers: AcceptHandlers): void {
     if (!this.open) throw new Error("accept on a closed listener");
-    if (this.reserve < 0) this.reserve = spareDescriptor();
+    if (this.reserve < 0) this.reserve = this.spareDescriptor();
     this.watch ??= watchReadiness(this.fd, "readable", () => this.acceptBatch(handlers));
   }
 
@@ -151,9 +139,9 @@ class UnixListener implements Listener {
     const most = alone ? 1 : ACCEPT_BATCH;
     if (alone) this.lone--;
     for (let taken = 0; taken < most && this.watch !== undefined; taken++) {
-      const fd = accept4(this.fd, null, null, SOCK_CLOEXEC);
+      const fd = this.means.system.acceptOne(this.fd);
       if (fd >= 0) {
-        handlers.onConnection(createConnection(fd, BLOCKING), alone);
+        handlers.onConnection(this.means.createConnection(fd, BLOCKING), alone);
         continue;
       }
       const errno = lastErrno();
@@ -170,17 +158,21 @@ class UnixListener implements Listener {
   private reportError(errno: string, handlers: AcceptHandlers): void {
     const resource = errno === "EMFILE" || errno === "ENFILE";
     const rejected = resource ? this.acceptThroughReserve() : -1;
-    handlers.onError({ errno, resource, ...(rejected >= 0 && { rejected: createConnection(rejected, BLOCKING) }) });
+    handlers.onError({
+      errno,
+      resource,
+      ...(rejected >= 0 && { rejected: this.means.createConnection(rejected, BLOCKING) }),
+    });
   }
 
   private acceptThroughReserve(): number {
     if (this.reserve >= 0) close(this.reserve);
-    const fd = accept4(this.fd, null, null, SOCK_CLOEXEC);
-    this.reserve = spareDescriptor();
+    const fd = this.means.system.acceptOne(this.fd);
+    this.reserve = this.spareDescriptor();
     return fd;
   }
-}
 
-function spareDescriptor(): number {
-  return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  private spareDescriptor(): number {
+    return this.means.system.newSocket(false);
+  }
 }

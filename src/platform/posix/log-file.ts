@@ -4,14 +4,14 @@
  */
 import { constants, fstatSync, readSync, writeSync } from "node:fs";
 import { attempt } from "../errno.ts";
+import { closeFd } from "../node/close-fd.ts";
+import { watchPath } from "../node/watch-path.ts";
 import type { LogFile, LogRotation, Transferable } from "../ports/index.ts";
-import { closeFd } from "./close-fd.ts";
 import type { CollapseHead } from "./collapse-log.ts";
 import { lend } from "./descriptors.ts";
 import { checkOwnFile, checkOwnPath } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 import { rotateOpenLog } from "./rotate-log.ts";
-import { watchPath } from "./watch-path.ts";
 
 /** A log as files have it here: by a descriptor. */
 export interface DescriptorLog extends LogFile {

@@ -2,8 +2,8 @@
 import { type BigIntStats, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { stampOf } from "../../model/file-identity.ts";
 import { errnoOf, fromNodeError } from "../errno.ts";
+import { closeFd } from "../node/close-fd.ts";
 import type { FileFacts, FileKind, OpenFile } from "../ports/index.ts";
-import { closeFd } from "./close-fd.ts";
 import { checkOwn } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 import { ownerOf } from "./user.ts";

@@ -3,19 +3,18 @@
  * after accept the first frame usually is. Nothing is read ahead, because what follows a frame may belong to the process
  * that is handed the connection.
  *
- * No call here blocks, whatever the descriptor's O_NONBLOCK: every transfer says MSG_DONTWAIT. The flag belongs to the open
- * file description, so a process that is given a duplicate decides about it (`setBlocking`).
+ * No call here blocks, whatever the descriptor's O_NONBLOCK: every transfer says so by its own flags (`TransferFlags`).
+ * O_NONBLOCK belongs to the open file description, so a process that is given a duplicate decides about it (`setBlocking`).
  *
  * States: open (at most one pending read and one pending write, each with its own watch and timer, or a standing watch
  * instead of pending reads), closed or released (none). `dispose` is the only way out of open.
  */
+import { constants } from "node:fs";
 import { Socket } from "node:net";
-import type { Deadline, Timer } from "../../base/clock.ts";
+import type { Deadline } from "../../base/clock.ts";
 import { BrokerError, reasonOf } from "../../base/errors.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import { ioFailed } from "../errno.ts";
-import { fdOf, lend } from "../node/descriptors.ts";
-import { ownerOf } from "../node/user.ts";
 import type {
   Connection,
   PeerCredentials,
@@ -25,36 +24,30 @@ import type {
   ReceivedMessage,
   Transferable,
 } from "../ports/index.ts";
-import { receiveDescriptors, sendDescriptor } from "./descriptor-passing.ts";
-import {
-  close,
-  F_SETFL,
-  fcntl,
-  lastErrno,
-  MSG_DONTWAIT,
-  MSG_NOSIGNAL,
-  recv,
-  SHUT_RDWR,
-  SO_PEERCRED,
-  SO_PEERPIDFD,
-  SOCK_NONBLOCK,
-  send,
-  shutdown,
-  socketOption,
-} from "./libc.ts";
-import { createProcessHandle } from "./process-handle.ts";
-import { onceReady, type ReadinessWatch, watchReadiness } from "./readiness.ts";
-import { onceReadyAside } from "./readiness-aside.ts";
+import { createDescriptorPassing, type DescriptorPassing } from "./descriptor-passing.ts";
+import { fdOf, lend } from "./descriptors.ts";
+import { close, F_SETFL, fcntl, lastErrno, recv, SHUT_RDWR, send, shutdown } from "./libc.ts";
+import { Pending, type Slot, timedOut } from "./pending.ts";
+import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
+import type { PosixSystem } from "./system.ts";
 
 /** Bodies are read in steps of this size, so that a peer's claim of 16 MiB costs memory only as the bytes come. */
 const READ_STEP_BYTES = 256 * 1024;
 
-/** Consumes `fd`, which must be a connected stream socket. `nonBlocking`: is its O_NONBLOCK set? */
-export function createConnection(fd: number, { nonBlocking }: { nonBlocking: boolean } = NON_BLOCKING): Connection {
-  return new UnixConnection(fd, nonBlocking);
+const NON_BLOCKING = { nonBlocking: true } as const;
+
+/** Consumes `fd`, which must be a connected stream socket. `nonBlocking`: is its O_NONBLOCK set? Default true. */
+export type CreateConnection = (fd: number, options?: { readonly nonBlocking: boolean }) => Connection;
+
+/** What all connections of a system share. */
+interface ConnectionSystem extends PosixSystem {
+  readonly passing: DescriptorPassing;
 }
 
-const NON_BLOCKING = { nonBlocking: true } as const;
+export function connectionsOf(system: PosixSystem): CreateConnection {
+  const shared: ConnectionSystem = { ...system, passing: createDescriptorPassing(system) };
+  return (fd, { nonBlocking } = NON_BLOCKING) => new UnixConnection(shared, fd, nonBlocking);
+}
 
 /**
  * For reads of unknown length: a large buffer made for each would be garbage that calls for collections out of all
@@ -64,47 +57,6 @@ const scratch = Buffer.allocUnsafeSlow(64 * 1024);
 
 /** A header: here a buffer for each costs less than a copy. */
 const SMALL_READ_BYTES = 16;
-
-type Slot = "reading" | "writing";
-
-/** One that waits for readiness. There is one for every idle connection, so it is one object. */
-class Pending {
-  private readonly watch: Pick<ReadinessWatch, "stop">;
-  private readonly timer: Timer;
-
-  constructor(
-    private readonly slot: Slot,
-    private readonly owner: {
-      fd: number;
-      blocking: boolean;
-      reading: Pending | undefined;
-      writing: Pending | undefined;
-    },
-    deadline: Deadline,
-    private readonly settled: { readonly resolve: () => void; readonly reject: (error: BrokerError) => void },
-  ) {
-    const ready = (): void => this.resolve();
-    if (slot === "writing") this.watch = onceReadyAside(owner.fd, "writable", ready);
-    else this.watch = (owner.blocking ? onceReadyAside : onceReady)(owner.fd, "readable", ready);
-    this.timer = deadline.arm(() => this.reject(timedOut(slot)));
-  }
-
-  reject(error: BrokerError): void {
-    this.settle();
-    this.settled.reject(error);
-  }
-
-  private resolve(): void {
-    this.settle();
-    this.settled.resolve();
-  }
-
-  private settle(): void {
-    this.watch.stop();
-    this.timer.cancel();
-    this.owner[this.slot] = undefined;
-  }
-}
 
 class UnixConnection implements Connection {
   reading: Pending | undefined;
@@ -116,6 +68,7 @@ class UnixConnection implements Connection {
   private standingWatch: ReadinessWatch | undefined;
 
   constructor(
+    readonly system: ConnectionSystem,
     readonly fd: number,
     /** Is O_NONBLOCK set? libuv sets it when a watch on the descriptor begins. */
     private nonBlocking: boolean,
@@ -126,7 +79,7 @@ class UnixConnection implements Connection {
   }
 
   get peer(): PeerCredentials {
-    this.credentials ??= readCredentials(this.fd);
+    this.credentials ??= this.system.peerOf(this.fd);
     return this.credentials;
   }
 
@@ -171,7 +124,7 @@ class UnixConnection implements Connection {
   }
 
   sendWithDescriptor(bytes: Uint8Array, transferable: Transferable, deadline: Deadline): MaybePromise<void> {
-    const took = this.call("sendmsg", sendDescriptor(this.openFd("sendmsg"), bytes, fdOf(transferable)));
+    const took = this.call("sendmsg", this.system.passing.send(this.openFd("sendmsg"), bytes, fdOf(transferable)));
     if (took < 0)
       return this.wait("writing", deadline).then(() => this.sendWithDescriptor(bytes, transferable, deadline));
     if (took < bytes.length) return this.sendRest(bytes.subarray(took), deadline);
@@ -194,7 +147,7 @@ class UnixConnection implements Connection {
     const received: Received[] = [];
     try {
       for (let filled = 0; filled < length; ) {
-        const part = receiveDescriptors(this.openFd("recvmsg"), length - filled);
+        const part = this.system.passing.receive(this.openFd("recvmsg"), length - filled);
         received.push(...part.received);
         const count = this.call("recvmsg", part.count);
         if (count === 0) break;
@@ -221,7 +174,7 @@ class UnixConnection implements Connection {
   }
 
   receiveNow(maxBytes: number): ReceivedMessage | undefined {
-    const received = receiveDescriptors(this.openFd("recvmsg"), maxBytes);
+    const received = this.system.passing.receive(this.openFd("recvmsg"), maxBytes);
     return this.call("recvmsg", received.count) < 0 ? undefined : received;
   }
 
@@ -241,7 +194,7 @@ class UnixConnection implements Connection {
     this.blocking = blocking;
     if (this.nonBlocking !== blocking) return;
     // Of the flags that F_SETFL changes a socket of ours has no other one.
-    fcntl(this.fd, F_SETFL, blocking ? 0 : SOCK_NONBLOCK);
+    fcntl(this.fd, F_SETFL, blocking ? 0 : constants.O_NONBLOCK);
     this.nonBlocking = !blocking;
   }
 
@@ -251,8 +204,7 @@ class UnixConnection implements Connection {
 
   openPeer(): ProcessHandle | undefined {
     if (!this.open) return undefined;
-    const pidfd = socketOption(this.fd, SO_PEERPIDFD, 1)?.[0];
-    return pidfd === undefined ? undefined : createProcessHandle(this.peer.pid, pidfd);
+    return this.system.openPeer(this.fd, this.peer.pid);
   }
 
   release(): Socket {
@@ -285,11 +237,11 @@ class UnixConnection implements Connection {
   }
 
   private receive(room: Buffer, length: number): number {
-    return this.call("recv", recv(this.openFd("recv"), room, length, MSG_DONTWAIT));
+    return this.call("recv", recv(this.openFd("recv"), room, length, this.system.flags.receive));
   }
 
   private transmit(bytes: Uint8Array): number {
-    return this.call("send", send(this.openFd("send"), bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT));
+    return this.call("send", send(this.openFd("send"), bytes, bytes.length, this.system.flags.send));
   }
 
   /** The result of a transfer; -1 for "would block". Interrupted calls count as that, and the loop tries again. */
@@ -312,19 +264,8 @@ class UnixConnection implements Connection {
   }
 }
 
-function timedOut(slot: string): BrokerError {
-  return new BrokerError("DEADLINE_EXCEEDED", `the deadline passed while ${slot} a local socket`);
-}
-
 function grow(buffer: Buffer, size: number): Buffer {
   const larger = Buffer.allocUnsafe(size);
   buffer.copy(larger);
   return larger;
-}
-
-function readCredentials(fd: number): PeerCredentials {
-  const words = socketOption(fd, SO_PEERCRED, 3);
-  if (words === undefined) throw ioFailed("getsockopt SO_PEERCRED", lastErrno());
-  const [pid = 0, uid = -1] = words;
-  return { pid, owner: ownerOf(uid), identity: String(uid >>> 0) };
 }

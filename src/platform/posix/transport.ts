@@ -6,51 +6,49 @@ import { acquire } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
-import { fdOf, lend, receivedOf } from "../node/descriptors.ts";
 import type { Connection, Listener, Received, TheirEnd, Transport } from "../ports/index.ts";
-import { createBoundProbe } from "./bound-probe.ts";
-import { createConnection } from "./connection.ts";
-import {
-  AF_UNIX,
-  close,
-  connect,
-  F_SETFD,
-  FD_CLOEXEC,
-  fcntl,
-  lastErrno,
-  SO_TYPE,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  socket,
-  socketOption,
-  socketpair,
-} from "./libc.ts";
-import { adoptListener, listenOn, setNonBlocking } from "./listener.ts";
+import type { CreateConnection } from "./connection.ts";
+import { fdOf, lend, receivedOf } from "./descriptors.ts";
+import { close, connect, F_SETFD, FD_CLOEXEC, fcntl, lastErrno, SOCK_STREAM } from "./libc.ts";
+import { type Listeners, setNonBlocking } from "./listener.ts";
 import { socketAddress } from "./socket-address.ts";
+import type { PosixSystem } from "./system.ts";
 
-/** unix(7): connect on a full backlog gives EAGAIN at once and there is nothing to poll for, so it is tried again. */
+/** connect(2) on a full backlog fails at once and there may be nothing to poll for, so it is tried again. */
 const FULL_BACKLOG_RETRY_MS = 5;
 
-export const unixTransport: Transport = {
-  listen: listenOn,
-  adoptListener,
-  connect: connectTo,
-  isBound: createBoundProbe(),
-  pair,
-  adoptConnection,
-  discard: (received) => closeFd(fdOf(received)),
-  serveSockets,
-};
+export interface TransportParts {
+  readonly system: PosixSystem;
+  readonly createConnection: CreateConnection;
+  readonly listeners: Listeners;
+  /** @see Transport.isBound */
+  readonly isBound: (path: string) => boolean;
+}
 
-async function connectTo(path: string, deadline: Deadline): Promise<Connection> {
-  const address = socketAddress(path);
-  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+export function createUnixTransport(parts: TransportParts): Transport {
+  return {
+    ...parts.listeners,
+    connect: (path, deadline) => connectTo(parts, path, deadline),
+    isBound: parts.isBound,
+    pair: (options) => pair(parts, options),
+    adoptConnection: (received) => adoptConnection(parts, received),
+    discard: (received) => closeFd(fdOf(received)),
+    serveSockets,
+  };
+}
+
+async function connectTo(
+  { system, createConnection }: TransportParts,
+  path: string,
+  deadline: Deadline,
+): Promise<Connection> {
+  const address = socketAddress(system, path);
+  const fd = system.newSocket(true);
   if (fd < 0) throw ioFailed("socket", lastErrno());
   while (connect(fd, address, address.length) !== 0) {
     const errno = lastErrno();
     if (errno === "EINTR") continue;
-    if (errno !== "EAGAIN") {
+    if (!system.isBacklogFull(errno)) {
       close(fd);
       throw ioFailed("connect", errno, path);
     }
@@ -67,10 +65,11 @@ async function connectTo(path: string, deadline: Deadline): Promise<Connection> 
   return createConnection(fd);
 }
 
-function pair(options: { theirsBlocking?: boolean } = {}): { ours: Connection; theirs: TheirEnd } {
-  const fds = Buffer.alloc(8);
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) !== 0) throw ioFailed("socketpair", lastErrno());
-  const [ours, theirs] = [fds.readInt32LE(0), fds.readInt32LE(4)];
+function pair(
+  { system, createConnection }: TransportParts,
+  options: { theirsBlocking?: boolean } = {},
+): { ours: Connection; theirs: TheirEnd } {
+  const [ours, theirs] = system.newPair();
   return acquire((held) => {
     held.defer(() => close(ours));
     held.defer(() => close(theirs));
@@ -96,18 +95,12 @@ function theirEnd(fd: number): TheirEnd {
   };
 }
 
-function adoptConnection(received: Received): Connection {
+function adoptConnection({ system, createConnection }: TransportParts, received: Received): Connection {
   const fd = fdOf(received);
-  const type = socketOption(fd, SO_TYPE, 1)?.[0];
-  if (type !== SOCK_STREAM || fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) {
+  if (system.socketType(fd) !== SOCK_STREAM || fcntl(fd, F_SETFD, FD_CLOEXEC) !== 0) {
     close(fd);
     throw new BrokerError("ENDPOINT_INVALID", `descriptor ${fd} is not a stream socket`);
   }
-  return nonBlockingConnection(fd);
-}
-
-/** Consumes `fd`, also on failure. */
-function nonBlockingConnection(fd: number): Connection {
   return acquire((held) => {
     held.defer(() => close(fd));
     setNonBlocking(fd);

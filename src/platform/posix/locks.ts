@@ -10,12 +10,12 @@ import { acquire, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError } from "../../base/errors.ts";
 import { attempt, errnoOf, ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
-import { fdOf, lend } from "../node/descriptors.ts";
 import { isAt } from "../node/file-at.ts";
-import { checkOwn, checkOwnPath, insecure } from "../node/own-file.ts";
-import { openPrivateFile } from "../node/private-file.ts";
 import type { FileLock, Locks, Received } from "../ports/index.ts";
+import { fdOf, lend } from "./descriptors.ts";
 import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
+import { checkOwn, checkOwnPath, insecure } from "./own-file.ts";
+import { openPrivateFile } from "./private-file.ts";
 
 const RETRY_MS = { first: 2, most: 50 };
 

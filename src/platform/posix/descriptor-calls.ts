@@ -3,7 +3,7 @@
  * allowed. Nothing else in this folder needs the native part.
  */
 import { ioFailed } from "../errno.ts";
-import { lastErrno, fchmod as rawFchmod, fsync as rawFsync } from "../linux/libc.ts";
+import { lastErrno, fchmod as rawFchmod, fsync as rawFsync } from "./libc.ts";
 
 /** @param path for the error only. @throws BrokerError IO_FAILED */
 export function setMode(fd: number, mode: number, path: string): void {
