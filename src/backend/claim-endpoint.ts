@@ -14,9 +14,9 @@
 import { Deadline } from "../base/clock.ts";
 import { acquire, acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../base/errors.ts";
-import { sameFile } from "../model/file-identity.ts";
+import type { FileIdentity } from "../model/file-identity.ts";
 import { givenEndpoint } from "../model/places.ts";
-import type { Env, FileFacts, FileLock, Listener, Platform } from "../platform/ports/index.ts";
+import type { Endpoints, Env, FileLock, Listener, Platform } from "../platform/ports/index.ts";
 import {
   BACKEND_PIPE,
   type BackendAddress,
@@ -25,7 +25,7 @@ import {
   inheritedListenerFd,
 } from "./launch-environment.ts";
 
-export type ClaimPorts = Pick<Platform, "clock" | "host" | "transport" | "locks" | "files" | "processes">;
+export type ClaimPorts = Pick<Platform, "clock" | "host" | "transport" | "locks" | "files" | "endpoints" | "processes">;
 
 export interface ClaimOptions<L> {
   readonly platform: ClaimPorts;
@@ -95,32 +95,32 @@ interface Held<L> {
 }
 
 function bindOverLeftover<L>(options: ClaimOptions<L>, address: BackendAddress, cause: BrokerError): EndpointClaim<L> {
-  const { files, locks } = options.platform;
+  const { endpoints, locks } = options.platform;
   return acquire((held) => {
     const lock = locks.tryAcquire(lockPath(address));
     if (lock === undefined) throw heldByAnother(options, address);
     held.defer(() => lock.release());
-    if (files.facts(address.path)?.kind !== "socket" || options.platform.transport.isBound(address.path)) {
+    if (!endpoints.exists(address.path) || options.platform.transport.isBound(address.path)) {
       throw new BrokerError("ENDPOINT_IN_USE", `something else is at ${address.path}`, {
         details: { path: address.path },
         cause,
       });
     }
-    files.remove(address.path);
+    endpoints.remove(address.path);
     const listener = options.bind(address);
     held.defer(() => options.discard(listener));
-    return hold(options, { address, listener, adopted: false }, lock, files.facts(address.path));
+    return hold(options, { address, listener, adopted: false }, lock, endpoints.find(address.path));
   });
 }
 
 async function lockAndHold<L>(options: ClaimOptions<L>, held: Held<L>): Promise<EndpointClaim<L>> {
-  const { clock, files, locks } = options.platform;
+  const { clock, endpoints, locks } = options.platform;
   const { address, listener, adopted } = held;
   return acquireAsync(async (owned) => {
     owned.defer(() => options.discard(listener));
     // Read at once, before anybody can have replaced it: so we know our own file again when it is to be removed.
-    const bound = adopted ? undefined : files.facts(address.path);
-    owned.defer(() => removeOwn(files, address.path, bound));
+    const bound = adopted ? undefined : endpoints.find(address.path);
+    owned.defer(() => removeOwn(endpoints, address.path, bound));
     try {
       return hold(options, held, await locks.acquire(lockPath(address), Deadline.after(clock, LOCK_WAIT_MS)), bound);
     } catch (error) {
@@ -133,7 +133,7 @@ function hold<L>(
   options: ClaimOptions<L>,
   held: Held<L>,
   lock: FileLock,
-  bound: FileFacts | undefined,
+  bound: FileIdentity | undefined,
 ): EndpointClaim<L> {
   describe(options, lock);
   let released = false;
@@ -142,14 +142,14 @@ function hold<L>(
     release() {
       if (released) return;
       released = true;
-      removeOwn(options.platform.files, held.address.path, bound);
+      removeOwn(options.platform.endpoints, held.address.path, bound);
       lock.release();
     },
   };
 }
 
-function removeOwn(files: Platform["files"], path: string, bound: FileFacts | undefined): void {
-  if (bound !== undefined && sameFile(files.facts(path), bound)) files.remove(path);
+function removeOwn(endpoints: Endpoints, path: string, bound: FileIdentity | undefined): void {
+  if (bound !== undefined && endpoints.isSame(path, bound)) endpoints.remove(path);
 }
 
 function lockPath(address: BackendAddress): string {

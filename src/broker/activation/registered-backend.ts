@@ -57,7 +57,7 @@ export async function verifyRegistered(
     );
   return acquireAsync(async (held) => {
     // Before the probe: a socket that is bound anew while it is answered is another one afterwards.
-    const socket = held.use(watchEndpointSocket(platform.files, registered.endpoint));
+    const socket = held.use(watchEndpointSocket(platform, registered.endpoint));
     const identity = await identify(platform, registered);
     const key = {
       instanceId: instanceId(instanceOf(definition)),
@@ -136,7 +136,7 @@ class Registered implements RegisteredServing {
   private async verifyAgain(): Promise<boolean> {
     const { platform, identity } = this.parts;
     if (!platform.transport.isBound(identity.endpoint.path)) return false;
-    const socket = watchEndpointSocket(platform.files, identity.endpoint.path);
+    const socket = watchEndpointSocket(platform, identity.endpoint.path);
     try {
       await verifyBackend(platform, { expected: identity });
     } catch (error) {

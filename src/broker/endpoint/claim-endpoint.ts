@@ -7,12 +7,15 @@ import { posix } from "node:path";
 import { acquireAsync, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../../base/errors.ts";
 import { findListener } from "../../exchange/find-listener.ts";
-import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
+import type { FileIdentity } from "../../model/file-identity.ts";
 import { nameLink } from "../../model/places.ts";
 import type { FileLock, Listener, Platform } from "../../platform/ports/index.ts";
 import { takePrivateLock } from "../../store/private-lock.ts";
 
-export type ClaimPorts = Pick<Platform, "clock" | "files" | "host" | "locks" | "processes" | "transport" | "user">;
+export type ClaimPorts = Pick<
+  Platform,
+  "clock" | "endpoints" | "files" | "host" | "locks" | "processes" | "transport" | "user"
+>;
 
 export interface EndpointClaim {
   readonly path: string;
@@ -65,8 +68,8 @@ export async function claimEndpoint(platform: ClaimPorts, address: BrokerAddress
     }
     const listener = held.use(listen(platform, path));
     // Ours by the lock, whatever file it is.
-    held.defer(() => platform.files.remove(path));
-    return createClaim(platform, address, { lock, listener, bound: platform.files.facts(path) });
+    held.defer(() => platform.endpoints.remove(path));
+    return createClaim(platform, address, { lock, listener, bound: platform.endpoints.find(path) });
   });
 }
 
@@ -89,7 +92,7 @@ export function inheritEndpoint(
 }
 
 async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<void> {
-  const facts = platform.files.facts(path);
+  const facts = platform.endpoints.find(path);
   if (facts === undefined) return;
   if (facts.kind !== "socket" || !platform.user.owns(facts)) {
     throw new BrokerError(
@@ -99,7 +102,7 @@ async function removeStaleSocket(platform: ClaimPorts, path: string): Promise<vo
     );
   }
   const holder = await findListener(platform, path);
-  if (holder === "none") platform.files.remove(path);
+  if (holder === "none") platform.endpoints.remove(path);
   else throw holder === "broker" ? alreadyRunning(path) : occupied(path);
 }
 
@@ -112,7 +115,7 @@ function createClaim(
   const link = linkOf(address);
   const { listener, bound } = held;
   let { lock } = held;
-  const isCurrent = (): boolean => sameFile(bound, platform.files.facts(path));
+  const isCurrent = (): boolean => platform.endpoints.isSame(path, bound);
   return {
     path,
     listener,
@@ -140,7 +143,7 @@ function createClaim(
     release() {
       // The file goes first: whoever connects from now on finds nothing instead of a listener about to vanish.
       runAll([
-        () => isCurrent() && platform.files.remove(path),
+        () => isCurrent() && platform.endpoints.remove(path),
         () => link !== undefined && lock.isCurrent() && platform.files.remove(link.path),
         () => listener.close(),
         () => lock.release(),

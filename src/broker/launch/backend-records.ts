@@ -104,11 +104,14 @@ function readManifest(files: Files, endpoint: string): FoundRecord {
   return { endpoint, kind: "unreadable" };
 }
 
+export type EndpointPorts = Pick<Platform, "endpoints" | "files">;
+
 /** The socket, what an SDK backend keeps beside it, and the records. */
-export function removeEndpointFiles(files: Files, endpoint: string): void {
-  for (const path of [endpoint, `${endpoint}.lock`, endpoint + MANIFEST_SUFFIX, endpoint + LAUNCH_SUFFIX]) {
+export function removeEndpointFiles({ endpoints, files }: EndpointPorts, endpoint: string): void {
+  const beside = [`${endpoint}.lock`, endpoint + MANIFEST_SUFFIX, endpoint + LAUNCH_SUFFIX];
+  for (const remove of [() => endpoints.remove(endpoint), ...beside.map((path) => () => files.remove(path))]) {
     try {
-      files.remove(path);
+      remove();
     } catch {
       // A backend that made a directory of its socket must not take the broker along; nobody gets this path again.
     }

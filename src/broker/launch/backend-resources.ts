@@ -63,7 +63,7 @@ export interface ResourceParts {
 /** Takes over process, log and channel, unless it throws. */
 export function createBackendResources(parts: ResourceParts): BackendResources {
   const { platform, adopted, endpoint, process, log, definition } = parts;
-  const { files, processes } = platform;
+  const { processes } = platform;
   const control = createControlSlot(platform, parts.control);
   const handoffPath = handoffAddress(definition.handoff)?.(endpoint.path);
   // A backend that knows nothing of control channels but of v1 handoffs says so in its definition.
@@ -85,7 +85,7 @@ export function createBackendResources(parts: ResourceParts): BackendResources {
     },
     closeEndpoint() {
       try {
-        if (files.facts(endpoint.path)?.kind === "socket") files.remove(endpoint.path);
+        if (platform.endpoints.exists(endpoint.path)) platform.endpoints.remove(endpoint.path);
       } catch (error) {
         parts.onRecordFault(error);
       }
@@ -96,7 +96,7 @@ export function createBackendResources(parts: ResourceParts): BackendResources {
       runAll([
         () => control.close(),
         () => log.close(),
-        () => removeEndpointFiles(files, endpoint.path),
+        () => removeEndpointFiles(platform, endpoint.path),
         () => process.close(),
         () => parts.onCleanedUp?.(),
       ]);

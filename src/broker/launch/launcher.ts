@@ -59,7 +59,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
         const path = allocator.allocate(handoffAddress(definition.handoff));
         const endpoint: BackendEndpoint = { namespaceId: key.instanceId, path };
         held.defer(() => allocator.release(endpoint.path));
-        held.defer(() => removeEndpointFiles(platform.files, endpoint.path));
+        held.defer(() => removeEndpointFiles(platform, endpoint.path));
         const log = held.use(
           openBackendLog({
             ...platform,

@@ -23,10 +23,10 @@ export interface OwnListener {
 }
 
 export function createOwnListener(
-  platform: { readonly clock: Clock } & Pick<Platform, "files" | "processes" | "transport" | "user">,
+  platform: { readonly clock: Clock } & Pick<Platform, "endpoints" | "processes" | "transport" | "user">,
   expected: BackendIdentity,
 ): OwnListener {
-  const { clock, files, processes, transport, user } = platform;
+  const { clock, endpoints, processes, transport, user } = platform;
   const { path } = expected.endpoint;
   let unlistedSinceMs: number | undefined;
 
@@ -37,7 +37,7 @@ export function createOwnListener(
 
   return {
     check() {
-      const facts = files.facts(path);
+      const facts = endpoints.find(path);
       if (facts?.kind !== "socket" || !transport.isBound(path)) throw notYet(`it has not bound ${path}`);
       if (!user.owns(facts)) throw mismatch(`its socket belongs to ${user.ownerText(facts)}`, user.identity);
       const listeners = processes.listenersAt(path, expected.pid);

@@ -5,12 +5,14 @@
  * Failures are of two kinds: "not yet" (nothing listens, no answer, the shebang's `env` still runs) is tried again with
  * back-off until the deadline; a wrong answer, be it another identity or no identity at all, is final at once.
  */
+
 import type { Deadline } from "../../base/clock.ts";
 import { BrokerError, type BrokerErrorCode, hasCode, isBrokerError, reasonOf } from "../../base/errors.ts";
 import { PROBE_TIMEOUT_MS } from "../../exchange/probe-endpoint.ts";
 import { type VerifyPorts, verifyBackend, verifyProcess } from "../../exchange/verify-backend.ts";
 import type { ExecSettings } from "../../model/exec-settings.ts";
 import type { BackendIdentity } from "../../model/identity.ts";
+import type { Platform } from "../../platform/ports/index.ts";
 import { createHintedPause, createOwnListener, type HintedPause, type OwnListener } from "./own-listener.ts";
 
 /** A Node program needs 40 ms to bind, a native one 2: looking early is cheap, looking often is not. */
@@ -27,8 +29,10 @@ export interface ReadinessOptions {
   readonly signal: AbortSignal;
 }
 
+export type ReadinessPorts = VerifyPorts & Pick<Platform, "endpoints">;
+
 /** @throws BrokerError IDENTITY_MISMATCH, DEADLINE_EXCEEDED (naming the last thing that was in the way), ABORTED */
-export async function awaitReadiness(platform: VerifyPorts, options: ReadinessOptions): Promise<void> {
+export async function awaitReadiness(platform: ReadinessPorts, options: ReadinessOptions): Promise<void> {
   const { deadline, signal, expected } = options;
   const listener = createOwnListener(platform, expected);
   let pause: HintedPause | undefined;
@@ -50,7 +54,7 @@ export async function awaitReadiness(platform: VerifyPorts, options: ReadinessOp
   }
 }
 
-async function check(platform: VerifyPorts, options: ReadinessOptions, listener: OwnListener): Promise<void> {
+async function check(platform: ReadinessPorts, options: ReadinessOptions, listener: OwnListener): Promise<void> {
   const { expected, exec, deadline } = options;
   switch (exec.ready) {
     case "probe":

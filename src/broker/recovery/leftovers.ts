@@ -209,7 +209,7 @@ async function prove(platform: Platform, manifest: BackendManifest): Promise<Lef
   }
 }
 
-function reap(platform: Pick<Platform, "files" | "processes">, endpoint: string): void {
+function reap(platform: Pick<Platform, "endpoints" | "files" | "processes">, endpoint: string): void {
   endTree(platform.processes, undefined, launchSearch(endpoint));
-  removeEndpointFiles(platform.files, endpoint);
+  removeEndpointFiles(platform, endpoint);
 }

@@ -20,10 +20,10 @@ function hashedLeaf(file: string): string {
 
 /** Removes what no process has bound and none writes. Connects to nothing. Returns how many sockets there were. */
 export function sweepEndpoints(
-  platform: Pick<Platform, "clock" | "files" | "locks" | "transport" | "user">,
+  platform: Pick<Platform, "clock" | "endpoints" | "files" | "locks" | "transport" | "user">,
   directory: string,
 ): number {
-  const { clock, files, locks, user } = platform;
+  const { clock, endpoints, files, locks, user } = platform;
   files.sweepTemporaries(directory);
   let swept = 0;
   const names = files.list(directory);
@@ -32,14 +32,14 @@ export function sweepEndpoints(
     const hashed = HASHED_SOCKET.test(name);
     if (!BACKEND_SOCKET.test(name) && (!hashed || brokers.has(name))) continue;
     const path = below(directory, name);
-    const facts = files.facts(path);
+    const facts = endpoints.find(path);
     if (facts?.kind !== "socket" || !user.owns(facts)) continue;
     if (clock.wallMs() - Number(facts.mtimeNs / NS_PER_MS) < LEAST_AGE_MS) continue;
     if (platform.transport.isBound(path)) continue;
     // One that is named by nothing could still be that of a broker which is about to bind it anew.
     const lock = hashed ? locks.tryAcquire(`${path}.lock`) : undefined;
     if (hashed && lock === undefined) continue;
-    removeEndpointFiles(files, path);
+    removeEndpointFiles(platform, path);
     lock?.release();
     swept++;
   }

@@ -1,7 +1,7 @@
 /** The socket file at a backend's endpoint: once it is deleted or replaced, no client can reach the backend, alive or not. */
 import { posix } from "node:path";
-import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
-import type { ChangeCounter, Files } from "../../platform/ports/index.ts";
+import type { FileIdentity } from "../../model/file-identity.ts";
+import type { ChangeCounter, Platform } from "../../platform/ports/index.ts";
 
 export interface EndpointSocket {
   /** Is the file the one that was there at the beginning? Sees it without connecting, and cheaply: every Hello asks. */
@@ -9,8 +9,10 @@ export interface EndpointSocket {
   close(): void;
 }
 
-export function watchEndpointSocket(files: Files, path: string): EndpointSocket {
-  return new WatchedSocket(files, path);
+export type SocketWatchPorts = Pick<Platform, "endpoints" | "files">;
+
+export function watchEndpointSocket(platform: SocketWatchPorts, path: string): EndpointSocket {
+  return new WatchedSocket(platform, path);
 }
 
 class WatchedSocket implements EndpointSocket {
@@ -20,17 +22,17 @@ class WatchedSocket implements EndpointSocket {
   private seenAt = Number.NaN;
 
   constructor(
-    private readonly files: Files,
+    private readonly platform: SocketWatchPorts,
     private readonly path: string,
   ) {
-    this.changes = files.changeCounter(posix.dirname(path));
-    this.socket = this.facts();
+    this.changes = platform.files.changeCounter(posix.dirname(path));
+    this.socket = this.find();
   }
 
   isSame(): boolean {
     const changes = this.changes.value();
     if (changes === this.seenAt) return true;
-    const same = sameFile(this.facts(), this.socket);
+    const same = this.isThere();
     if (same) this.seenAt = changes;
     return same;
   }
@@ -39,12 +41,20 @@ class WatchedSocket implements EndpointSocket {
     this.changes.close();
   }
 
-  private facts(): FileIdentity | undefined {
+  private find(): FileIdentity | undefined {
     try {
-      return this.files.facts(this.path);
+      return this.platform.endpoints.find(this.path);
     } catch {
       // Its directory cannot be looked into any more: nobody can connect either.
       return undefined;
+    }
+  }
+
+  private isThere(): boolean {
+    try {
+      return this.platform.endpoints.isSame(this.path, this.socket);
+    } catch {
+      return false;
     }
   }
 }

@@ -292,6 +292,6 @@ export class BackendRunner implements LaunchedBackend {
   }
 
   private watchSocket(): void {
-    this.socket = watchEndpointSocket(this.options.platform.files, this.identity.endpoint.path);
+    this.socket = watchEndpointSocket(this.options.platform, this.identity.endpoint.path);
   }
 }

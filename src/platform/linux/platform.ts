@@ -1,5 +1,6 @@
 import { systemClock } from "../node/clock.ts";
 import type { Platform } from "../ports/index.ts";
+import { createEndpoints } from "../posix/endpoints.ts";
 import { createFiles } from "../posix/files.ts";
 import { fileLocks } from "../posix/locks.ts";
 import { createUnixTransport } from "../posix/transport.ts";
@@ -14,11 +15,13 @@ import { createConnection, listeners } from "./sockets.ts";
 import { linuxSystem } from "./system.ts";
 
 export function createLinuxPlatform(): Platform {
+  const files = createFiles({ facts: fileFacts, changeCounter, collapseHead });
   return {
     clock: systemClock,
     transport: createUnixTransport({ system: linuxSystem, createConnection, listeners, isBound: createBoundProbe() }),
     processes: createProcesses(),
-    files: createFiles({ facts: fileFacts, changeCounter, collapseHead }),
+    files,
+    endpoints: createEndpoints(files),
     locks: fileLocks,
     host: createHost(),
     user: createUser(),

@@ -6,6 +6,7 @@
  * borrows. Every object with `close()` may be closed more than once.
  */
 import type { Clock } from "../../base/clock.ts";
+import type { Endpoints } from "./endpoints.ts";
 import type { Files } from "./files.ts";
 import type { Host } from "./host.ts";
 import type { Locks } from "./locks.ts";
@@ -13,6 +14,7 @@ import type { Processes } from "./processes.ts";
 import type { Transport } from "./transport.ts";
 import type { User } from "./user.ts";
 
+export type * from "./endpoints.ts";
 export type * from "./executables.ts";
 export type * from "./files.ts";
 export type * from "./host.ts";
@@ -29,6 +31,7 @@ export interface Platform {
   readonly transport: Transport;
   readonly processes: Processes;
   readonly files: Files;
+  readonly endpoints: Endpoints;
   readonly locks: Locks;
   readonly host: Host;
   readonly user: User;

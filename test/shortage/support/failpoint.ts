@@ -26,6 +26,7 @@ const MAY_FAIL = {
     "openLog",
     "open",
   ],
+  endpoints: ["find", "isSame", "remove"],
   locks: ["tryAcquire", "acquire", "adopt"],
   transport: ["listen", "connect", "pair", "adoptListener"],
   processes: ["spawn", "spawnAndAwaitLine"],
@@ -56,6 +57,7 @@ export function createFailpoint(platform: Platform, errno: string): Failpoint {
     platform: {
       ...platform,
       files: wrap(platform.files, "files", MAY_FAIL.files),
+      endpoints: wrap(platform.endpoints, "endpoints", MAY_FAIL.endpoints),
       locks: wrap(platform.locks, "locks", MAY_FAIL.locks),
       transport: wrap(platform.transport, "transport", MAY_FAIL.transport),
       processes: wrap(platform.processes, "processes", MAY_FAIL.processes),
