@@ -1,6 +1,5 @@
 /** Identity sidecars on disk: a record beside a daemon, for whoever looks for it without a broker. */
 
-import { dirname } from "node:path";
 import type { BackendIdentity } from "../model/identity.ts";
 import { decodeIdentitySidecar, encodeIdentitySidecar, tryDecodeIdentitySidecar } from "../model/identity-sidecar.ts";
 import type { Files } from "../platform/ports/index.ts";
@@ -10,7 +9,7 @@ const MAX_SIDECAR_BYTES = 64 * 1024;
 
 /** Creates or replaces the file as a whole; its directory must exist. @throws BrokerError IDENTITY_MALFORMED, IO_FAILED */
 export function writeIdentityFile(files: Files, path: string, identity: BackendIdentity): void {
-  files.sweepTemporaries(dirname(path));
+  files.sweepTemporaries(files.paths.dirname(path));
   files.writeAtomic(path, Buffer.from(encodeIdentitySidecar(identity)));
 }
 

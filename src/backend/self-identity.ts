@@ -2,9 +2,8 @@
  * Who this process is, as the broker will check it against the kernel: for a `#!` script that was executed by its path
  * that is the script, for anything else the executable.
  */
-import { posix } from "node:path";
 import type { BackendIdentity } from "../model/identity.ts";
-import type { Platform } from "../platform/ports/index.ts";
+import type { Paths, Platform } from "../platform/ports/index.ts";
 import type { BackendAddress } from "./launch-environment.ts";
 
 export type IdentityPorts = Pick<Platform, "clock" | "processes" | "files" | "host">;
@@ -50,7 +49,7 @@ function ownBinary(platform: Pick<Platform, "processes" | "files">): string {
   if (script === undefined || files.executableFault(script) !== undefined) return processes.selfExePath;
   const line = files.interpreterLine(script);
   const program = processes.inspect(processes.selfPid)?.argv[0];
-  return line !== undefined && program === programOfLine(line) ? script : processes.selfExePath;
+  return line !== undefined && program === programOfLine(files.paths, line) ? script : processes.selfExePath;
 }
 
 /**
@@ -58,8 +57,8 @@ function ownBinary(platform: Pick<Platform, "processes" | "files">): string {
  * env(1) the name that env was given. A definition that starts the interpreter itself, with the script as an argument,
  * shows the interpreter's full path instead, and its identity is the interpreter.
  */
-function programOfLine(line: string): string | undefined {
+function programOfLine({ basename }: Paths, line: string): string | undefined {
   const [program, ...rest] = line.split(/[ \t]+/).filter((word) => word !== "");
-  if (program === undefined || posix.basename(program) !== "env") return program;
+  if (program === undefined || basename(program) !== "env") return program;
   return rest.find((word) => !word.startsWith("-") && !word.includes("="));
 }

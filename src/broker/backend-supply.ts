@@ -45,7 +45,7 @@ export function createSupply(options: SupplyOptions): Activation {
     clock: platform.clock,
     bringUp: async (request, registry) => {
       const { key, definition } = request;
-      const lock = takeSpawnLock(platform.locks, endpoint, key);
+      const lock = takeSpawnLock(platform, endpoint, key);
       let pid: number | undefined;
       try {
         events.launching(key, request.askedBy ?? 0);

@@ -6,7 +6,6 @@
  * kernel drops its lock) is followed by the next. A start that failed fails all who waited for it, unless the broker was
  * killed: then another one is started.
  */
-import { posix } from "node:path";
 import { type BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import type { Connection, Platform } from "../platform/ports/index.ts";
 import { takePrivateLock } from "../store/private-lock.ts";
@@ -39,7 +38,7 @@ const RESTART_MS = 250;
  */
 export async function startBroker(platform: Platform, start: BrokerStart, box: TimeBox): Promise<OpenedBroker> {
   // Before anything in it is believed, the note of a failure included.
-  platform.files.ensurePrivateDirectory(posix.dirname(start.endpoint));
+  platform.files.ensurePrivateDirectory(platform.paths.dirname(start.endpoint));
   const note = createStartFailureNote(platform.files, start.endpoint);
   let starts = 0;
   let doing = `starting a broker at ${start.endpoint}`;
@@ -81,7 +80,7 @@ async function startUnlessStarted(
   try {
     // Once more by the one client that acts: below /tmp it may have been removed by a broker and made by another user. Those
     // that wait believe only sockets and notes of their own user (dial.ts, Files.read).
-    platform.files.checkPrivateDirectory(posix.dirname(start.endpoint));
+    platform.files.checkPrivateDirectory(platform.paths.dirname(start.endpoint));
     const failure = note.since();
     if (failure !== undefined) throw failure;
     const early = await dialIfThere(platform, start.endpoint, box);

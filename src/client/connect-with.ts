@@ -3,7 +3,6 @@
  * backend. Attempts repeat by the rules of retry.ts, all inside one time box.
  */
 import type { Socket } from "node:net";
-import { posix } from "node:path";
 import { hasCode, isBrokerError } from "../base/errors.ts";
 import type { PlaceInputs } from "../model/places.ts";
 import type { Connection, Platform } from "../platform/ports/index.ts";
@@ -99,7 +98,7 @@ async function openBroker(
 ): Promise<OpenedBroker & { brokerMs: number }> {
   const { platform, places, box } = context;
   const begun = box.clock.monotonicMs();
-  const directory = posix.dirname(choice.endpoint);
+  const directory = platform.paths.dirname(choice.endpoint);
   platform.files.checkConnectDirectory(directory);
   const opened = await dialBroker(platform, choice.endpoint, box).then(
     (connection) => ({ connection, started: false }),

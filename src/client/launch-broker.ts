@@ -2,7 +2,6 @@
  * Starts one broker and waits for its word: `ready ENDPOINT` (model/ready-line.ts) as the first line of its stdout. Its stderr goes to a log
  * file, whose end is what a failed start has to show. The broker is detached and outlives this process.
  */
-import { posix } from "node:path";
 import { Deadline } from "../base/clock.ts";
 import { acquireAsync } from "../base/disposal-stack.ts";
 import { BrokerError, ERROR_TABLE, hasCode, isBrokerError } from "../base/errors.ts";
@@ -114,7 +113,7 @@ function failed(what: string, child: SpawnedProcess): BrokerError {
 async function openLog({ files }: LaunchPorts, path: string): Promise<LogFile | undefined> {
   try {
     return await acquireAsync(async (held) => {
-      files.ensurePrivateDirectory(posix.dirname(path));
+      files.ensurePrivateDirectory(files.paths.dirname(path));
       const log = held.use(files.openLog(path));
       // Of brokers that did not bound their log by themselves.
       if (log.size() > BROKER_LOG_BYTES) await log.rotate(BROKER_LOG_BYTES);

@@ -5,12 +5,11 @@
  * For a `#!` script the record names the script; the kernel must then show the interpreter of its first line as the
  * executable and the script where that line puts it in the argument vector.
  */
-import { posix } from "node:path";
 import type { Deadline } from "../base/clock.ts";
 import { BrokerError } from "../base/errors.ts";
 import { type BackendIdentity, identityDifference } from "../model/identity.ts";
 import { shortened } from "../model/names.ts";
-import type { Platform, ProcessFacts } from "../platform/ports/index.ts";
+import type { Paths, Platform, ProcessFacts } from "../platform/ports/index.ts";
 import { probeEndpoint } from "./probe-endpoint.ts";
 
 export type VerifyPorts = Pick<Platform, "clock" | "transport" | "processes" | "user" | "files" | "host">;
@@ -100,7 +99,11 @@ function checkExecutable(
   if (!runsUnder(platform, interpreter, facts)) throw mismatch("interpreter", interpreter.join(" "), shown(facts));
   const overwritten = facts.argv.slice(1).every((arg) => arg === "");
   if (launchedHere && overwritten) return;
-  if (!facts.argv.slice(1, 1 + mostArguments(interpreter)).some((arg) => leadsTo(platform, arg, exePath)))
+  if (
+    !facts.argv
+      .slice(1, 1 + mostArguments(platform.files.paths, interpreter))
+      .some((arg) => leadsTo(platform, arg, exePath))
+  )
     throw mismatch("argv", exePath, facts.argv.join(" "));
 }
 
@@ -114,13 +117,13 @@ function shown({ exePath, exeReplaced }: ProcessFacts): string {
 }
 
 /** Position of the script at most: after the words of its `#!` line; env(1) itself is gone by then. */
-function mostArguments(interpreter: readonly string[]): number {
-  return isEnv(interpreter) ? interpreter.length - 1 : interpreter.length;
+function mostArguments(paths: Paths, interpreter: readonly string[]): number {
+  return isEnv(paths, interpreter) ? interpreter.length - 1 : interpreter.length;
 }
 
 /** The script can be named through a link; what counts is where it leads. */
 function leadsTo(platform: Pick<Platform, "files">, arg: string, exePath: string): boolean {
-  return arg === exePath || (posix.isAbsolute(arg) && canonical(platform, arg) === exePath);
+  return arg === exePath || (platform.files.paths.isAbsolute(arg) && canonical(platform, arg) === exePath);
 }
 
 function interpreterOf(platform: Pick<Platform, "files">, script: string): string[] | undefined {
@@ -128,25 +131,28 @@ function interpreterOf(platform: Pick<Platform, "files">, script: string): strin
   return line === undefined ? undefined : line.split(/[ \t]+/).filter((word) => word !== "");
 }
 
-function isEnv([program = ""]: readonly string[]): boolean {
-  return posix.basename(program) === "env";
+function isEnv(paths: Paths, [program = ""]: readonly string[]): boolean {
+  return paths.basename(program) === "env";
 }
 
 /** `#!/usr/bin/env NAME` names the interpreter only by its file name; every other line by its path. */
 function runsUnder(platform: Pick<Platform, "files">, interpreter: readonly string[], facts: ProcessFacts): boolean {
+  const { paths } = platform.files;
   const [program = "", ...rest] = interpreter;
-  if (!isEnv(interpreter)) return isExecutable(facts, canonical(platform, program));
+  if (!isEnv(paths, interpreter)) return isExecutable(facts, canonical(platform, program));
   const name = rest.find((word) => !word.startsWith("-") && !word.includes("="));
   if (name === undefined) return false;
-  if (posix.isAbsolute(name)) return isExecutable(facts, canonical(platform, name));
+  if (paths.isAbsolute(name)) return isExecutable(facts, canonical(platform, name));
   // sh may be a link to dash, python3 one to python3.11 in another directory.
-  const beside = posix.join(posix.dirname(facts.exePath), name);
-  return isExecutable(facts, canonical(platform, beside)) || (!facts.exeReplaced && nameMatches(name, facts.exePath));
+  const beside = paths.join(paths.dirname(facts.exePath), name);
+  return (
+    isExecutable(facts, canonical(platform, beside)) ||
+    (!facts.exeReplaced && nameMatches(name, paths.basename(facts.exePath)))
+  );
 }
 
 /** python3 may lead to python3.11: the name must be the file's name up to a version suffix. */
-function nameMatches(name: string, exePath: string): boolean {
-  const file = posix.basename(exePath);
+function nameMatches(name: string, file: string): boolean {
   return file === name || (file.startsWith(name) && /^[-.\d]+$/.test(file.slice(name.length)));
 }
 

@@ -3,7 +3,6 @@
  * definition says what gets run; an unchanged inode, modification time and size spare only the decoding. While the
  * system says that nothing has happened in the directory, the last look holds.
  */
-import { posix } from "node:path";
 import { BrokerError, hasCode, isBrokerError } from "../base/errors.ts";
 import { type FileStamp, sameStamp } from "../model/file-identity.ts";
 import { checkName, nameFault } from "../model/names.ts";
@@ -79,7 +78,7 @@ class FileDefinitionStore implements DefinitionStore {
   }
 
   pathOf(service: string): string {
-    return posix.join(this.directory, service + DEFINITION_SUFFIX);
+    return this.files.paths.join(this.directory, service + DEFINITION_SUFFIX);
   }
 
   load(service: string): ServiceDefinition {

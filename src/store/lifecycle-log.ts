@@ -5,7 +5,6 @@
  * Rotation is a rename under a lock. Whoever still has the renamed file open notices at its next record; a record that
  * went into a file nobody can find any more is written again.
  */
-import { posix } from "node:path";
 import { BrokerError, isBrokerError } from "../base/errors.ts";
 import { sameFile } from "../model/file-identity.ts";
 import type { FileFacts, OpenFile, Platform } from "../platform/ports/index.ts";
@@ -47,7 +46,7 @@ class SharedLog implements LifecycleLog {
   private file: { readonly open: OpenFile; readonly facts: FileFacts } | undefined;
 
   constructor(private readonly options: LifecycleLogOptions) {
-    this.path = posix.join(options.directory, LIFECYCLE_FILE);
+    this.path = options.platform.files.paths.join(options.directory, LIFECYCLE_FILE);
     this.maxBytes = options.maxBytes ?? LIFECYCLE_FILE_BYTES;
   }
 

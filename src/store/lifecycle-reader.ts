@@ -1,5 +1,4 @@
 /** Lifecycle events out of the file that brokers write them to, at rest or while they come in. */
-import { posix } from "node:path";
 import { decodeLifecycleEvent, type LifecycleEvent } from "../model/lifecycle-event.ts";
 import type { Files } from "../platform/ports/index.ts";
 import { LIFECYCLE_FILE, LIFECYCLE_MOST_BYTES } from "./lifecycle-log.ts";
@@ -14,7 +13,7 @@ export interface LifecycleReader {
 
 /** Needs no broker; a directory or file that is not there holds no events. */
 export function openLifecycleReader(files: Files, directory: string): LifecycleReader {
-  const path = posix.join(directory, LIFECYCLE_FILE);
+  const path = files.paths.join(directory, LIFECYCLE_FILE);
   const follower = followRenamed(files, path, LIFECYCLE_MOST_BYTES);
   const decoder = new TextDecoder();
   let torn = "";

@@ -2,7 +2,6 @@
  * A lock file in a private directory. A broker that ends removes a fallback directory that it leaves empty
  * (model/places.ts), perhaps between another process's check of the directory and its first file there.
  */
-import { posix } from "node:path";
 import { hasCode } from "../base/errors.ts";
 import type { FileLock, Platform } from "../platform/ports/index.ts";
 
@@ -26,7 +25,7 @@ export function takePrivateLock(
       const vanished = hasCode(error, "IO_FAILED") && error.details.errno === "ENOENT";
       if (!vanished || attempt === ATTEMPTS) throw error;
     }
-    makeAgain(files, posix.dirname(path));
+    makeAgain(files, files.paths.dirname(path));
   }
 }
 

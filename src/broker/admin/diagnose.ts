@@ -2,7 +2,6 @@
  * The DIAGNOSE verb: writes an archive that may be shown to others, and says what is in it (spec: admin §3.6). It holds
  * metadata only, no output of backends; home directory, secrets and identities are taken out of all of it.
  */
-import { posix } from "node:path";
 import { BrokerError, isBrokerError, reasonOf } from "../../base/errors.ts";
 import { hash16, manifestDirectory, type PlaceInputs } from "../../model/places.ts";
 import { createRedactor, SECRET_WORDS } from "../../model/redaction.ts";
@@ -41,7 +40,7 @@ export async function diagnose(
   const stableHash = (text: string): string => hash16(`${machine}:${text}`);
   const redactor = createRedactor({ home: options.places.home, env: options.env, stableHash });
   const entries = bundleEntries(snapshot, systemFacts(options, stableHash("machine")), redactor);
-  const output = posix.resolve(options.directory, outputPath === "" ? DEFAULT_OUTPUT : outputPath);
+  const output = files.paths.resolve(options.directory, outputPath === "" ? DEFAULT_OUTPUT : outputPath);
   try {
     checkOutput(options, outputPath, output);
     const archive = await packTarGz(entries, snapshot.nowUnixMs);
@@ -112,7 +111,7 @@ function systemFacts({ platform: { files, host }, places, env }: DiagnoseOptions
         .slice(0, MAX_MANIFESTS)
         .map((name) => ({
           name,
-          size_bytes: attempt(() => Number(files.facts(posix.join(directory, name))?.size ?? 0)) ?? 0,
+          size_bytes: attempt(() => Number(files.facts(files.paths.join(directory, name))?.size ?? 0)) ?? 0,
         })),
     },
   };

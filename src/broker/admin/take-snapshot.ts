@@ -1,5 +1,4 @@
 /** A broker at one moment, for whoever asks about it. */
-import { posix } from "node:path";
 import { isBrokerError } from "../../base/errors.ts";
 import { encodeLifecycleEvent } from "../../model/lifecycle-event.ts";
 import { SPAWN_ATTEMPTS_PER_WINDOW } from "../../model/spawn-budget.ts";
@@ -43,7 +42,7 @@ export function takeSnapshot(sources: SnapshotSources): BrokerSnapshot {
     connectionsOpen,
     launching: activation.launching,
     fdDemoted,
-    inodes: platform.host.inodeUsage(posix.dirname(endpoint)),
+    inodes: platform.host.inodeUsage(platform.paths.dirname(endpoint)),
     backends: activation.backends(),
     draining: activation.draining(),
     crashes: activation.crashes(),

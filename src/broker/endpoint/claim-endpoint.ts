@@ -3,7 +3,6 @@
  * socket file that nobody listens on, and only when it is a socket of ours (spec: launch §12, recommendation). A broker
  * of another make takes no lock, so a socket that is bound is left alone even by the holder.
  */
-import { posix } from "node:path";
 import { acquireAsync, runAll } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode } from "../../base/errors.ts";
 import { findListener } from "../../exchange/find-listener.ts";
@@ -55,7 +54,7 @@ export interface BrokerAddress {
 export async function claimEndpoint(platform: ClaimPorts, address: BrokerAddress): Promise<EndpointClaim> {
   const { path } = address;
   return acquireAsync(async (held) => {
-    platform.files.ensurePrivateDirectory(posix.dirname(path));
+    platform.files.ensurePrivateDirectory(platform.files.paths.dirname(path));
     const lock = takePrivateLock(platform, `${path}.lock`);
     if (lock === undefined) throw alreadyRunning(path);
     held.defer(() => lock.release());

@@ -5,7 +5,6 @@
  *
  * It gives up when the place itself is gone or taken: then nobody can reach this broker any more.
  */
-import { posix } from "node:path";
 import { sleep } from "../../base/clock.ts";
 import { runAll } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode, isPermanent, reasonOf } from "../../base/errors.ts";
@@ -98,7 +97,7 @@ class Keeper implements EndpointKeeper {
   private watch(): void {
     const { platform, endpoint } = this.options;
     this.watcher?.close();
-    this.watcher = platform.files.watch(posix.dirname(endpoint.path), () => void this.check());
+    this.watcher = platform.files.watch(platform.files.paths.dirname(endpoint.path), () => void this.check());
     // It may have gone before the watch began.
     void this.check();
   }
@@ -148,9 +147,11 @@ class Keeper implements EndpointKeeper {
 
   /** A cleaner takes the socket and perhaps the two directories we made; more than that is the end of the place itself. */
   private placeExists(): boolean {
-    const directory = posix.dirname(this.options.endpoint.path);
-    return [directory, posix.dirname(directory), posix.dirname(posix.dirname(directory))].some(
-      (path) => path !== "/" && this.options.platform.files.facts(path)?.kind === "directory",
+    const { files } = this.options.platform;
+    const { dirname } = files.paths;
+    const directory = dirname(this.options.endpoint.path);
+    return [directory, dirname(directory), dirname(dirname(directory))].some(
+      (path) => path !== dirname(path) && files.facts(path)?.kind === "directory",
     );
   }
 }

@@ -5,7 +5,6 @@
  * A quiet log is watched and costs nothing. A log that changes is looked at by a timer, the more often the faster it fills,
  * because a watch would report every write; after a look that finds nothing new it is watched again.
  */
-import { posix } from "node:path";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { acquire } from "../../base/disposal-stack.ts";
 import { reasonOf } from "../../base/errors.ts";
@@ -50,7 +49,7 @@ export interface BackendLogReports {
 }
 
 export interface BackendLogOptions {
-  readonly files: Pick<Files, "ensurePrivateDirectory" | "openLog">;
+  readonly files: Pick<Files, "ensurePrivateDirectory" | "openLog" | "paths">;
   readonly clock: Clock;
   readonly directory: string;
   readonly service: string;
@@ -63,7 +62,7 @@ export interface BackendLogOptions {
 
 /** Never throws: a full disk or a broken log directory is no reason to refuse a backend. */
 export function openBackendLog(options: BackendLogOptions): BackendLog {
-  const path = posix.join(options.directory, `${options.service}-${options.version}.log`);
+  const path = options.files.paths.join(options.directory, `${options.service}-${options.version}.log`);
   try {
     options.files.ensurePrivateDirectory(options.directory);
     return acquire((held) => new BoundedLog(options, path, held.use(options.files.openLog(path))));

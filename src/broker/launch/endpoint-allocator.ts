@@ -1,5 +1,4 @@
 /** Fresh, unguessable addresses for launched backends (spec: launch §2), checked against the file system as well. */
-import { posix } from "node:path";
 import { BrokerError } from "../../base/errors.ts";
 import { backendName } from "../../model/names.ts";
 import { endpointPath, type PlaceInputs } from "../../model/places.ts";
@@ -33,7 +32,7 @@ export function createEndpointAllocator(
           backendName(platform.host.userHash(), platform.host.randomBytes(RANDOM_BYTES)),
           companion,
         );
-        if (attempt === 0) platform.files.ensurePrivateDirectory(posix.dirname(path));
+        if (attempt === 0) platform.files.ensurePrivateDirectory(platform.files.paths.dirname(path));
         if (reserved.has(path) || platform.files.facts(path) !== undefined) continue;
         reserved.add(path);
         return path;

@@ -2,7 +2,6 @@
  * One launch: endpoint, binary, log, listener, process, readiness (spec: launch §1; design: broker-owned bind). The
  * caller decides whether to launch; this file does it and, when any step fails, undoes the earlier ones.
  */
-import { posix } from "node:path";
 import { Deadline } from "../../base/clock.ts";
 import { acquireAsync } from "../../base/disposal-stack.ts";
 import { BrokerError, hasCode, isBrokerError, reasonOf } from "../../base/errors.ts";
@@ -170,7 +169,7 @@ function withContext(error: unknown, child: SpawnedProcess, log: BackendLog): un
     details: {
       ...error.details,
       logTail: log.tail(),
-      ...(log.fault === undefined && { logPath: posix.normalize(log.path) }),
+      ...(log.fault === undefined && { logPath: log.path }),
       ...(ended !== undefined && { exit: ended }),
     },
     cause: error,

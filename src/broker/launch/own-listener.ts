@@ -3,7 +3,6 @@
  * not connected to: its first connection is a client's. Nothing was at the random path when the launch began; the socket that
  * appears there must be ours, listen, and be open in the process that was started or in one that it started.
  */
-import { posix } from "node:path";
 import { type Clock, sleep } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
 import type { BackendIdentity } from "../../model/identity.ts";
@@ -82,9 +81,9 @@ export interface HintedPause {
 }
 
 /** bind(2) makes a file, so a daemon that binds is seen at once. listen(2) makes none, so the pause has an end of its own. */
-export function createHintedPause(files: Pick<Platform["files"], "watch">, path: string): HintedPause {
+export function createHintedPause(files: Pick<Platform["files"], "paths" | "watch">, path: string): HintedPause {
   let wake = (): void => {};
-  const watcher = files.watch(posix.dirname(path), () => wake());
+  const watcher = files.watch(files.paths.dirname(path), () => wake());
   return {
     async sleep(clock, ms, signal) {
       const early = new AbortController();

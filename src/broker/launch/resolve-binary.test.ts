@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import test, { type TestContext } from "node:test";
 import { hasCode } from "../../base/errors.ts";
 import { createServiceDefinition } from "../../model/service-definition.ts";
@@ -26,14 +26,14 @@ function resolve(binaryPath: string, perVersionBinaryDir: string, version = "1.0
 }
 
 test("containment goes by whole path components", () => {
-  assert.equal(isInside("/opt/x/a", "/opt/x"), true);
-  assert.equal(isInside("/opt/x/y/a", "/opt/x"), true);
-  assert.equal(isInside("/opt/x/..a", "/opt/x"), true);
-  assert.equal(isInside("/opt/a", "/"), true);
-  assert.equal(isInside("/opt/x2/a", "/opt/x"), false);
-  assert.equal(isInside("/opt/x", "/opt/x"), false);
-  assert.equal(isInside("/opt", "/opt/x"), false);
-  assert.equal(isInside("/etc/a", "/opt/x"), false);
+  assert.equal(isInside(posix, "/opt/x/a", "/opt/x"), true);
+  assert.equal(isInside(posix, "/opt/x/y/a", "/opt/x"), true);
+  assert.equal(isInside(posix, "/opt/x/..a", "/opt/x"), true);
+  assert.equal(isInside(posix, "/opt/a", "/"), true);
+  assert.equal(isInside(posix, "/opt/x2/a", "/opt/x"), false);
+  assert.equal(isInside(posix, "/opt/x", "/opt/x"), false);
+  assert.equal(isInside(posix, "/opt", "/opt/x"), false);
+  assert.equal(isInside(posix, "/etc/a", "/opt/x"), false);
 });
 
 test("a binary and its root may both be behind links; the result is the canonical path", (t) => {

@@ -1,9 +1,8 @@
 /** Which file a definition means for one version, and whether it may be run (spec: launch §1, steps 2-6). */
-import { posix } from "node:path";
 import { BrokerError, hasCode } from "../../base/errors.ts";
 import type { FileStamp } from "../../model/file-identity.ts";
 import { binaryPathFor, type ServiceDefinition } from "../../model/service-definition.ts";
-import type { Files } from "../../platform/ports/index.ts";
+import type { Files, Paths } from "../../platform/ports/index.ts";
 
 export interface Binary {
   /** Canonical path. */
@@ -19,7 +18,7 @@ export function resolveBinary(files: Files, definition: ServiceDefinition, versi
   if (definition.perVersionBinaryDir === "") throw failed("backend per_version_binary_dir is empty", wanted);
   const path = canonicalize(files, "binary_path", wanted);
   const root = canonicalize(files, "per_version_binary_dir", definition.perVersionBinaryDir);
-  if (!isInside(path, root))
+  if (!isInside(files.paths, path, root))
     throw failed(`backend binary ${JSON.stringify(path)} is outside per-version root ${JSON.stringify(root)}`, path);
   const facts = files.facts(path);
   if (facts?.kind !== "file") throw failed(`backend binary ${JSON.stringify(path)} is not a regular file`, path);
@@ -29,9 +28,9 @@ export function resolveBinary(files: Files, definition: ServiceDefinition, versi
 }
 
 /** By whole path components: /opt/x2 is not inside /opt/x. */
-export function isInside(path: string, root: string): boolean {
-  const relative = posix.relative(root, path);
-  return relative !== "" && relative !== ".." && !relative.startsWith("../") && !posix.isAbsolute(relative);
+export function isInside(paths: Paths, path: string, root: string): boolean {
+  const relative = paths.relative(root, path);
+  return relative !== "" && relative !== ".." && !relative.startsWith("../") && !paths.isAbsolute(relative);
 }
 
 function canonicalize(files: Files, field: string, path: string): string {

@@ -1,5 +1,4 @@
 /** A running backend of an earlier broker as one of ours: found process, its log and endpoint go on under this broker. */
-import { posix } from "node:path";
 import { acquire, type DisposalStack } from "../../base/disposal-stack.ts";
 import type { BackendKey } from "../../model/backend-key.ts";
 import type { Platform } from "../../platform/ports/index.ts";
@@ -36,7 +35,7 @@ function adopt(options: AdoptOptions, found: AdoptableBackend, held: DisposalSta
   const log = held.use(
     openBackendLog({
       ...platform,
-      directory: posix.dirname(manifest.logPath),
+      directory: platform.paths.dirname(manifest.logPath),
       service,
       version,
       maxBytes: definition.exec.logMaxBytes,

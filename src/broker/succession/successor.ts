@@ -5,7 +5,7 @@ import { BrokerError, hasCode, isBrokerError, reasonOf } from "../../base/errors
 import { isPeerGone } from "../../base/peer-errno.ts";
 import { exitText } from "../../model/exit-status.ts";
 import { SUCCESSION_FD_VARIABLE } from "../../model/launch-environment.ts";
-import type { Connection, Platform, SpawnedProcess, Transferable } from "../../platform/ports/index.ts";
+import type { Connection, Platform, SpawnedProcess } from "../../platform/ports/index.ts";
 import { encodeMessage } from "../../wire/codec.ts";
 import { type Frame, FrameSchema, type SuccessionMessage } from "../../wire/messages.ts";
 import type { ChannelMemory } from "../control/control-channel.ts";
@@ -20,7 +20,7 @@ export interface SuccessorCommand {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** Its standard output and error; borrowed. */
-  readonly output: Transferable;
+  readonly outputFd: number;
 }
 
 export interface Estate {
@@ -68,7 +68,9 @@ export async function launchSuccessor(
       const process = await during((ends) => {
         const inherit = [ends.use(theirs).transferable];
         const number = platform.processes.numberInChild(inherit, theirs.transferable);
-        return platform.processes.spawn({ ...command, env: successorEnvironment(command, number), inherit });
+        const { file, args, cwd, outputFd } = command;
+        const env = successorEnvironment(command, number);
+        return platform.processes.spawn({ file, args, cwd, env, output: platform.processes.lend(outputFd), inherit });
       });
       held.use(process);
       held.defer(() => process.kill());

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import test from "node:test";
 import { loadPlatform } from "../../platform/platform.ts";
 import type { Files } from "../../platform/ports/index.ts";
@@ -19,8 +19,9 @@ function setUp() {
   const hashed = new Promise<Buffer>((resolve) => {
     finishHash = () => resolve(SHA256);
   });
-  const files: Pick<Files, "facts" | "realpath" | "sha256Executable" | "watch"> = {
+  const files: Pick<Files, "facts" | "paths" | "realpath" | "sha256Executable" | "watch"> = {
     facts: () => FACTS,
+    paths: posix,
     realpath: (path) => path,
     sha256Executable: () => hashed,
     watch() {

@@ -4,7 +4,6 @@
  * by a look every few seconds, as long as clients come: a backend that nobody asks for wakes nobody. A file that is gone is no
  * reason to end what runs, and neither is one with the same content.
  */
-import { posix } from "node:path";
 import type { Timer } from "../../base/clock.ts";
 import { sameStamp } from "../../model/file-identity.ts";
 import type { FileFacts, Platform } from "../../platform/ports/index.ts";
@@ -75,7 +74,7 @@ class BinaryWatch implements BinaryWatcher {
   private watch(): void {
     const { files } = this.platform;
     const target = this.find()?.path;
-    const paths = new Set([posix.dirname(this.binary.path), ...(target === undefined ? [] : [target])]);
+    const paths = new Set([files.paths.dirname(this.binary.path), ...(target === undefined ? [] : [target])]);
     this.watchers = [...paths].flatMap((path) => files.watch(path, () => this.changed()) ?? []);
   }
 

@@ -1,5 +1,4 @@
 /** The socket file at a backend's endpoint: once it is deleted or replaced, no client can reach the backend, alive or not. */
-import { posix } from "node:path";
 import type { FileIdentity } from "../../model/file-identity.ts";
 import type { ChangeCounter, Platform } from "../../platform/ports/index.ts";
 
@@ -25,7 +24,7 @@ class WatchedSocket implements EndpointSocket {
     private readonly platform: SocketWatchPorts,
     private readonly path: string,
   ) {
-    this.changes = platform.files.changeCounter(posix.dirname(path));
+    this.changes = platform.files.changeCounter(platform.files.paths.dirname(path));
     this.socket = this.find();
   }
 

@@ -1,5 +1,4 @@
 /** Admin requests of a verb, within its permission. */
-import { posix } from "node:path";
 import { Deadline } from "../../base/clock.ts";
 import { BrokerError } from "../../base/errors.ts";
 import {
@@ -49,7 +48,7 @@ export async function askAt(
 ): Promise<AdminAnswer> {
   const platform = await context.platform();
   const deadline = Deadline.after(platform.clock, options.timeoutMs ?? adminTimeoutMs(context.io.env));
-  platform.files.checkConnectDirectory(posix.dirname(endpoint));
+  platform.files.checkConnectDirectory(platform.paths.dirname(endpoint));
   return adminRequest(platform, endpoint, query, { deadline, ...(options.holdPeer && { holdPeer: true }) });
 }
 

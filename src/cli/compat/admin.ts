@@ -1,5 +1,4 @@
 /** The admin commands of the compat binary: asked of a live broker, or answered by a snapshot of no broker at all. */
-import { posix } from "node:path";
 import { isBrokerError } from "../../base/errors.ts";
 import {
   type AdminSources,
@@ -117,7 +116,7 @@ function localSnapshot(platform: Platform, places: PlaceInputs): BrokerSnapshot 
 /** Inodes are counted per file system: before the data directory is made, its nearest parent says the same. */
 function existingPart(files: Files, directory: string): string {
   let path = directory;
-  while (path !== posix.dirname(path) && files.facts(path) === undefined) path = posix.dirname(path);
+  while (path !== files.paths.dirname(path) && files.facts(path) === undefined) path = files.paths.dirname(path);
   return path;
 }
 

@@ -120,9 +120,11 @@ function counted(event: BrokerEvent, count: number): BrokerEvent {
   return count === 1 ? event : { ...event, message: `${event.message} (the last of ${count} like it)`, count };
 }
 
+const STDERR_FD = 2;
+
 /** The same command line, whatever is at its paths by then; what it prints goes where our log goes. */
 function successorCommand(io: ProcessIo, { files, processes }: Platform): SuccessorCommand {
-  return { ...processes.selfCommand, env: io.env, cwd: cwdOf(io, files), output: processes.errorOutput };
+  return { ...processes.selfCommand, env: io.env, cwd: cwdOf(io, files), outputFd: STDERR_FD };
 }
 
 /** The directory may be gone by now; only relative paths need it. */

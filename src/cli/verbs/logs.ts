@@ -1,5 +1,4 @@
 /** `rpb logs`: what backends of a service wrote to their standard output and error. Needs no broker. */
-import { posix } from "node:path";
 import type { Command } from "commander";
 import { checkName, isVersion } from "../../model/names.ts";
 import { logDirectory } from "../../model/places.ts";
@@ -55,7 +54,7 @@ async function logs(context: CliContext, service: string, flags: LogsFlags): Pro
     if (!flags.follow || version === undefined) return 0;
   } else if (flags.version === undefined && found.length > 1)
     io.err(`log of ${service} ${version}; for others add --version (${found.slice(1).join(", ")})`);
-  await show(context, posix.join(directory, `${service}-${version}.log`), flags);
+  await show(context, files.paths.join(directory, `${service}-${version}.log`), flags);
   return 0;
 }
 
@@ -70,7 +69,7 @@ async function show(context: CliContext, path: string, flags: LogsFlags): Promis
     const text = decoder.decode(follower.read(), { stream: true });
     print(flags.lines === undefined ? text : lastLines(text, flags.lines));
     if (!flags.follow) return;
-    await follow(context, posix.dirname(path), () => print(decoder.decode(follower.read(), { stream: true })));
+    await follow(context, files.paths.dirname(path), () => print(decoder.decode(follower.read(), { stream: true })));
   } finally {
     follower.close();
   }
@@ -86,7 +85,7 @@ export function versionsWithLog(files: Files, directory: string, service: string
     .filter(isVersion)
     .map((version) => ({
       version,
-      writtenNs: files.facts(posix.join(directory, `${prefix}${version}.log`))?.mtimeNs ?? 0n,
+      writtenNs: files.facts(files.paths.join(directory, `${prefix}${version}.log`))?.mtimeNs ?? 0n,
     }))
     .sort((a, b) => (a.writtenNs < b.writtenNs ? 1 : a.writtenNs > b.writtenNs ? -1 : 0))
     .map(({ version }) => version);

@@ -1,6 +1,5 @@
 /** `rpb release-handles`: has every backend let go of a path, so that it can be moved or deleted. */
 
-import { posix } from "node:path";
 import type { Command } from "commander";
 import { BrokerError, hasCode, isBrokerError } from "../../base/errors.ts";
 import { jsonLine } from "../../base/printable.ts";
@@ -76,7 +75,7 @@ async function release(context: CliContext, given: string, options: ReleaseOptio
 /** Backends know files by their real names. What is not there cannot be resolved, and may be held all the same. */
 async function canonical(context: CliContext, given: string): Promise<string> {
   const { files } = await context.platform();
-  const resolved = posix.resolve(context.io.cwd, given);
+  const resolved = files.paths.resolve(context.io.cwd, given);
   try {
     return files.realpath(resolved);
   } catch (error) {

@@ -21,6 +21,7 @@ export function createLinuxPlatform(): Platform {
     transport: createUnixTransport({ system: linuxSystem, createConnection, listeners, isBound: createBoundProbe() }),
     processes: createProcesses(),
     files,
+    paths: files.paths,
     endpoints: createEndpoints(files),
     locks: fileLocks,
     host: createHost(),

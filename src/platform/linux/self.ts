@@ -11,8 +11,6 @@ import { lend, receivedOf } from "../posix/descriptors.ts";
 /** Node 22.14 and 23.7 on. */
 const NO_DEBUGGER_FLAG = "--disable-sigusr1";
 
-const STDERR_FD = 2;
-
 export function createOwnProcess(): OwnProcess {
   let exePath: string | undefined;
   return {
@@ -36,7 +34,7 @@ export function createOwnProcess(): OwnProcess {
     get selfCommand() {
       return { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] };
     },
-    errorOutput: lend(STDERR_FD),
+    lend,
     inherited: receivedOf,
     requireProc,
     endBySignal(signal) {

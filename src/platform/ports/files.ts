@@ -2,6 +2,7 @@
 import type { FileStamp } from "../../model/file-identity.ts";
 import type { Executables } from "./executables.ts";
 import type { Logs } from "./logs.ts";
+import type { Paths } from "./paths.ts";
 import type { Owned } from "./user.ts";
 import type { Watching } from "./watching.ts";
 
@@ -33,6 +34,8 @@ export interface OpenFile {
 
 /** All that is done with files, by trade; a module takes what it uses (`Pick<Files, "read">`, `Executables`). */
 export interface Files extends Executables, Logs, Watching {
+  /** The same as `Platform.paths`, for a module that is given files alone. */
+  readonly paths: Paths;
   /** Of the file itself, not of what a link leads to; undefined when nothing is there. @throws BrokerError IO_FAILED */
   facts(path: string): FileFacts | undefined;
   /** Resolves links. @throws BrokerError IO_FAILED (ENOENT, EACCES, ELOOP, …) */

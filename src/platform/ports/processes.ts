@@ -63,8 +63,8 @@ export interface OwnProcess {
   readonly selfNode: { readonly file: string; readonly args: readonly string[] };
   /** How this process was started, by the paths that were given: what is at them now may be a newer version. */
   readonly selfCommand: { readonly file: string; readonly args: readonly string[] };
-  /** Where this process writes its errors: for a child that is to write there, too. */
-  readonly errorOutput: Transferable;
+  /** What this process has open under this number: a standard stream, or what an embedding program names. */
+  lend(number: number): Transferable;
   /** What our parent gave us and names by this number, of which it is not known yet whether it is what it should be. */
   inherited(number: number): Received;
   /** For what has to observe processes. @throws BrokerError PLATFORM_UNSUPPORTED when the system shows none, IO_FAILED */

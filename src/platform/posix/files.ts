@@ -14,6 +14,7 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
+import { posix } from "node:path";
 import { type FileStamp, stampOf } from "../../model/file-identity.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import { closeFd } from "../node/close-fd.ts";
@@ -39,6 +40,7 @@ export function createFiles({
   const hash = createExecutableHasher();
   const directories = createPrivateDirectories({ facts, realpath });
   return {
+    paths: posix,
     facts,
     realpath,
     executableFault,

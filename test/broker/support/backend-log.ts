@@ -99,7 +99,11 @@ export function setUp(t: TestContext, watched = true): Setup {
     },
     open: (maxBytes = LIMIT) => {
       const log = openBackendLog({
-        files: { ensurePrivateDirectory: files.ensurePrivateDirectory, openLog } satisfies Partial<Files> as Files,
+        files: {
+          ensurePrivateDirectory: files.ensurePrivateDirectory,
+          openLog,
+          paths: files.paths,
+        } satisfies Partial<Files> as Files,
         clock,
         directory,
         service: "svc",

@@ -1,5 +1,4 @@
 /** What would go wrong if a client asked for a service now: the checks of a launch, without launching. */
-import { posix } from "node:path";
 import { isBrokerError } from "../../../base/errors.ts";
 import { resolveBinary } from "../../../broker/internal.ts";
 import { handoffAddress, LABELS } from "../../../model/exec-settings.ts";
@@ -42,7 +41,7 @@ export function versionsToCheck(files: Files, definition: ServiceDefinition): re
   if (definition.versionAllowList.length > 0) return definition.versionAllowList;
   const at = definition.binaryPath.indexOf(VERSION_PLACEHOLDER);
   if (at < 0) return [];
-  const directory = posix.dirname(definition.binaryPath.slice(0, at + 1));
+  const directory = files.paths.dirname(definition.binaryPath.slice(0, at + 1));
   const below = directory === "/" ? 1 : directory.length + 1;
   const [before = "", after = ""] = (definition.binaryPath.slice(below).split("/")[0] ?? "").split(VERSION_PLACEHOLDER);
   return listOrNothing(files, directory)
