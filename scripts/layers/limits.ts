@@ -32,7 +32,7 @@ export const LIMITS: Limits = {
   },
   toBeSplit: {
     files: {},
-    rooms: { "platform/linux": 21, "platform/posix": 25 },
+    rooms: {},
     imports: [],
   },
 };

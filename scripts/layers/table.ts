@@ -120,13 +120,22 @@ export const LAYERS: readonly Layer[] = [
     doors: ["ports/index.ts", "platform.ts"],
     floors: [
       [{ name: TOP, about: "`platform.ts` chooses the system's adapter and loads it" }],
-      [{ name: "linux", about: "Linux by koffi: epoll, inotify, processes, and what `posix/` is given by the system" }],
       [
         {
-          name: "posix",
-          about: "what holds for every POSIX system: sockets, descriptors, locks, private files, logs",
+          name: "linux",
+          about: "the adapter for Linux: what `posix/` is given by the system, host, inotify, file facts",
         },
       ],
+      [{ name: "linux/processes", about: "spawning, /proc, pidfds, sockets of other processes" }],
+      [
+        { name: "linux/kernel", about: "the C library's calls that only Linux has, epoll sets" },
+        {
+          name: "posix/sockets",
+          about: "Unix sockets: listening, connecting, transfers, passing descriptors, readiness",
+        },
+        { name: "posix/files", about: "private files and directories, locks, logs, endpoints as files" },
+      ],
+      [{ name: "posix", about: "the C library's calls, descriptors, the user" }],
       [{ name: "node", about: "what Node offers; portable" }],
       [
         { name: "ports", about: "what the rest of the project may ask of a system" },

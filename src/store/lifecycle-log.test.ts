@@ -16,8 +16,8 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { hasCode } from "../base/errors.ts";
 import type { Files, OpenFile } from "../platform/ports/index.ts";
-import { createFiles } from "../platform/posix/files.ts";
-import { fileLocks } from "../platform/posix/locks.ts";
+import { createFiles } from "../platform/posix/files/files.ts";
+import { fileLocks } from "../platform/posix/files/locks.ts";
 import { createLifecycleLog, type LifecycleLog } from "./lifecycle-log.ts";
 
 interface Setup {

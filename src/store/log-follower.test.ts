@@ -17,7 +17,7 @@ import { openedSince, openNow } from "../../test/support/peers/pairs.ts";
 import { hasCode } from "../base/errors.ts";
 import { collapseHead } from "../platform/linux/collapse.ts";
 import type { OpenFile } from "../platform/ports/index.ts";
-import { createFiles } from "../platform/posix/files.ts";
+import { createFiles } from "../platform/posix/files/files.ts";
 import { followCopied, followRenamed, type LogFollower } from "./log-follower.ts";
 
 function setUp(t: TestContext, follow: typeof followCopied): { path: string; follower: LogFollower; read(): string } {

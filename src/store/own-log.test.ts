@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { BrokerError } from "../base/errors.ts";
 import type { LogFile, LogRotation } from "../platform/ports/index.ts";
-import { createFiles } from "../platform/posix/files.ts";
+import { createFiles } from "../platform/posix/files/files.ts";
 import { createOwnLog, type OwnLog } from "./own-log.ts";
 
 const LIMIT = 64 * 1024;

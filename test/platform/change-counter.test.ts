@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { loadPlatform } from "../../src/platform/platform.ts";
 import type { ChangeCounter } from "../../src/platform/ports/index.ts";
-import { createFiles } from "../../src/platform/posix/files.ts";
+import { createFiles } from "../../src/platform/posix/files/files.ts";
 import { openedSince, openNow } from "../support/peers/pairs.ts";
 
 const { files, transport } = await loadPlatform();

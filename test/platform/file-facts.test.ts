@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { hasCode } from "../../src/base/errors.ts";
 import { loadPlatform } from "../../src/platform/platform.ts";
-import { createFiles } from "../../src/platform/posix/files.ts";
+import { createFiles } from "../../src/platform/posix/files/files.ts";
 
 const { files, transport } = await loadPlatform();
 const portable = createFiles();

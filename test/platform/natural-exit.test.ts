@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { needsDraining } from "../../src/platform/posix/readiness.ts";
+import { needsDraining } from "../../src/platform/posix/sockets/readiness.ts";
 import { createWorld } from "../support/world.ts";
 
 // Regression: koffi's poll handles aborted the process (status 134) when one was still armed as it ended by itself.

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { hasCode } from "../../base/errors.ts";
 import type { Host } from "../../platform/ports/index.ts";
-import { createFiles } from "../../platform/posix/files.ts";
+import { createFiles } from "../../platform/posix/files/files.ts";
 import { createEndpointAllocator, type EndpointAllocator } from "./endpoint-allocator.ts";
 
 interface Setup {

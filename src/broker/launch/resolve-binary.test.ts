@@ -5,7 +5,7 @@ import { join, posix } from "node:path";
 import test, { type TestContext } from "node:test";
 import { hasCode } from "../../base/errors.ts";
 import { createServiceDefinition } from "../../model/service-definition.ts";
-import { createFiles } from "../../platform/posix/files.ts";
+import { createFiles } from "../../platform/posix/files/files.ts";
 import { type Binary, isInside, resolveBinary } from "./resolve-binary.ts";
 
 function temporary(t: TestContext): string {

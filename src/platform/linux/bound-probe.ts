@@ -12,8 +12,8 @@ import { tmpdir } from "node:os";
 import { join, posix } from "node:path";
 import { isNoFile } from "../../base/peer-errno.ts";
 import { AF_UNIX, close, connect, lastErrno, SOCK_DGRAM, socket } from "../posix/libc.ts";
-import { socketAddress } from "../posix/socket-address.ts";
-import { SOCK_CLOEXEC, SOCK_NONBLOCK } from "./libc.ts";
+import { socketAddress } from "../posix/sockets/socket-address.ts";
+import { SOCK_CLOEXEC, SOCK_NONBLOCK } from "./kernel/libc.ts";
 import { listeners } from "./sockets.ts";
 import { linuxSystem } from "./system.ts";
 

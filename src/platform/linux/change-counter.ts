@@ -9,8 +9,8 @@
 import { systemClock } from "../node/clock.ts";
 import type { ChangeCounter } from "../ports/index.ts";
 import { close, read } from "../posix/libc.ts";
-import { inotifyAddWatch, inotifyInit1, inotifyRmWatch } from "./libc.ts";
-import { guard, look, unguard } from "./sentinel.ts";
+import { inotifyAddWatch, inotifyInit1, inotifyRmWatch } from "./kernel/libc.ts";
+import { guard, look, unguard } from "./kernel/sentinel.ts";
 
 /** As late as this a change may be noticed of which inotify does not tell. */
 const LOOK_AGAIN_MS = 100;

@@ -1,4 +1,4 @@
-import { fallocateAside } from "./libc.ts";
+import { fallocateAside } from "./kernel/libc.ts";
 
 const FALLOC_FL_COLLAPSE_RANGE = 8;
 

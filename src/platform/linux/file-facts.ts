@@ -7,7 +7,7 @@ import { ioFailed } from "../errno.ts";
 import type { FileFacts, FileKind } from "../ports/index.ts";
 import { lastErrno } from "../posix/libc.ts";
 import { ownerOf } from "../posix/user.ts";
-import { statx } from "./libc.ts";
+import { statx } from "./kernel/libc.ts";
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -6,7 +6,7 @@ import { hash16 } from "../../model/places.ts";
 import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
 import type { Host } from "../ports/index.ts";
 import { lastErrno } from "../posix/libc.ts";
-import { getrandom } from "./libc.ts";
+import { getrandom } from "./kernel/libc.ts";
 
 const MACHINE_ID_FILES = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";

@@ -8,9 +8,9 @@
 import { acquire } from "../../base/disposal-stack.ts";
 import { ioFailed } from "../errno.ts";
 import { close, lastErrno } from "../posix/libc.ts";
-import { onceReady, type ReadinessWatch } from "../posix/readiness.ts";
-import { EPOLL_CLOEXEC, EPOLLIN, EPOLLOUT, epollAdd } from "./epoll.ts";
-import { epollCreate1 } from "./libc.ts";
+import { onceReady, type ReadinessWatch } from "../posix/sockets/readiness.ts";
+import { EPOLL_CLOEXEC, EPOLLIN, EPOLLOUT, epollAdd } from "./kernel/epoll.ts";
+import { epollCreate1 } from "./kernel/libc.ts";
 
 /**
  * Calls `onReady` once. Borrows `fd` until it was called or `stop`.

@@ -4,7 +4,7 @@ import type { DisposalStack } from "../../base/disposal-stack.ts";
 import { attempt, ioFailed } from "../errno.ts";
 import type { PeerCredentials, ProcessHandle } from "../ports/index.ts";
 import { AF_UNIX, bind, fchmod, lastErrno, SOCK_STREAM, socket, socketpair } from "../posix/libc.ts";
-import type { MessageLayout, PosixSystem } from "../posix/system.ts";
+import type { MessageLayout, PosixSystem } from "../posix/sockets/system.ts";
 import { ownerOf } from "../posix/user.ts";
 import {
   accept4,
@@ -19,8 +19,8 @@ import {
   SOCK_NONBLOCK,
   SOL_SOCKET,
   socketLevelOption,
-} from "./libc.ts";
-import { createProcessHandle } from "./process-handle.ts";
+} from "./kernel/libc.ts";
+import { createProcessHandle } from "./processes/process-handle.ts";
 import { onceReadyAside } from "./readiness-aside.ts";
 
 const SOCKET_MODE = 0o600;

@@ -4,7 +4,7 @@
  * life of the process. It keeps nothing alive, and listeners of the program's own run beside it.
  *
  * Before the first statement of a program runs, Node's handler is there (some 20 ms). Where Node has the flag for it, our own
- * brokers are started without (platform/linux/self.ts).
+ * brokers are started without (platform/linux/processes/self.ts).
  */
 import type Inspector from "node:inspector";
 import { isDebuggerAskedFor, isModulePreloaded } from "./runtime-options.ts";

@@ -8,7 +8,7 @@ import { BrokerError } from "../../../src/base/errors.ts";
 import type { DroppedOutput } from "../../../src/broker/events/reports.ts";
 import { type BackendLog, openBackendLog } from "../../../src/broker/launch/backend-log.ts";
 import type { Files, LogFile, LogRotation } from "../../../src/platform/ports/index.ts";
-import { createFiles } from "../../../src/platform/posix/files.ts";
+import { createFiles } from "../../../src/platform/posix/files/files.ts";
 import { createManualClock } from "../../../src/testing/manual-clock.ts";
 
 export const LIMIT = 4096;

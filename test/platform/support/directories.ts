@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { Files } from "../../../src/platform/ports/index.ts";
-import { createFiles } from "../../../src/platform/posix/files.ts";
+import { createFiles } from "../../../src/platform/posix/files/files.ts";
 
 export const isRoot = process.geteuid?.() === 0;
 export const STRANGER = 65534;

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { collapseHead } from "../../../src/platform/linux/collapse.ts";
-import type { CollapseHead } from "../../../src/platform/posix/collapse-log.ts";
-import { createLogOpener, type DescriptorLog } from "../../../src/platform/posix/log-file.ts";
+import type { CollapseHead } from "../../../src/platform/posix/files/collapse-log.ts";
+import { createLogOpener, type DescriptorLog } from "../../../src/platform/posix/files/log-file.ts";
 import { openedSince, openNow } from "../../support/peers/pairs.ts";
 
 export const KEEP = 4096;

@@ -4,7 +4,7 @@
  * epoll_wait(2) that does not wait tells of all of them; asking each by itself cost a Hello three times as much.
  */
 
-import { close, lastErrno } from "../posix/libc.ts";
+import { close, lastErrno } from "../../posix/libc.ts";
 import { EPOLL_CLOEXEC, EPOLLIN, EVENT_BYTES, EVENT_DATA, epollAdd, epollRemove } from "./epoll.ts";
 import { epollCreate1, epollWait } from "./libc.ts";
 

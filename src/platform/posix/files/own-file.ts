@@ -1,7 +1,7 @@
 /** What must be true of a file before it is used: a regular file, no link, ours. */
 import { type BigIntStats, fstatSync, lstatSync, unlinkSync } from "node:fs";
-import { BrokerError } from "../../base/errors.ts";
-import { setMode } from "./descriptor-calls.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { setMode } from "../descriptor-calls.ts";
 
 export const PRIVATE_FILE_MODE = 0o600;
 

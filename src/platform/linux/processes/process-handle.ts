@@ -1,10 +1,10 @@
 /** A process held by a pidfd: liveness and signals cannot hit another process that got the same number later. */
 import { constants } from "node:os";
-import type { ProcessHandle } from "../ports/index.ts";
-import { close, isReadable } from "../posix/libc.ts";
-import { type ReadinessWatch, watchReadiness } from "../posix/readiness.ts";
-import { pidfdOpen, pidfdSendSignal } from "./libc.ts";
-import { guard, look, unguard } from "./sentinel.ts";
+import type { ProcessHandle } from "../../ports/index.ts";
+import { close, isReadable } from "../../posix/libc.ts";
+import { type ReadinessWatch, watchReadiness } from "../../posix/sockets/readiness.ts";
+import { pidfdOpen, pidfdSendSignal } from "../kernel/libc.ts";
+import { guard, look, unguard } from "../kernel/sentinel.ts";
 
 /** Undefined when there is no such process. */
 export function openProcess(pid: number): ProcessHandle | undefined {

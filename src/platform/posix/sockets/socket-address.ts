@@ -1,6 +1,6 @@
 /** sockaddr_un of unix(7): what a system puts in front, then the path with its terminating NUL. */
-import { BrokerError } from "../../base/errors.ts";
-import { checkEndpointLength } from "../../model/places.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { checkEndpointLength } from "../../../model/places.ts";
 import type { PosixSystem } from "./system.ts";
 
 /** @throws BrokerError ENDPOINT_INVALID (empty, relative or with a NUL byte), PATH_TOO_LONG */

@@ -1,6 +1,6 @@
 /** What POSIX systems do each in its own way: what the rest of this folder is given by a system's own folder. */
-import type { DisposalStack } from "../../base/disposal-stack.ts";
-import type { Host, PeerCredentials, ProcessHandle } from "../ports/index.ts";
+import type { DisposalStack } from "../../../base/disposal-stack.ts";
+import type { Host, PeerCredentials, ProcessHandle } from "../../ports/index.ts";
 import type { ReadinessWatch } from "./readiness.ts";
 
 export interface PosixSystem {

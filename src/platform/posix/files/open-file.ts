@@ -1,12 +1,12 @@
 /** Files that are read or appended to over a while, and what is true of any file. */
 import { type BigIntStats, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { stampOf } from "../../model/file-identity.ts";
-import { errnoOf, fromNodeError } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import type { FileFacts, FileKind, OpenFile } from "../ports/index.ts";
+import { stampOf } from "../../../model/file-identity.ts";
+import { errnoOf, fromNodeError } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import type { FileFacts, FileKind, OpenFile } from "../../ports/index.ts";
+import { ownerOf } from "../user.ts";
 import { checkOwn } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
-import { ownerOf } from "./user.ts";
 
 /** Non-blocking, so that a fifo put in a file's place is refused below instead of waited for. */
 const OPEN = {

@@ -3,10 +3,10 @@
  * the umask is the caller's: where it did, the mode is set again on what was created, and only on that.
  */
 import { constants, fstatSync, lstatSync, openSync, unlinkSync } from "node:fs";
-import { runAll } from "../../base/disposal-stack.ts";
-import { errnoOf } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import { setMode } from "./descriptor-calls.ts";
+import { runAll } from "../../../base/disposal-stack.ts";
+import { errnoOf } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import { setMode } from "../descriptor-calls.ts";
 import { PRIVATE_FILE_MODE } from "./own-file.ts";
 
 /** Another process of ours sets the mode right after it has created the file: microseconds, unless it is preempted. */

@@ -1,9 +1,9 @@
 /** What /proc says about processes (proc(5)). Everything is read at one moment and may be outdated at the next. */
 import { readdirSync, readlinkSync, statSync } from "node:fs";
-import { sameFile } from "../../model/file-identity.ts";
-import { attempt } from "../errno.ts";
-import type { ProcessFacts } from "../ports/index.ts";
-import { ownerOf } from "../posix/user.ts";
+import { sameFile } from "../../../model/file-identity.ts";
+import { attempt } from "../../errno.ts";
+import type { ProcessFacts } from "../../ports/index.ts";
+import { ownerOf } from "../../posix/user.ts";
 import { readProcFile } from "./proc-file.ts";
 
 /** Undefined when the process is gone, a zombie, or not ours to look at. */

@@ -3,10 +3,10 @@
  * needs none of it, and must work where /proc is not mounted.
  */
 import { realpathSync, statSync } from "node:fs";
-import { BrokerError } from "../../base/errors.ts";
-import { errnoOf, fromNodeError } from "../errno.ts";
-import type { OwnProcess } from "../ports/index.ts";
-import { lend, receivedOf } from "../posix/descriptors.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { errnoOf, fromNodeError } from "../../errno.ts";
+import type { OwnProcess } from "../../ports/index.ts";
+import { lend, receivedOf } from "../../posix/descriptors.ts";
 
 /** Node 22.14 and 23.7 on. */
 const NO_DEBUGGER_FLAG = "--disable-sigusr1";

@@ -4,16 +4,16 @@
  * file. That check is what makes it safe to remove the file on release.
  */
 import { constants, fstatSync, ftruncateSync, unlinkSync, writeSync } from "node:fs";
-import type { Deadline } from "../../base/clock.ts";
-import { sleep } from "../../base/clock.ts";
-import { acquire, runAll } from "../../base/disposal-stack.ts";
-import { BrokerError } from "../../base/errors.ts";
-import { attempt, errnoOf, ioFailed } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import { isAt } from "../node/file-at.ts";
-import type { FileLock, Locks, Received } from "../ports/index.ts";
-import { fdOf, lend } from "./descriptors.ts";
-import { flock, LOCK_EX, LOCK_NB, lastErrno } from "./libc.ts";
+import type { Deadline } from "../../../base/clock.ts";
+import { sleep } from "../../../base/clock.ts";
+import { acquire, runAll } from "../../../base/disposal-stack.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { attempt, errnoOf, ioFailed } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import { isAt } from "../../node/file-at.ts";
+import type { FileLock, Locks, Received } from "../../ports/index.ts";
+import { fdOf, lend } from "../descriptors.ts";
+import { flock, LOCK_EX, LOCK_NB, lastErrno } from "../libc.ts";
 import { checkOwn, checkOwnPath, insecure } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 

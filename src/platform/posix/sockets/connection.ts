@@ -11,10 +11,10 @@
  */
 import { constants } from "node:fs";
 import { Socket } from "node:net";
-import type { Deadline } from "../../base/clock.ts";
-import { BrokerError, reasonOf } from "../../base/errors.ts";
-import type { MaybePromise } from "../../base/maybe-promise.ts";
-import { ioFailed } from "../errno.ts";
+import type { Deadline } from "../../../base/clock.ts";
+import { BrokerError, reasonOf } from "../../../base/errors.ts";
+import type { MaybePromise } from "../../../base/maybe-promise.ts";
+import { ioFailed } from "../../errno.ts";
 import type {
   Connection,
   PeerCredentials,
@@ -23,10 +23,10 @@ import type {
   Received,
   ReceivedMessage,
   Transferable,
-} from "../ports/index.ts";
+} from "../../ports/index.ts";
+import { fdOf, lend } from "../descriptors.ts";
+import { close, F_SETFL, fcntl, lastErrno, recv, SHUT_RDWR, send, shutdown } from "../libc.ts";
 import { createDescriptorPassing, type DescriptorPassing } from "./descriptor-passing.ts";
-import { fdOf, lend } from "./descriptors.ts";
-import { close, F_SETFL, fcntl, lastErrno, recv, SHUT_RDWR, send, shutdown } from "./libc.ts";
 import { Pending, type Slot, timedOut } from "./pending.ts";
 import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
 import type { PosixSystem } from "./system.ts";

@@ -1,12 +1,12 @@
 /** Listening Unix sockets. */
 import { constants } from "node:fs";
-import { acquire } from "../../base/disposal-stack.ts";
-import { BrokerError } from "../../base/errors.ts";
-import { ioFailed } from "../errno.ts";
-import type { AcceptHandlers, Listener, Received, Transferable, Transport } from "../ports/index.ts";
+import { acquire } from "../../../base/disposal-stack.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { ioFailed } from "../../errno.ts";
+import type { AcceptHandlers, Listener, Received, Transferable, Transport } from "../../ports/index.ts";
+import { fdOf, lend } from "../descriptors.ts";
+import { close, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, fcntl, lastErrno, listen, SOCK_STREAM } from "../libc.ts";
 import type { CreateConnection } from "./connection.ts";
-import { fdOf, lend } from "./descriptors.ts";
-import { close, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, fcntl, lastErrno, listen, SOCK_STREAM } from "./libc.ts";
 import { type ReadinessWatch, watchReadiness } from "./readiness.ts";
 import { socketAddress } from "./socket-address.ts";
 import type { PosixSystem } from "./system.ts";

@@ -6,13 +6,13 @@
  */
 import type { ChildProcess, StdioOptions } from "node:child_process";
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import type { Deadline } from "../../base/clock.ts";
-import { BrokerError } from "../../base/errors.ts";
-import { errnoText } from "../../base/system-error.ts";
-import type { ExitStatus } from "../../model/exit-status.ts";
-import { errnoOf } from "../errno.ts";
-import type { Processes, ProcessHandle, SpawnedProcess, SpawnOptions, Transferable } from "../ports/index.ts";
-import { fdOf } from "../posix/descriptors.ts";
+import type { Deadline } from "../../../base/clock.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { errnoText } from "../../../base/system-error.ts";
+import type { ExitStatus } from "../../../model/exit-status.ts";
+import { errnoOf } from "../../errno.ts";
+import type { Processes, ProcessHandle, SpawnedProcess, SpawnOptions, Transferable } from "../../ports/index.ts";
+import { fdOf } from "../../posix/descriptors.ts";
 import { hasEnvironment, listPids, readFacts, readStat } from "./proc.ts";
 import { openProcess } from "./process-handle.ts";
 import { createOwnProcess } from "./self.ts";

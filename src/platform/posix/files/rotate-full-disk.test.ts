@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setUpLog } from "../../../test/platform/support/log.ts";
-import { collapseHead } from "../linux/collapse.ts";
+import { setUpLog } from "../../../../test/platform/support/log.ts";
+import { collapseHead } from "../../linux/collapse.ts";
 import { type LogSource, rotateOpenLog } from "./rotate-log.ts";
 
 const text = (path: string): string => readFileSync(path, "utf8");
@@ -128,7 +128,7 @@ ${program}`,
   const child: ChildProcess = spawn(
     "unshare",
     ["-m", "sh", "-c", mount, "sh", process.execPath, "--import", "tsx", script],
-    { stdio: ["ignore", "pipe", "inherit"], cwd: new URL("../../..", import.meta.url).pathname },
+    { stdio: ["ignore", "pipe", "inherit"], cwd: new URL("../../../..", import.meta.url).pathname },
   );
   const chunks: Buffer[] = [];
   child.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk));

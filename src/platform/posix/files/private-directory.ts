@@ -12,13 +12,13 @@
  */
 import { chmodSync, lstatSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
-import { BrokerError } from "../../base/errors.ts";
-import { type FileIdentity, sameFile } from "../../model/file-identity.ts";
-import { isFallbackDirectory } from "../../model/places.ts";
-import { errnoOf, fromNodeError } from "../errno.ts";
-import type { FileFacts, Files } from "../ports/index.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { type FileIdentity, sameFile } from "../../../model/file-identity.ts";
+import { isFallbackDirectory } from "../../../model/places.ts";
+import { errnoOf, fromNodeError } from "../../errno.ts";
+import type { FileFacts, Files } from "../../ports/index.ts";
+import { uidOf } from "../user.ts";
 import { awaitOwnerBits } from "./private-file.ts";
-import { uidOf } from "./user.ts";
 
 const PRIVATE_MODE = 0o700;
 /** What an owner needs to read a directory. */

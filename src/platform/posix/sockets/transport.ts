@@ -1,15 +1,15 @@
 /** Unix sockets as a Transport. */
 import { createServer, type Socket } from "node:net";
-import type { Deadline } from "../../base/clock.ts";
-import { sleep } from "../../base/clock.ts";
-import { acquire } from "../../base/disposal-stack.ts";
-import { BrokerError } from "../../base/errors.ts";
-import { ioFailed } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import type { Connection, Listener, Received, TheirEnd, Transport } from "../ports/index.ts";
+import type { Deadline } from "../../../base/clock.ts";
+import { sleep } from "../../../base/clock.ts";
+import { acquire } from "../../../base/disposal-stack.ts";
+import { BrokerError } from "../../../base/errors.ts";
+import { ioFailed } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import type { Connection, Listener, Received, TheirEnd, Transport } from "../../ports/index.ts";
+import { fdOf, lend, receivedOf } from "../descriptors.ts";
+import { close, connect, F_SETFD, FD_CLOEXEC, fcntl, lastErrno, SOCK_STREAM } from "../libc.ts";
 import type { CreateConnection } from "./connection.ts";
-import { fdOf, lend, receivedOf } from "./descriptors.ts";
-import { close, connect, F_SETFD, FD_CLOEXEC, fcntl, lastErrno, SOCK_STREAM } from "./libc.ts";
 import { type Listeners, setNonBlocking } from "./listener.ts";
 import { socketAddress } from "./socket-address.ts";
 import type { PosixSystem } from "./system.ts";

@@ -2,7 +2,7 @@
  * The C library calls and the constants that only Linux has (asm-generic: the same on every architecture Node supports).
  * As thin as those of posix/libc.ts.
  */
-import { libc, socketOption } from "../posix/libc.ts";
+import { libc, socketOption } from "../../posix/libc.ts";
 
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;

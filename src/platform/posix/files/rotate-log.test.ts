@@ -15,9 +15,9 @@ import {
   writeSync,
 } from "node:fs";
 import { test } from "node:test";
-import { KEEP, setUpLog } from "../../../test/platform/support/log.ts";
-import { hasCode, isBrokerError } from "../../base/errors.ts";
-import { collapseHead } from "../linux/collapse.ts";
+import { KEEP, setUpLog } from "../../../../test/platform/support/log.ts";
+import { hasCode, isBrokerError } from "../../../base/errors.ts";
+import { collapseHead } from "../../linux/collapse.ts";
 import { createLogOpener } from "./log-file.ts";
 
 const text = (path: string): string => readFileSync(path, "utf8");

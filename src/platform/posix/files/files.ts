@@ -15,12 +15,12 @@ import {
   unlinkSync,
 } from "node:fs";
 import { posix } from "node:path";
-import { type FileStamp, stampOf } from "../../model/file-identity.ts";
-import { attempt, errnoOf, fromNodeError, ioFailed } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import { createExecutableHasher } from "../node/hash-executable.ts";
-import { watchPath } from "../node/watch-path.ts";
-import type { ChangeCounter, FileFacts, Files } from "../ports/index.ts";
+import { type FileStamp, stampOf } from "../../../model/file-identity.ts";
+import { attempt, errnoOf, fromNodeError, ioFailed } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import { createExecutableHasher } from "../../node/hash-executable.ts";
+import { watchPath } from "../../node/watch-path.ts";
+import type { ChangeCounter, FileFacts, Files } from "../../ports/index.ts";
 import { sweepTemporaries, writeAtomic } from "./atomic-file.ts";
 import type { CollapseHead } from "./collapse-log.ts";
 import { createLogOpener } from "./log-file.ts";

@@ -12,8 +12,8 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { errnoOf, fromNodeError } from "../errno.ts";
-import { syncFile } from "./descriptor-calls.ts";
+import { errnoOf, fromNodeError } from "../../errno.ts";
+import { syncFile } from "../descriptor-calls.ts";
 import { createPrivateFile } from "./private-file.ts";
 
 /** `.NAME.tmp-PID-RANDOM`, as the reference's (spec: names §6), which ends in more digits. */

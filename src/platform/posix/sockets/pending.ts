@@ -1,6 +1,6 @@
 /** One read or write that waits for readiness. There is one for every idle connection, so it is one object. */
-import type { Deadline, Timer } from "../../base/clock.ts";
-import { BrokerError } from "../../base/errors.ts";
+import type { Deadline, Timer } from "../../../base/clock.ts";
+import { BrokerError } from "../../../base/errors.ts";
 import { onceReady, type ReadinessWatch } from "./readiness.ts";
 import type { PosixSystem } from "./system.ts";
 

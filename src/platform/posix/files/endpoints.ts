@@ -1,6 +1,6 @@
 /** Endpoints are socket files. */
-import { sameFile } from "../../model/file-identity.ts";
-import type { Endpoints, Files } from "../ports/index.ts";
+import { sameFile } from "../../../model/file-identity.ts";
+import type { Endpoints, Files } from "../../ports/index.ts";
 
 export function createEndpoints(files: Pick<Files, "facts" | "remove">): Endpoints {
   return {

@@ -20,9 +20,9 @@ import {
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { KEEP, setUpLog } from "../../../test/platform/support/log.ts";
-import { flagsOf, O_NONBLOCK } from "../../../test/support/process-facts.ts";
-import { hasCode } from "../../base/errors.ts";
+import { KEEP, setUpLog } from "../../../../test/platform/support/log.ts";
+import { flagsOf, O_NONBLOCK } from "../../../../test/support/process-facts.ts";
+import { hasCode } from "../../../base/errors.ts";
 
 const text = (path: string): string => readFileSync(path, "utf8");
 

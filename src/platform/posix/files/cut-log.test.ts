@@ -6,9 +6,9 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeF
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setUpLog } from "../../../test/platform/support/log.ts";
-import { MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
-import { collapseHead } from "../linux/collapse.ts";
+import { setUpLog } from "../../../../test/platform/support/log.ts";
+import { MAX_NOTE_BYTES } from "../../../model/dropped-note.ts";
+import { collapseHead } from "../../linux/collapse.ts";
 import { cutLog } from "./cut-log.ts";
 
 const LINE_BYTES = 100;

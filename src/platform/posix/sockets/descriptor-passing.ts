@@ -3,9 +3,9 @@
  * block of memory that is filled once and reused: all calls are synchronous, so there is never more than one user at a time.
  */
 import koffi from "koffi";
-import type { Received } from "../ports/index.ts";
-import { receivedOf } from "./descriptors.ts";
-import { recvmsg, sendmsg } from "./libc.ts";
+import type { Received } from "../../ports/index.ts";
+import { receivedOf } from "../descriptors.ts";
+import { recvmsg, sendmsg } from "../libc.ts";
 import type { MessageLayout, PosixSystem } from "./system.ts";
 
 /** Bytes that one call moves at most. */

@@ -3,12 +3,12 @@
  * another file put at its path does not mislead it.
  */
 import { constants, fstatSync, readSync, writeSync } from "node:fs";
-import { attempt } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import { watchPath } from "../node/watch-path.ts";
-import type { LogFile, LogRotation, Transferable } from "../ports/index.ts";
+import { attempt } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import { watchPath } from "../../node/watch-path.ts";
+import type { LogFile, LogRotation, Transferable } from "../../ports/index.ts";
+import { lend } from "../descriptors.ts";
 import type { CollapseHead } from "./collapse-log.ts";
-import { lend } from "./descriptors.ts";
 import { checkOwnFile, checkOwnPath } from "./own-file.ts";
 import { openPrivateFile } from "./private-file.ts";
 import { rotateOpenLog } from "./rotate-log.ts";

@@ -9,11 +9,11 @@
  */
 import { constants, ftruncateSync, read as readCallback, rmSync, write as writeCallback, writeSync } from "node:fs";
 import { promisify } from "node:util";
-import { droppedNote, MAX_NOTE_BYTES } from "../../model/dropped-note.ts";
-import { fromNodeError } from "../errno.ts";
-import { closeFd } from "../node/close-fd.ts";
-import { isAt } from "../node/file-at.ts";
-import type { LogRotation } from "../ports/index.ts";
+import { droppedNote, MAX_NOTE_BYTES } from "../../../model/dropped-note.ts";
+import { fromNodeError } from "../../errno.ts";
+import { closeFd } from "../../node/close-fd.ts";
+import { isAt } from "../../node/file-at.ts";
+import type { LogRotation } from "../../ports/index.ts";
 import { type CollapseHead, headToCollapse } from "./collapse-log.ts";
 import { cutLog } from "./cut-log.ts";
 import { lineStart, readPart, readPartNow, sizeOf } from "./log-part.ts";
