@@ -84,9 +84,9 @@ export const MUTANTS = [
   },
   {
     name: "a backend's log is emptied only when it is beyond its limit",
-    text: "this.emptyAtBytes = options.maxBytes * FULL;",
-    replacement: "this.emptyAtBytes = options.maxBytes / FULL;",
-    tests: ["backend-log-limit.test.ts"],
+    text: "stuckBytes === undefined ? maxBytes * FULL",
+    replacement: "stuckBytes === undefined ? maxBytes / FULL",
+    tests: ["log-limit.test.ts"],
   },
   {
     name: "the shorter of two secrets is taken out first, and leaves the rest of the longer one",
