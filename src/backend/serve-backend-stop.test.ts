@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { deferred, echo, platform, rejectsConnection, start } from "../../test/backend/support/serving.ts";
 import { request, textOf } from "../../test/support/peers/raw-client.ts";
 import { hasCode } from "../base/errors.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
 import { readIdentityFile } from "./identity-file.ts";
 
 test("stop refuses new clients at once, lets requests in flight finish, and cleans up", async (t) => {
@@ -125,4 +126,39 @@ test("a sidecar that cannot be written is reported and spoils nothing else", asy
 test("handleSignals: false leaves the signals alone", async (t) => {
   const onTerminationSignal = (): never => assert.fail("it listened");
   await start(t, { protocol: 0xf001, handle: echo, handleSignals: false }, { onTerminationSignal });
+});
+
+/** Guards against a daemon that was ended by a signal, although it would have ended by itself, because it was still hashing. */
+test("what keeps a daemon alive after its stop has its time once the server's own work is over", async (t) => {
+  const clock = createManualClock();
+  const hash = deferred<Uint8Array>();
+  const ended: string[] = [];
+  let signal: (signal: "SIGTERM" | "SIGINT") => void = () => {};
+  const { backend } = await start(
+    t,
+    { protocol: 0xf001, handle: echo },
+    {
+      platform: {
+        ...platform,
+        clock,
+        files: Object.assign(Object.create(platform.files), { sha256Executable: () => hash.promise }),
+        processes: Object.assign(Object.create(platform.processes), { endBySignal: (by: string) => ended.push(by) }),
+      },
+      onTerminationSignal: (callback) => {
+        signal = callback;
+        return { dispose() {} };
+      },
+    },
+  );
+  signal("SIGINT");
+  assert.equal(await backend.closed, "signal");
+  clock.advance(60_000);
+  assert.deepEqual(ended, []);
+  hash.resolve(new Uint8Array(32));
+  await backend.identity;
+  await new Promise(setImmediate);
+  clock.advance(2_999);
+  assert.deepEqual(ended, []);
+  clock.advance(1);
+  assert.deepEqual(ended, ["SIGINT"]);
 });

@@ -180,7 +180,9 @@ class BackendServer<S> implements RunningBackend {
 
   private endLater(signal: "SIGTERM" | "SIGINT"): void {
     const { clock, processes } = this.environment.platform;
-    clock.schedule(LINGER_MS, () => processes.endBySignal(signal), { weak: true });
+    const linger = (): void => void clock.schedule(LINGER_MS, () => processes.endBySignal(signal), { weak: true });
+    // Until its program is hashed this server itself keeps the process alive, on a busy machine for seconds.
+    this.identity.then(linger, linger);
   }
 
   private loadFailed(error: unknown): void {

@@ -67,6 +67,8 @@ async function startedByShell(t: TestContext, { words, env }: Way, redirect = ""
     await world.run(process.execPath, [RPB, "stop", "--with-backends", "--timeout", "1s", "--socket", endpoint]);
     await gone;
   };
+  // A file that is there need not listen yet.
+  await brokerPid();
   const broker = { endpoint, process: child, pid: child.pid as number, ended } as unknown as RunningBroker;
   return { world, outer, launching: launchingIn(world, broker), brokerPid };
 }
