@@ -14,7 +14,7 @@ export const MUTANTS = [
     name: "a binary outside of its allow root is run",
     text: ' && !relative.startsWith("../")',
     replacement: "",
-    tests: ["binary.test.ts"],
+    tests: ["resolve-binary.test.ts"],
   },
   {
     name: "a version that an allow-list of one does not name passes",
