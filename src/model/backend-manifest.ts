@@ -15,7 +15,7 @@ export interface BackendManifest {
   readonly service: string;
   readonly version: string;
   readonly identity: BackendIdentity;
-  /** `ProcessFacts.startToken`: with the pid it names the process for good. */
+  /** `ProcessFacts.startToken`: with the pid it names the process for good. Any text: one that no process has is of none. */
   readonly startToken: string;
   /** The executable as the kernel shows it: the interpreter's, for a script. */
   readonly kernelExe: string;

@@ -30,6 +30,13 @@ test("an executable that is called like a deleted one is there all the same, unt
   assert.deepEqual(shown(facts()), [path, true]);
 });
 
+/** Guards against a live process that counted as gone because the path shown for it could not be looked at. */
+test("a process whose program was deleted is there, also where the path shown for it is no path any more", async (t) => {
+  const { path, facts } = await run(t, "x".repeat(250));
+  unlinkSync(path);
+  assert.deepEqual(shown(facts()), [path, true]);
+});
+
 test("a start token stays the same and names one process", async (t) => {
   const [one, other] = [await run(t, "one"), await run(t, "other")];
   assert.equal(one.facts().startToken, one.facts().startToken);

@@ -90,7 +90,7 @@ export interface Processes extends OwnProcess {
     options: SpawnOptions,
     deadline: Deadline,
   ): Promise<{ child: SpawnedProcess; line: string | undefined }>;
-  /** The number by which a child knows `transferable` when it is started with `inherit`. */
+  /** The number by which a child knows `transferable` when it is started with `inherit`, which must hold it. */
   numberInChild(inherit: readonly Transferable[], transferable: Transferable): number;
   /** Undefined when there is no such process (a zombie counts as none) or it may not be looked at. */
   inspect(pid: number): ProcessFacts | undefined;

@@ -1,6 +1,6 @@
 /**
  * fchmod(2) and fsync(2) of the C library. Node turns its own off under its permission model (`--permission`), whatever is
- * allowed. Nothing else in this folder needs the native part.
+ * allowed.
  */
 import { ioFailed } from "../errno.ts";
 import { lastErrno, fchmod as rawFchmod, fsync as rawFsync } from "./libc.ts";

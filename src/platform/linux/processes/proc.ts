@@ -35,9 +35,13 @@ function readExecutable(link: string): Pick<ProcessFacts, "exePath" | "exeReplac
   return { exePath: shown.slice(0, -DELETED.length), exeReplaced: true };
 }
 
+/** The path need not be one that can be looked at: a directory on its way may be a file now, or the name too long with the suffix. */
 function isSameFile(one: string, other: string): boolean {
-  const [a, b] = [one, other].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
-  return a !== undefined && b !== undefined && sameFile(a, b);
+  try {
+    return sameFile(statSync(one, { bigint: true }), statSync(other, { bigint: true }));
+  } catch {
+    return false;
+  }
 }
 
 export interface ProcessStat {

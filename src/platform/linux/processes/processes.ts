@@ -38,7 +38,9 @@ export function createProcesses(): Processes {
 const FIRST_INHERITED_FD = 3;
 
 function numberInChild(inherit: readonly Transferable[], transferable: Transferable): number {
-  return FIRST_INHERITED_FD + inherit.indexOf(transferable);
+  const place = inherit.indexOf(transferable);
+  if (place < 0) throw new Error("a child has no number for what it does not inherit");
+  return FIRST_INHERITED_FD + place;
 }
 
 function outputOf({ output }: SpawnOptions): number | "ignore" {
