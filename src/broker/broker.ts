@@ -1,6 +1,6 @@
 /**
  * A running broker: claims its endpoint, accepts, serves every connection by itself, and ends in one way whatever the
- * reason. This file only puts the parts together.
+ * reason. This file is its life: start, takeover, restart, stop; compose.ts puts the parts together.
  *
  * Invariants: no connection waits for another; a peer can end nothing but its own connection; the socket file at the
  * endpoint is ours or we are on our way out.
@@ -108,7 +108,7 @@ class RunningBroker implements Broker, BrokerLife {
 
   async stop(options: StopOptions): Promise<void> {
     checkStopOptions(options);
-    this.phase.stop(options.reason);
+    this.phase.stop();
     this.stopped ??= this.shutDown(options);
     return this.stopped;
   }

@@ -1,14 +1,13 @@
-/** Is this process the broker right now? One that is stopping still is; one that has been replaced is not, and ends on its own. */
+/** Whether this process is the broker: a broker that stops still is; one that has been replaced is not, and ends after its last connection. */
 import { type Refusal, refuse } from "../model/refusal.ts";
-import type { CloseReason } from "./events/broker-event.ts";
 
 export class Phase {
-  private stoppedBy: CloseReason | undefined;
+  private stopping = false;
   private replaced = false;
   private relays: Promise<void> | undefined;
 
   get isStopping(): boolean {
-    return this.stoppedBy !== undefined;
+    return this.stopping;
   }
 
   /** Another process is the broker. */
@@ -21,9 +20,8 @@ export class Phase {
     return this.relays !== undefined;
   }
 
-  /** For the first reason that is given. */
-  stop(reason: CloseReason): void {
-    this.stoppedBy ??= reason;
+  stop(): void {
+    this.stopping = true;
   }
 
   replace(): void {

@@ -166,8 +166,9 @@ export class FrameConnection {
       return;
     }
     const { handedOver } = this.current;
+    // Before a new connection is made, on which the others are sent again.
+    for (const [id, { idempotent }] of [...handedOver.sent]) if (!idempotent) this.events.onMaybeCarriedOut(id);
     this.replace(handedOver);
-    for (const [id, { idempotent }] of handedOver.sent) if (!idempotent) this.events.onMaybeCarriedOut(id);
   }
 
   /** Goes on with a connection of our own, on which what was sent is sent again. */

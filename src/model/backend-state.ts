@@ -1,6 +1,6 @@
 /**
  * The life of one backend as a table: every cell is written, `stepBackend` is pure, effects are names that one runner
- * (broker/supervisor/backend.ts) executes. docs/lifecycle.md is made from this file. A key that is launched again gets a new life;
+ * (broker/supervisor/supervisor.ts) executes. docs/lifecycle.md is made from this file. A key that is launched again gets a new life;
  * nothing leads back from an end. Adoption is no state: an adopted backend is one whose life began with `adopted`.
  *
  *     absent --launched--> spawning --ready--> running --stop / not-serving / withdrawn / idle / replaced--> draining

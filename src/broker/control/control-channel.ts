@@ -143,7 +143,7 @@ class BackendControl implements ControlChannel {
       end = resolve;
     });
     this.suspended = { over, end };
-    this.acks.readAtOnce();
+    this.acks.stopWaiting();
     this.watch.pause();
     const { capabilities, decoder, control } = this;
     const unfinished = decoder.takeRest();

@@ -23,6 +23,8 @@ export interface PendingAcks {
   settleAll(result: StageResult): void;
   /** Acknowledgements are left lying no longer: the channel is watched again. */
   readAtOnce(): void;
+  /** The same for a channel that is read no more: it is not watched again. */
+  stopWaiting(): void;
   /** Cancels all timers. */
   close(): void;
 }
@@ -87,9 +89,13 @@ class Pending implements PendingAcks {
 
   readAtOnce(): void {
     if (this.leisure === undefined) return;
-    this.leisure.cancel();
-    this.leisure = undefined;
+    this.stopWaiting();
     this.watch.resume();
+  }
+
+  stopWaiting(): void {
+    this.leisure?.cancel();
+    this.leisure = undefined;
   }
 
   close(): void {
