@@ -74,8 +74,8 @@ function nativeFault(name: string, otherwise: unknown): unknown {
   }
 }
 
-/** Loaded by its first call: only a daemon has use for it. */
+/** Loaded by its first call: only a daemon has use for it. The native part must have been loaded, or be there to be. */
 export async function loadOwnHeap(): Promise<OwnHeap> {
-  const { createOwnHeap } = await import("./node/own-heap.ts");
-  return createOwnHeap();
+  const [{ createOwnHeap }, { exitNow }] = await Promise.all([import("./node/own-heap.ts"), import("./posix/libc.ts")]);
+  return createOwnHeap(exitNow);
 }

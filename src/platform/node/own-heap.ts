@@ -7,6 +7,7 @@
  */
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { isProfileAskedFor } from "./runtime-options.ts";
 
 export interface OwnHeap {
   /** For the rest of this process memory counts more than speed. */
@@ -17,23 +18,16 @@ export interface OwnHeap {
 
 /** The first keeps the young generation at 1 MB, the second collects the old one when it has grown by a third. */
 const SMALL = ["--semi-space-growth-factor=1", "--optimize-for-size"];
-/**
- * With a heap that is kept small, code that a thread of V8's own compiles may find no room and wait until the main thread
- * collects. A main thread that is in process.exit waits for that thread, and the process never ends. Node compiles so by itself
- * from 24 on; this has it done in the main thread. Of older ones the flag is left alone: V8 11 (Node 20) was seen to crash
- * when it was told to compile so, and then not to any more.
- */
-const NO_CODE_BESIDE = "--no-concurrent-sparkplug";
-const COMPILES_BESIDE = Number.parseInt(process.versions.node, 10) >= 24;
 /** Less is not worth a collection. */
 const WORTH_BYTES = 1024 * 1024;
 
-export function createOwnHeap(): OwnHeap {
+/** @param endProcess ends it at once, as _exit(2) does */
+export function createOwnHeap(endProcess: (status: number) => void): OwnHeap {
   let tidyBytes = 0;
   return {
     keepSmall() {
       for (const flag of SMALL) setFlagsFromString(flag);
-      if (COMPILES_BESIDE) setFlagsFromString(NO_CODE_BESIDE);
+      if (!isProfileAskedFor()) exitWith(endProcess);
     },
     tidy() {
       if (getHeapStatistics().used_heap_size - tidyBytes < WORTH_BYTES) return;
@@ -41,6 +35,15 @@ export function createOwnHeap(): OwnHeap {
       tidyBytes = getHeapStatistics().used_heap_size;
     },
   };
+}
+
+/**
+ * The last step of process.exit, after its listeners. Node's own joins the threads of V8. With a small heap one of them that
+ * compiles (Maglev, Sparkplug) may have found no room and wait until the main thread collects, which it never does again: the
+ * process would not end. Node keeps this function replaceable for packages that intercept the exit (lib/internal/process/per_thread.js).
+ */
+function exitWith(endProcess: (status: number) => void): void {
+  (process as { reallyExit?: (status?: number) => void }).reallyExit = (status) => endProcess(Number(status ?? 0));
 }
 
 /**

@@ -5,6 +5,9 @@ const PRELOAD = /^(-r|--require|--import|--(experimental-)?(loader|config-file|d
 /** `--inspect-port` only says where. */
 const DEBUGGER = /^--inspect(-brk|-wait|-brk-node)?(=|$)/;
 
+/** Node writes the file as it ends. */
+const PROFILE = /^--(cpu-prof|heap-prof|trace-event)/;
+
 /** Is one of the options like this? They are shown with `-` for `_`, which Node takes for the same. */
 export function runtimeWasTold(option: RegExp): boolean {
   const words = [...process.execArgv, ...splitNodeOptions(process.env.NODE_OPTIONS ?? "")];
@@ -17,6 +20,10 @@ export function isModulePreloaded(): boolean {
 
 export function isDebuggerAskedFor(): boolean {
   return runtimeWasTold(DEBUGGER);
+}
+
+export function isProfileAskedFor(): boolean {
+  return process.env.NODE_V8_COVERAGE !== undefined || runtimeWasTold(PROFILE);
 }
 
 /**

@@ -28,6 +28,8 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 const POLLIN = 1;
 
+/** Ends the process at once: no exit handler runs, no thread is waited for. */
+export const exitNow: (status: number) => void = libc.func("void _exit(int status)");
 export const socket = libc.func("int socket(int domain, int type, int protocol)");
 export const bind = libc.func("int bind(int fd, const void *address, unsigned int length)");
 export const listen = libc.func("int listen(int fd, int backlog)");
