@@ -77,7 +77,7 @@ test("for maintenance what is in flight is finished, leases included, before the
   open();
   assert.equal(textOf(await client.frame()), "done");
   await client.over;
-  // With nobody connected any more it still waits for the lease, and answers what else it is asked.
+  // With no client connected any more it still waits for the lease, and answers what else it is asked.
   await broker.send({ case: "releaseHandles", value: { id: 2n, path: "/w", timeoutMs: 5_000n } });
   assert.equal((await broker.next("outcome")).id, 2n);
   lease.release();

@@ -36,7 +36,7 @@ test("a backend whose broker is gone attaches to the next one, and is its as soo
 test("a broker that closes, or listens only later, is dialled again", async (t) => {
   const { broker, listen, errors } = await setUp(t);
   broker.connection.close();
-  // Its first try meets nobody.
+  // At its first try no broker listens.
   await new Promise((resolve) => setImmediate(resolve));
   const listening = listen();
   for (let i = 0; i < 3; i++) {

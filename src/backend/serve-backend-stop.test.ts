@@ -82,7 +82,7 @@ test("an onStop that hangs or throws does not keep the backend from ending", asy
   assert.deepEqual(throwing.errors, [fault]);
 });
 
-test("a stop while loading tells load, and does not wait for it when nobody does", async (t) => {
+test("a stop while loading tells load, and does not wait for it when no connection does", async (t) => {
   const told = deferred();
   const { backend } = await start<string>(t, {
     protocol: 0xf001,

@@ -30,7 +30,7 @@ export async function dial(
   } catch (error) {
     const vacancy = vacancyOf(error);
     if (vacancy === undefined || !isBrokerError(error)) throw error;
-    const why = vacancy === "no-file" ? "nothing is at" : "nobody listens on";
+    const why = vacancy === "no-file" ? "nothing is at" : "no process listens on";
     throw new BrokerError(options.unavailable, `no ${who} is running: ${why} ${path}`, {
       details: { ...error.details, path },
       cause: error,

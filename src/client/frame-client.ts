@@ -4,7 +4,7 @@
  *
  * Two kinds of failure are kept apart. What concerns one request (its time was up, its answer has the wrong protocol)
  * ends that request only: frames are matched by id, so the stream stays in step. What makes the stream itself doubtful
- * (a broken frame, an id nobody asked for, the end of it) ends the connection and every request on it. The states of
+ * (a broken frame, the id of no request, the end of it) ends the connection and every request on it. The states of
  * the connection are in frame-connection.ts.
  */
 

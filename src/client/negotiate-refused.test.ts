@@ -56,7 +56,7 @@ test("a launch that can never succeed comes without a time to try again, whateve
   assert.deepEqual(error.details, {});
 });
 
-test("a refusal code nobody knows is REFUSED_UNSPECIFIED", async (t) => {
+test("a refusal code that is not known is REFUSED_UNSPECIFIED", async (t) => {
   const { connect } = await stage(t, (hello) =>
     encodeResponse(hello, { payloadProtocol: 0, payload: encodeRefused({ code: 4711 as ErrorCode }) }),
   );

@@ -97,7 +97,7 @@ async function dial(platform: Pick<Platform, "transport">, endpoint: string, dea
   } catch (error) {
     const vacancy = vacancyOf(error);
     if (vacancy === undefined || !isBrokerError(error)) throw error;
-    const why = vacancy === "no-file" ? "nothing is at" : "its socket is stale: nobody listens on";
+    const why = vacancy === "no-file" ? "nothing is at" : "its socket is stale: no process listens on";
     throw new BrokerError("BROKER_UNAVAILABLE", `no broker is running: ${why} ${endpoint}`, {
       details: { ...error.details, path: endpoint },
       cause: error,

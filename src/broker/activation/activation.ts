@@ -1,6 +1,6 @@
 /**
  * Finding or launching the backend of a key. Single flight: the first Hello for a key that is not running launches it,
- * later ones join that launch, and nobody waits for another key's.
+ * later ones join that launch, and no Hello waits for another key's.
  */
 import { type Clock, sleep } from "../../base/clock.ts";
 import { hasCode, reasonOf } from "../../base/errors.ts";

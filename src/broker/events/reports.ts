@@ -46,7 +46,7 @@ export interface HandoffReport {
   readonly micros: number;
 }
 
-/** How a backend that was running ended although nobody asked it to. */
+/** How a backend that was running ended although the broker had not asked it to. */
 export interface Crash {
   /** `status 3`, `signal SIGSEGV`; `unknown` for an adopted one. */
   readonly exit: string;

@@ -34,7 +34,7 @@ function dialledExchange(
           detail: `failed to dial backend handoff endpoint ${endpoint}: ${reasonOf(error)}`,
         };
       }
-      // Whoever gets the connection gets the client: only our own user's process may.
+      // The process that gets the connection gets the client: it must be our own user's.
       if (!platform.user.owns(connection.peer))
         return {
           ok: false,

@@ -99,7 +99,7 @@ test("a new process that has the broker's word is ended under no circumstances",
   assert.deepEqual(troubles(stage), []);
 });
 
-/** Guards against a broker that went on with its address and lock, and accepted nobody. */
+/** Guards against a broker that went on with its address and lock, and accepted no connection. */
 test("a restart that is called off by a broker that cannot accept again is told as that, and as no fault to be ignored", async () => {
   const failed = new BrokerError("RESTART_FAILED", "the new process ended");
   const full = new BrokerError("IO_FAILED", "epoll_ctl: ENOSPC");

@@ -32,7 +32,7 @@ export interface Bequests {
   readonly count: number;
   /** At most once for each. The channel becomes the caller's. */
   take(endpoint: string, pid: number): Bequest | undefined;
-  /** Lets go of what nobody took. */
+  /** Lets go of what was not taken. */
   close(): void;
 }
 

@@ -49,7 +49,7 @@ export interface LaunchedBackend extends Backend {
    * that is not this backend's live process, or it neither runs nor drains.
    */
   attachControl(pid: number, connection: Connection): boolean;
-  /** A newer one serves its key: it takes no new client, and ends when nobody uses it any more. */
+  /** A newer one serves its key: it takes no new client, and ends when no client uses it any more. */
   supersede(): void;
   /**
    * Leaves it alone, so that another broker can take it over: whatever happens to it has no effect until `resume`. Only
@@ -98,7 +98,7 @@ export interface BackendOptions {
 
 export interface Adoption {
   readonly identity: BackendIdentity;
-  /** It gets no new client and ends when nobody uses it any more. */
+  /** It gets no new client and ends when no client uses it any more. */
   readonly drain: boolean;
   /** As the broker knew it that had it before. Default: it was used just now, by no Hello, and was not told to end. */
   readonly past?: BackendPast | undefined;

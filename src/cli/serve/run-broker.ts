@@ -94,7 +94,7 @@ export async function runBroker({ io, log, broker: options, onReady }: RunBroker
       io.closeUnaskedDebugger();
       // A signal that came while it started.
       if (signals > 0) void running.stop({ reason: "signal" });
-      // Whoever started the one before has been told.
+      // The process that started the one before has been told.
       else if (predecessorFd === undefined) onReady?.(running.endpoint);
     });
     return EXIT[await running.closed];

@@ -31,7 +31,7 @@ installed now. When that cannot serve, the old process goes on as if nothing had
 
 It waits for launches that are in progress. Under a service manager that watches the process, restart the service instead:
 backends outlive that, too.
-Exit 0: all were restarted; 69: nobody to restart; 70: the new process failed; 76: a broker of another version or make;
+Exit 0: all were restarted; 69: no broker to restart; 70: the new process failed; 76: a broker of another version or make;
 124: time was up.
 
 Examples:

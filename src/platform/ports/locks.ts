@@ -19,7 +19,7 @@ export interface FileLock {
 
 export interface Locks {
   /**
-   * Undefined when somebody else holds it. A file that was unlinked or replaced between open and lock is retried.
+   * Undefined when another process holds it. A file that was unlinked or replaced between open and lock is retried.
    *
    * @throws BrokerError IO_FAILED, FILE_INSECURE
    */
@@ -27,7 +27,7 @@ export interface Locks {
   /**
    * A lock that another process holds and gave us a duplicate of. Consumes `received`, also on failure.
    *
-   * @throws BrokerError FILE_INSECURE (not a lock file of ours, or somebody else holds it), IO_FAILED
+   * @throws BrokerError FILE_INSECURE (not a lock file of ours, or another process holds it), IO_FAILED
    */
   adopt(received: Received, path: string): FileLock;
   /** Waits for a lock. @throws BrokerError DEADLINE_EXCEEDED, IO_FAILED, FILE_INSECURE */

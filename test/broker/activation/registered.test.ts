@@ -111,7 +111,7 @@ test("one that has ended is not handed out, though its socket file is there", as
 });
 
 /** Guards against a backend that one Hello in the gap between unlink and bind removed for good. */
-test("one whose socket file is away for a while is served on when it is back, whoever asked meanwhile", async (t) => {
+test("one whose socket file is away for a while is served on when it is back, although clients asked meanwhile", async (t) => {
   const at = await createRegistered(t);
   for (let round = 1; round <= 2; round++) {
     await at.order("leave");

@@ -53,7 +53,7 @@ test("a v1 client of a launched backend gets the v1 sequence over the control ch
   client.connection.close();
 });
 
-// It would write the reply from the number that client_reply had then, so nobody would answer the client.
+// It would write the reply from the number that client_reply had then, so no process would answer the client.
 test("a backend of an earlier version, which announces bit 32, is handed connections as in v1", async (t) => {
   const at = await createHanding(t);
   at.define("svc", { plan: "accept", labels: { "exec.env.ANNOUNCE": String(DIRECT) } });

@@ -12,7 +12,7 @@ import {
 } from "../../../src/model/backend-manifest.ts";
 import { processEnd } from "../../support/launching.ts";
 import type { World } from "../../support/world.ts";
-import { createSuccession, kill, verdict } from "./support/succession.ts";
+import { createSuccession, kill, launchedByFirst, verdict } from "./support/succession.ts";
 
 const HOST = { machineId: "", hostname: "" };
 
@@ -69,12 +69,8 @@ for (const [what, change, verdictIs] of [
 }
 
 test("a record that names a stranger's pid, start time and program, but not its identity, gets no signal", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
-  const startToken = world.platform.processes.inspect(pid as number)?.startToken as string;
+  const { world, next, first, backendPipe, pid } = await launchedByFirst(t);
+  const startToken = world.platform.processes.inspect(pid)?.startToken as string;
   await kill(first);
   // The right process, under a program it does not run: it is not what was launched.
   forge(backendPipe, () => ({ startToken, kernelExe: "/bin/another" }));
@@ -83,18 +79,14 @@ test("a record that names a stranger's pid, start time and program, but not its 
   assert.deepEqual([found.verdict, found.process], ["leave", "other-program"]);
   assert.notEqual((await second.negotiated("svc")).backendPipe, backendPipe);
   await second.shutDown();
-  assert.ok(world.processes().includes(pid as number));
-  process.kill(pid as number, "SIGKILL");
-  await processEnd(world, pid as number);
+  assert.ok(world.processes().includes(pid));
+  process.kill(pid, "SIGKILL");
+  await processEnd(world, pid);
   for (const suffix of ["", ".manifest"]) rmSync(backendPipe + suffix);
 });
 
 test("torn and foreign records are left alone, and their backend is not adopted", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
+  const { world, next, first, backendPipe, pid } = await launchedByFirst(t);
   await kill(first);
   const whole = readFileSync(`${backendPipe}.manifest`);
   writeFileSync(`${backendPipe}.manifest`, whole.subarray(0, whole.length - 7));
@@ -105,9 +97,9 @@ test("torn and foreign records are left alone, and their backend is not adopted"
   assert.notEqual((await second.negotiated("svc")).backendPipe, backendPipe);
   assert.doesNotMatch(second.broker.log(), /backend-found|launches-reaped/);
   await second.shutDown();
-  assert.ok(world.processes().includes(pid as number));
-  process.kill(pid as number, "SIGKILL");
-  await processEnd(world, pid as number);
+  assert.ok(world.processes().includes(pid));
+  process.kill(pid, "SIGKILL");
+  await processEnd(world, pid);
   const names = ["x.sock.manifest", "y.sock.manifest", ".manifest"].map((name) => join(world.runtime, name));
   for (const path of [...names, backendPipe, `${backendPipe}.manifest`]) rmSync(path);
 });

@@ -6,7 +6,7 @@ import test from "node:test";
 import { fileCondition, logLines, order, processEnd } from "../../support/launching.ts";
 import { openRaw } from "../../support/peers/raw-peer.ts";
 import { RPB } from "../../support/world.ts";
-import { createSuccession, kill, verdict } from "./support/succession.ts";
+import { createSuccession, kill, launchedByFirst, verdict } from "./support/succession.ts";
 
 for (const [how, labels, binary] of [
   ["bound by the broker", { "exec.bind": "broker" }, "obeys.mjs"],
@@ -40,10 +40,7 @@ for (const [how, labels, binary] of [
 }
 
 test("a connection to a backend goes on while brokers come and go", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
+  const { next, first, backendPipe } = await launchedByFirst(t);
   const socket = await openRaw(backendPipe);
   t.after(() => void socket.destroy());
   let closed = false;
@@ -58,18 +55,14 @@ test("a connection to a backend goes on while brokers come and go", async (t) =>
 });
 
 test("the death of an adopted backend is noticed, what it started dies with it, and the next Hello launches", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
+  const { world, next, first, backendPipe, pid } = await launchedByFirst(t);
   await order(backendPipe, "start-helpers");
   const helpers = world.processes().filter((each) => each !== pid && each !== first.broker.pid);
   assert.equal(helpers.length, 3);
   await kill(first);
   const second = await next();
   await second.negotiated("svc");
-  process.kill(pid as number, "SIGKILL");
+  process.kill(pid, "SIGKILL");
   await second.broker.logged(/running -> absent \(exited\)/);
   await Promise.all(helpers.map((each) => processEnd(world, each)));
   assert.deepEqual(second.leftovers(), []);
@@ -92,10 +85,7 @@ test("an adopted backend that ignores SIGTERM is ended by force after its time, 
 });
 
 test("the log of an adopted backend is bounded as before", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs", labels: { "log.max_bytes": "8192" } });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
+  const { world, next, first, backendPipe } = await launchedByFirst(t, { "log.max_bytes": "8192" });
   await kill(first);
   const second = await next();
   await second.negotiated("svc");
@@ -106,30 +96,22 @@ test("the log of an adopted backend is bounded as before", async (t) => {
 });
 
 test("a suspended backend is busy, not dead: it is adopted by the kernel's word", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
-  process.kill(pid as number, "SIGSTOP");
+  const { next, first, backendPipe, pid } = await launchedByFirst(t);
+  process.kill(pid, "SIGSTOP");
   await kill(first);
   const second = await next();
   assert.equal((await second.negotiated("svc")).backendPipe, backendPipe);
   assert.equal((await verdict(second, backendPipe)).proof, "busy");
-  process.kill(pid as number, "SIGCONT");
+  process.kill(pid, "SIGCONT");
 });
 
 test("a backend that died while there was no broker is tidied up, and launched when it is asked for", async (t) => {
-  const { world, next } = await createSuccession(t);
-  world.define({ serviceName: "svc", binary: "obeys.mjs" });
-  const first = await next();
-  const { backendPipe } = await first.negotiated("svc");
-  const [pid] = first.pids("svc");
+  const { world, next, first, backendPipe, pid } = await launchedByFirst(t);
   await order(backendPipe, "start-helpers");
   const helpers = world.processes().filter((each) => each !== pid && each !== first.broker.pid);
   await kill(first);
-  process.kill(pid as number, "SIGKILL");
-  await processEnd(world, pid as number);
+  process.kill(pid, "SIGKILL");
+  await processEnd(world, pid);
   const second = await next();
   const found = await verdict(second, backendPipe);
   assert.deepEqual([found.verdict, found.process], ["reap", "gone"]);

@@ -1,8 +1,9 @@
 // A program to be started in a broker's place: MODE, then what every broker is given (`serve --socket PATH …`). Each
 // start leaves a line with its pid in PATH.starts.
-import { appendFileSync, existsSync, watch } from "node:fs";
+
+import { appendFileSync, existsSync } from "node:fs";
 import { createServer } from "node:net";
-import { dirname } from "node:path";
+import { fileExists } from "../../fixtures/file-exists.mjs";
 
 const [mode, verb, flag, socket] = process.argv.slice(2);
 if (verb !== "serve" || flag !== "--socket")
@@ -11,19 +12,6 @@ appendFileSync(
   `${socket}.starts`,
   `${process.pid} ${JSON.stringify({ argv: process.argv.slice(2), cwd: process.cwd(), env: process.env })}\n`,
 );
-
-/** Resolves when the file is there. */
-function fileComes(path) {
-  return new Promise((resolve) => {
-    const look = () => {
-      if (!existsSync(path)) return;
-      watcher.close();
-      resolve();
-    };
-    const watcher = watch(dirname(path), look);
-    look();
-  });
-}
 
 function serve() {
   const server = createServer(() => {});
@@ -43,12 +31,12 @@ switch (mode) {
     process.exitCode = 78;
     break;
   case "fail-on-go":
-    await fileComes(`${socket}.go`);
+    await fileExists(`${socket}.go`);
     process.stderr.write("gone wrong\n");
     process.exitCode = 70;
     break;
   case "serve-on-go":
-    await fileComes(`${socket}.go`);
+    await fileExists(`${socket}.go`);
     serve();
     break;
   case "killed-once":

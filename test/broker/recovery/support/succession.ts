@@ -18,6 +18,19 @@ export async function createSuccession(t: TestContext): Promise<{ world: World; 
   };
 }
 
+/** The same with a service `svc` on obeys.mjs, of which the first broker has launched a backend. */
+export async function launchedByFirst(
+  t: TestContext,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<{ world: World; next(): Promise<Launching>; first: Launching; backendPipe: string; pid: number }> {
+  const { world, next } = await createSuccession(t);
+  world.define({ serviceName: "svc", binary: "obeys.mjs", labels });
+  const first = await next();
+  const { backendPipe } = await first.negotiated("svc");
+  const [pid = 0] = first.pids("svc");
+  return { world, next, first, backendPipe, pid };
+}
+
 export async function kill({ broker }: Launching): Promise<void> {
   broker.process.kill("SIGKILL");
   await broker.ended;
